@@ -1,0 +1,555 @@
+"""The recurrent layers, built for training on a processor without a GPU.
+
+Weights and numbers are those of ``keras.layers.GRU`` (``reset_after=True``) and
+``keras.layers.LSTM``, whose subclasses these layers are; what differs is the scan
+over time. Keras lets TensorFlow differentiate a loop of some fifty small
+operations; here the loop holds one matrix product and the gates, and its gradient
+is written out by hand:
+
+* the input product leaves the loop: one GEMM for the whole sequence or, for
+  characters, a ``(vocab_size, gates * units)`` table whose rows are gathered;
+* the backward loop holds one GEMM as well, and the gradient of the recurrent kernel
+  is one large GEMM over all steps instead of a sum made at each of them;
+* bf16, where asked for, touches the operands of the GEMMs and nothing else.
+
+Between its two ends a layer is time-major: a step's slice of a saved tensor is then
+contiguous and costs nothing.
+
+The gradient, in the notation of Cho et al. (2014) as Keras' ``reset_after`` reads
+it, with ``x'`` the input products, ``U`` the recurrent kernel and ``*`` elementwise::
+
+    z_t = sigmoid(x'_z + U_z h_{t-1})        r_t = sigmoid(x'_r + U_r h_{t-1})
+    q_t = U_n h_{t-1} + b_n                  n_t = tanh(x'_n + r_t * q_t)
+    h_t = z_t * h_{t-1} + (1 - z_t) * n_t
+
+With ``dv`` for the loss' derivative by ``v`` and ``da`` for the one by the argument
+of ``v``'s nonlinearity, the chain rule from the last step to the first gives::
+
+    dh_t     = (from the output) + (from step t + 1)
+    da_n     = dh_t * (1 - z_t) * (1 - n_t^2)
+    da_z     = dh_t * (h_{t-1} - n_t) * z_t * (1 - z_t)
+    da_r     = da_n * q_t * r_t * (1 - r_t)
+    dq       = da_n * r_t
+    dh_{t-1} = dh_t * z_t + U^T [da_z, da_r, dq]
+    dx'      = [da_z, da_r, da_n]      dU = sum_t [da_z, da_r, dq] h_{t-1}^T
+
+and for the LSTM of Gers et al. (2000), Keras' gate order i, f, g, o::
+
+    c_t = f_t * c_{t-1} + i_t * g_t          h_t = o_t * tanh(c_t)
+    dc_t     = (from step t + 1) + dh_t * o_t * (1 - tanh^2(c_t))
+    da_i     = dc_t * g_t * i_t * (1 - i_t)
+    da_f     = dc_t * c_{t-1} * f_t * (1 - f_t)
+    da_g     = dc_t * i_t * (1 - g_t^2)
+    da_o     = dh_t * tanh(c_t) * o_t * (1 - o_t)
+    dc_{t-1} = dc_t * f_t                    dh_{t-1} = U^T [da_i, da_f, da_g, da_o]
+
+References:
+    Werbos (1990), Backpropagation through time. https://doi.org/10.1109/5.58337
+    Cho et al. (2014), eq. 5-8. https://arxiv.org/abs/1406.1078
+    Gers, Schmidhuber & Cummins (2000). https://doi.org/10.1162/089976600300015015
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from charrnn.errors import ConfigError
+
+Tensor: TypeAlias = Any  # tensorflow ships no types
+Shape: TypeAlias = Sequence[int | None]
+
+GEMM_DTYPES = ("float32", "bfloat16")
+FORMS = ("xla", "loop")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm
+
+
+def choose_gemm_dtype(units: int, *, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Choose the dtype of the GEMMs' operands: the fastest that is worth it here.
+
+    bf16 pays where the processor multiplies it natively and the product is large
+    enough to outweigh the casts. Elsewhere TensorFlow emulates it, slowly.
+
+    Args:
+        units: Units of the layer.
+        cpuinfo: Where Linux lists the processor's features. A system without it
+            gets float32.
+
+    Returns:
+        ``"bfloat16"`` or ``"float32"``.
+    """
+    if units < 128 or not cpuinfo.is_file():
+        return "float32"
+    for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in {"flags", "Features"}:
+            return "bfloat16" if BF16_FLAGS & set(value.split()) else "float32"
+    return "float32"
+
+
+def choose_form(units: int, gemm_dtype: str) -> str:
+    """Choose how the scan runs: compiled by XLA, or as a plain graph loop.
+
+    Args:
+        units: Units of the layer.
+        gemm_dtype: ``"float32"`` or ``"bfloat16"``.
+
+    Returns:
+        ``"xla"`` or ``"loop"``.
+    """
+    del units
+    return "loop" if gemm_dtype == "bfloat16" else "xla"
+
+
+def _matmul(a: Tensor, b: Tensor, dtype: str, **transpose: bool) -> Tensor:
+    """``a @ b`` with operands in ``dtype`` and the result in float32."""
+    return tf.cast(
+        tf.matmul(tf.cast(a, dtype), tf.cast(b, dtype), **transpose), tf.float32
+    )
+
+
+def _flat(x: Tensor) -> Tensor:
+    return tf.reshape(x, [-1, x.shape[-1]])
+
+
+def _stacks(*sizes: Tensor) -> tuple[tf.TensorArray, ...]:
+    return tuple(
+        tf.TensorArray(tf.float32, size=size, clear_after_read=False) for size in sizes
+    )
+
+
+def _write(
+    stacks: tuple[tf.TensorArray, ...],
+    steps: Sequence[Tensor],
+    values: Sequence[Tensor],
+) -> tuple[tf.TensorArray, ...]:
+    rows = zip(stacks, steps, values, strict=True)
+    return tuple(stack.write(step, value) for stack, step, value in rows)
+
+
+def _take(source: Tensor, ids: Tensor | None, step: Tensor) -> Tensor:
+    """A step's input products: a row of the table per id, or a slice in time."""
+    return source[step] if ids is None else tf.gather(source, ids[step])
+
+
+def _gru_forward(
+    source: Tensor,
+    ids: Tensor | None,
+    states: list[Tensor],
+    kernel: Tensor,
+    bias: Tensor,
+    *,
+    dtype: str,
+) -> list[Tensor]:
+    """Run the GRU; stacks of h (with the first state), [z, r], n and q."""
+    units = kernel.shape[0]
+    steps = tf.shape(source if ids is None else ids)[0]
+    operand = tf.cast(kernel, dtype)
+
+    def body(step: Tensor, h: Tensor, stacks: Any) -> tuple[Tensor, Tensor, Any]:
+        x_zr, x_n = tf.split(_take(source, ids, step), [2 * units, units], axis=1)
+        u_zr, u_n = tf.split(_matmul(h, operand, dtype), [2 * units, units], axis=1)
+        zr = tf.sigmoid(x_zr + u_zr)  # (B, 2H)
+        z, r = tf.split(zr, 2, axis=1)
+        q = u_n + bias
+        n = tf.tanh(x_n + r * q)
+        h = n + z * (h - n)
+        stacks = _write(stacks, (step + 1, step, step, step), (h, zr, n, q))
+        return step + 1, h, stacks
+
+    hs, *rest = _stacks(steps + 1, steps, steps, steps)
+    stacks = (hs.write(0, states[0]), *rest)
+    _, _, stacks = tf.while_loop(
+        lambda step, *_: step < steps,
+        body,
+        (0, states[0], stacks),
+        maximum_iterations=steps,
+    )
+    return [stack.stack() for stack in stacks]
+
+
+def _gru_backward(
+    saved: list[Tensor],
+    d_outputs: Tensor,
+    d_states: list[Tensor],
+    kernel: Tensor,
+    *,
+    dtype: str,
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Gradients: first states, [da_z, da_r, dq] and da_n of every step."""
+    hs, zrs, ns, qs = saved
+    steps = tf.shape(d_outputs)[0]
+    # Transposed once: products with transpose_b run at a quarter of the speed.
+    operand = tf.transpose(tf.cast(kernel, dtype))
+
+    def body(step: Tensor, d_h: Tensor, stacks: Any) -> tuple[Tensor, Tensor, Any]:
+        z, r = tf.split(zrs[step], 2, axis=1)
+        n = ns[step]
+        d_h += d_outputs[step]
+        d_n = d_h * (1 - z) * (1 - n * n)
+        d_z = d_h * (hs[step] - n) * z * (1 - z)
+        d_r = d_n * qs[step] * r * (1 - r)
+        d_gates = tf.concat([d_z, d_r, d_n * r], axis=1)  # (B, 3H)
+        d_h = d_h * z + _matmul(d_gates, operand, dtype)
+        return step - 1, d_h, _write(stacks, (step, step), (d_gates, d_n))
+
+    _, d_h, stacks = tf.while_loop(
+        lambda step, *_: step >= 0,
+        body,
+        (steps - 1, d_states[0], _stacks(steps, steps)),
+        maximum_iterations=steps,
+    )
+    return [d_h], stacks[0].stack(), stacks[1].stack()
+
+
+def _lstm_forward(
+    source: Tensor,
+    ids: Tensor | None,
+    states: list[Tensor],
+    kernel: Tensor,
+    *,
+    dtype: str,
+) -> list[Tensor]:
+    """Run the LSTM; stacks of h and c (with the first states) and [i, f, g, o]."""
+    steps = tf.shape(source if ids is None else ids)[0]
+    operand = tf.cast(kernel, dtype)
+
+    def body(
+        step: Tensor, h: Tensor, c: Tensor, stacks: Any
+    ) -> tuple[Tensor, Tensor, Tensor, Any]:
+        gates = _take(source, ids, step) + _matmul(h, operand, dtype)
+        i, f, g, o = tf.split(gates, 4, axis=1)
+        i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
+        c = f * c + i * g
+        h = o * tf.tanh(c)
+        gates = tf.concat([i, f, g, o], axis=1)  # (B, 4H)
+        stacks = _write(stacks, (step + 1, step + 1, step), (h, c, gates))
+        return step + 1, h, c, stacks
+
+    hs, cs, gates = _stacks(steps + 1, steps + 1, steps)
+    stacks = (hs.write(0, states[0]), cs.write(0, states[1]), gates)
+    *_, stacks = tf.while_loop(
+        lambda step, *_: step < steps,
+        body,
+        (0, *states, stacks),
+        maximum_iterations=steps,
+    )
+    return [stack.stack() for stack in stacks]
+
+
+def _lstm_backward(
+    saved: list[Tensor],
+    d_outputs: Tensor,
+    d_states: list[Tensor],
+    kernel: Tensor,
+    *,
+    dtype: str,
+) -> tuple[list[Tensor], Tensor]:
+    """Gradients: first states, and [da_i, da_f, da_g, da_o] of every step."""
+    _, cs, gates = saved
+    steps = tf.shape(d_outputs)[0]
+    operand = tf.transpose(tf.cast(kernel, dtype))
+
+    def body(
+        step: Tensor, d_h: Tensor, d_c: Tensor, stacks: Any
+    ) -> tuple[Tensor, Tensor, Tensor, Any]:
+        i, f, g, o = tf.split(gates[step], 4, axis=1)
+        tanh_c = tf.tanh(cs[step + 1])
+        d_h += d_outputs[step]
+        d_c += d_h * o * (1 - tanh_c * tanh_c)
+        d_i = d_c * g * i * (1 - i)
+        d_f = d_c * cs[step] * f * (1 - f)
+        d_g = d_c * i * (1 - g * g)
+        d_o = d_h * tanh_c * o * (1 - o)
+        d_gates = tf.concat([d_i, d_f, d_g, d_o], axis=1)  # (B, 4H)
+        d_h = _matmul(d_gates, operand, dtype)
+        return step - 1, d_h, d_c * f, _write(stacks, (step,), (d_gates,))
+
+    _, d_h, d_c, stacks = tf.while_loop(
+        lambda step, *_: step >= 0,
+        body,
+        (steps - 1, *d_states, _stacks(steps)),
+        maximum_iterations=steps,
+    )
+    return [d_h, d_c], stacks[0].stack()
+
+
+def _compiled(function: Callable[..., Any], form: str, dtype: str) -> Any:
+    function = partial(function, dtype=dtype)
+    return tf.function(function, jit_compile=True) if form == "xla" else function
+
+
+def _kernel_gradient(hs: Tensor, d_gates: Tensor, dtype: str) -> Tensor:
+    """One GEMM over all steps: sum_t h_{t-1}^T dgates_t."""
+    return _matmul(_flat(hs[:-1]), _flat(d_gates), dtype, transpose_a=True)
+
+
+def _table_gradient(ids: Tensor, vocab_size: int, d_rows: Tensor) -> Tensor:
+    """Sum the gradients of the gathered rows by id, in an order that is fixed.
+
+    A product with the one-hot ids, whose order of additions is fixed; a scatter's
+    is not.
+    """
+    one_hot = tf.one_hot(tf.reshape(ids, [-1]), vocab_size)  # (T*B, V)
+    return tf.matmul(one_hot, _flat(d_rows), transpose_a=True)
+
+
+def _gru_scan(
+    source: Tensor,
+    ids: Tensor | None,
+    states: list[Tensor],
+    kernel: Tensor,
+    bias: Tensor,
+    *,
+    dtype: str,
+    form: str,
+) -> tuple[Tensor, list[Tensor]]:
+    """Outputs ``(T, B, H)`` and final states, with the gradient of the module."""
+    zr = 2 * kernel.shape[0]
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def scan(source: Tensor, h: Tensor, kernel: Tensor, bias: Tensor) -> Any:
+        forward = _compiled(_gru_forward, form, dtype)
+        saved = forward(source, ids, [h], kernel, bias)
+
+        def grad(d_outputs: Tensor, d_last: Tensor) -> tuple[Tensor, ...]:
+            backward = _compiled(_gru_backward, form, dtype)
+            (d_h,), d_gates, d_n = backward(saved, d_outputs, [d_last], kernel)
+            d_kernel = _kernel_gradient(saved[0], d_gates, dtype)
+            d_bias = tf.reduce_sum(d_gates[:, :, zr:], axis=[0, 1])
+            if ids is None:
+                d_source = tf.concat([d_gates[:, :, :zr], d_n], axis=2)
+            else:
+                d_zrq = _table_gradient(ids, source.shape[0], d_gates)
+                d_n = _table_gradient(ids, source.shape[0], d_n)
+                d_source = tf.concat([d_zrq[:, :zr], d_n], axis=1)
+            return d_source, d_h, d_kernel, d_bias
+
+        return (saved[0][1:], saved[0][-1]), grad
+
+    outputs, last = scan(source, states[0], kernel, bias)
+    return outputs, [last]
+
+
+def _lstm_scan(
+    source: Tensor,
+    ids: Tensor | None,
+    states: list[Tensor],
+    kernel: Tensor,
+    *,
+    dtype: str,
+    form: str,
+) -> tuple[Tensor, list[Tensor]]:
+    """Outputs ``(T, B, H)`` and final states, with the gradient of the module."""
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def scan(source: Tensor, h: Tensor, c: Tensor, kernel: Tensor) -> Any:
+        forward = _compiled(_lstm_forward, form, dtype)
+        saved = forward(source, ids, [h, c], kernel)
+
+        def grad(d_outputs: Tensor, *d_last: Tensor) -> tuple[Tensor, ...]:
+            backward = _compiled(_lstm_backward, form, dtype)
+            d_states, d_gates = backward(saved, d_outputs, list(d_last), kernel)
+            d_kernel = _kernel_gradient(saved[0], d_gates, dtype)
+            if ids is None:
+                return d_gates, *d_states, d_kernel
+            d_table = _table_gradient(ids, source.shape[0], d_gates)
+            return d_table, *d_states, d_kernel
+
+        return (saved[0][1:], saved[0][-1], saved[1][-1]), grad
+
+    outputs, *last = scan(source, *states, kernel)
+    return outputs, last
+
+
+class _FastRecurrent:
+    """What the fast layers share: a mixin in front of a Keras recurrent layer.
+
+    Keras' layer keeps the weights (``cell.kernel`` and so on), their names, shapes
+    and initialisers. On a machine with a GPU it also keeps the scan: cuDNN.
+    """
+
+    cell: Any
+    units: int
+    state_names: tuple[str, ...]
+    input_bias: Callable[[], Tensor]
+    scan: Callable[[Tensor, Tensor | None, list[Tensor]], tuple[Tensor, list[Tensor]]]
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        gemm_dtype: str = "float32",
+        form: str | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        form = choose_form(units, gemm_dtype) if form is None else form
+        if gemm_dtype not in GEMM_DTYPES or form not in FORMS:
+            raise ConfigError(
+                f"gemm_dtype is one of {', '.join(GEMM_DTYPES)} and form one of "
+                f"{', '.join(FORMS)}; received {gemm_dtype!r} and {form!r}."
+            )
+        super().__init__(
+            units,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1),
+            return_sequences=True,
+            return_state=True,
+            **kwargs,
+        )  # type: ignore[call-arg]
+        self.gemm_dtype = gemm_dtype
+        self.form = form
+        self.seed = seed
+        self.input_spec = None  # ids have one dimension less than Keras expects
+        self.on_gpu = bool(tf.config.list_physical_devices("GPU"))
+
+    def build(
+        self,
+        inputs_shape: Shape,
+        initial_state_shape: Any = None,
+        embedding_shape: Shape | None = None,
+    ) -> None:
+        del initial_state_shape
+        if embedding_shape is not None:
+            inputs_shape = (*inputs_shape, embedding_shape[-1])
+        super().build(tuple(inputs_shape))  # type: ignore[misc]
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("units", "gemm_dtype", "form", "seed")
+        config = {name: getattr(self, name) for name in names}
+        return {**keras.layers.Layer.get_config(self), **config}
+
+    def compute_output_shape(
+        self,
+        inputs_shape: Shape,
+        initial_state_shape: Any = None,
+        embedding_shape: Shape | None = None,
+    ) -> tuple[Shape, list[Shape]]:
+        del initial_state_shape, embedding_shape
+        state = (inputs_shape[0], self.units)
+        return (*inputs_shape[:2], self.units), [state] * len(self.state_names)
+
+    def call(
+        self,
+        inputs: Tensor,
+        initial_state: Sequence[Tensor] | None = None,
+        embedding: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        if initial_state is None:
+            zeros = tf.zeros([tf.shape(inputs)[0], self.units])
+            initial_state = [zeros] * len(self.state_names)
+        states = [tf.convert_to_tensor(state) for state in initial_state]
+        if self.on_gpu:
+            if embedding is not None:
+                inputs = tf.gather(embedding, inputs)
+            outputs, *states = super().call(inputs, initial_state=states)  # type: ignore[misc]
+            return outputs, states
+        source, ids = self._project(inputs, embedding)
+        outputs, states = self.scan(source, ids, states)
+        return tf.transpose(outputs, [1, 0, 2]), states
+
+    def _project(
+        self, inputs: Tensor, embedding: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Input products plus bias: ``(T, B, G*H)``, or a table and ids ``(T, B)``."""
+        kernel = tf.convert_to_tensor(self.cell.kernel)
+        if embedding is not None:
+            table = _matmul(embedding, kernel, self.gemm_dtype)
+            return table + self.input_bias(), tf.transpose(tf.cast(inputs, tf.int32))
+        inputs = tf.transpose(inputs, [1, 0, 2])  # (T, B, in)
+        products = _matmul(_flat(inputs), kernel, self.gemm_dtype) + self.input_bias()
+        shape = tf.shape(inputs)
+        return tf.reshape(products, [shape[0], shape[1], kernel.shape[1]]), None
+
+
+class FastGRU(_FastRecurrent, keras.layers.GRU):
+    """``keras.layers.GRU`` (``reset_after=True``) with a scan made for training.
+
+    Args:
+        units: Number of units, ``H``.
+        gemm_dtype: ``"float32"``, or ``"bfloat16"`` for the operands of the GEMMs.
+        form: ``"xla"`` or ``"loop"``; None: what ``choose_form`` says.
+        seed: Of the initial weights.
+        **kwargs: ``name`` and what else ``keras.layers.Layer`` takes.
+
+    Call arguments:
+        inputs: Float ``(B, T, in)``, or ids ``(B, T)`` where ``embedding`` is given.
+        initial_state: ``[h]``, ``(B, H)``; None: zeros.
+        embedding: ``(V, in)``, whose rows the ids choose.
+
+    Returns:
+        Outputs ``(B, T, H)`` and the final states, ``[h]``.
+
+    Raises:
+        ConfigError: If ``gemm_dtype`` or ``form`` is unknown.
+    """
+
+    state_names = ("h",)
+
+    def input_bias(self) -> Tensor:
+        """What is added to the input products, ``(gates * H,)``."""
+        # The recurrent biases of z and r join the input's; the candidate's lies
+        # inside the reset gate's product and cannot.
+        zr = 2 * self.units
+        bias = tf.convert_to_tensor(self.cell.bias)
+        return tf.concat([bias[0, :zr] + bias[1, :zr], bias[0, zr:]], axis=0)
+
+    def scan(
+        self, source: Tensor, ids: Tensor | None, states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run over projected inputs; outputs ``(T, B, H)`` and final states."""
+        return _gru_scan(
+            source,
+            ids,
+            states,
+            tf.convert_to_tensor(self.cell.recurrent_kernel),
+            tf.convert_to_tensor(self.cell.bias)[1, 2 * self.units :],
+            dtype=self.gemm_dtype,
+            form=self.form,
+        )
+
+
+class FastLSTM(_FastRecurrent, keras.layers.LSTM):
+    """``keras.layers.LSTM`` with a scan made for training.
+
+    Args:
+        units: Number of units, ``H``.
+        gemm_dtype: ``"float32"``, or ``"bfloat16"`` for the operands of the GEMMs.
+        form: ``"xla"`` or ``"loop"``; None: what ``choose_form`` says.
+        seed: Of the initial weights.
+        **kwargs: ``name`` and what else ``keras.layers.Layer`` takes.
+
+    Call arguments:
+        inputs: Float ``(B, T, in)``, or ids ``(B, T)`` where ``embedding`` is given.
+        initial_state: ``[h, c]``, both ``(B, H)``; None: zeros.
+        embedding: ``(V, in)``, whose rows the ids choose.
+
+    Returns:
+        Outputs ``(B, T, H)`` and the final states, ``[h, c]``.
+
+    Raises:
+        ConfigError: If ``gemm_dtype`` or ``form`` is unknown.
+    """
+
+    state_names = ("h", "c")
+
+    def input_bias(self) -> Tensor:
+        """What is added to the input products, ``(gates * H,)``."""
+        return tf.convert_to_tensor(self.cell.bias)
+
+    def scan(
+        self, source: Tensor, ids: Tensor | None, states: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run over projected inputs; outputs ``(T, B, H)`` and final states."""
+        return _lstm_scan(
+            source,
+            ids,
+            states,
+            tf.convert_to_tensor(self.cell.recurrent_kernel),
+            dtype=self.gemm_dtype,
+            form=self.form,
+        )
