@@ -1,0 +1,463 @@
+"""The forward pass against Keras, sampling against closed forms."""
+
+import dataclasses
+import itertools
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charrnn import checkpoint, generation
+from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.errors import ConfigError
+from charrnn.vocabulary import Vocabulary
+
+CHARACTERS = "\n abcdefghij"
+CELLS = ("gru", "lstm", "rnn")
+
+
+def make_model(
+    cell="gru", num_layers=1, units=16, characters=CHARACTERS, seed=0, scale=0.5
+):
+    vocabulary = Vocabulary.of(characters)
+    config = ModelConfig(
+        cell=cell,
+        embedding_dim=7,
+        rnn_units=units,
+        num_layers=num_layers,
+        vocab_size=len(vocabulary),
+    )
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: (scale * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.tensor_shapes().items()
+    }
+    record = checkpoint.Record(
+        title="t",
+        model=config,
+        training=TrainingConfig(),
+        corpus=checkpoint.CorpusRecord(
+            name="t", characters=100, distinct=len(characters), sha256="0" * 64
+        ),
+    )
+    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
+
+
+def keras_network(config, weights):
+    """Keras' own layers with the same weights, ids to logits at each position."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    kind = {
+        "gru": keras.layers.GRU,
+        "lstm": keras.layers.LSTM,
+        "rnn": keras.layers.SimpleRNN,
+    }[config.cell]
+    layers = [keras.layers.Embedding(config.vocab_size, config.embedding_dim)]
+    for _ in range(config.num_layers):
+        layers.append(kind(config.rnn_units, return_sequences=True))
+    layers.append(keras.layers.Dense(config.vocab_size))
+    network = keras.Sequential(layers)
+    network.build((None, None))
+    arrays = list(weights.values())
+    layers[0].set_weights(arrays[:1])
+    for index in range(config.num_layers):
+        layers[1 + index].set_weights(arrays[1 + 3 * index : 4 + 3 * index])
+    layers[-1].set_weights(arrays[-2:])
+    return network
+
+
+def all_logits(network, ids, step=True):
+    """Logits of ids (B, T), shape (B, T, V), a step at a time or by scan."""
+    states = network.initial_states(len(ids))
+    if not step:
+        outputs, _ = network.scan(ids, states)
+        logits = network.logits(outputs.reshape(-1, outputs.shape[-1]))
+        return logits.reshape(*outputs.shape[:2], -1).swapaxes(0, 1)
+    parts = []
+    for time in range(ids.shape[1]):
+        logits, states = network.step(ids[:, time], states)
+        parts.append(logits)
+    return np.stack(parts, axis=1)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
+@pytest.mark.parametrize("cell", CELLS)
+def test_logits_equal_keras(cell, num_layers):
+    model = make_model(cell, num_layers, units=11)
+    config = model.record.model
+    ids = np.random.default_rng(1).integers(0, config.vocab_size, (3, 20))
+    expected = keras_network(config, model.weights)(ids).numpy()
+    assert np.ptp(expected) > 1
+    for per_row, step in itertools.product([True, False], repeat=2):
+        network = generation.Network(config, model.weights, per_row=per_row)
+        np.testing.assert_allclose(all_logits(network, ids, step), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
+    model = make_model(cell, 2)
+    ids = np.arange(12).reshape(2, 6)
+    folded = generation.Network(model.record.model, model.weights)
+    monkeypatch.setattr(generation, "MAX_TABLE_BYTES", 0)
+    apart = generation.Network(model.record.model, model.weights)
+    np.testing.assert_allclose(
+        all_logits(apart, ids), all_logits(folded, ids), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_prefill_reads_what_steps_read_and_leaves_its_input_alone(cell):
+    model = make_model(cell, 2)
+    network = generation.Network(model.record.model, model.weights)
+    ids = np.array([1, 5, 2, 0, 7])
+    start = network.initial_states(1)
+    states = network.prefill(ids, start)
+    assert all(not state.any() for state in start)
+    halves = network.prefill(ids[2:], network.prefill(ids[:2], start))
+    stepped = start
+    for index in ids:
+        _, stepped = network.step(np.array([index]), stepped)
+    for a, b, c in zip(states, halves, stepped, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c)
+
+
+# --- probabilities ---------------------------------------------------------
+
+
+def probs(*values, **kwargs):
+    return generation.next_char_probs(np.log(values), **kwargs)
+
+
+def test_probabilities_have_the_closed_form():
+    p = np.array([0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(probs(*p, temperature=1.0), p, rtol=1e-14)
+    for temperature in (0.25, 0.5, 2.0):
+        expected = p ** (1 / temperature)
+        expected /= expected.sum()
+        np.testing.assert_allclose(
+            probs(*p, temperature=temperature), expected, rtol=1e-14
+        )
+
+
+def test_probabilities_are_stable_far_from_zero():
+    logits = np.array([1e4, 1e4 - 1, -1e4], np.float32)
+    expected = np.array([1, np.exp(-1), 0]) / (1 + np.exp(-1))
+    actual = generation.next_char_probs(logits, temperature=1.0)
+    np.testing.assert_allclose(actual, expected, rtol=1e-14)
+
+
+def test_temperature_zero_takes_the_first_of_the_largest():
+    np.testing.assert_array_equal(
+        probs(0.1, 0.4, 0.4, 0.1, temperature=0), [0, 1, 0, 0]
+    )
+    # and so does one that no float64 could divide by
+    np.testing.assert_array_equal(probs(0.1, 0.5, 0.4, temperature=1e-300), [0, 1, 0])
+
+
+def test_top_k_keeps_the_likeliest_and_the_first_on_a_tie():
+    np.testing.assert_allclose(
+        probs(0.1, 0.2, 0.3, 0.4, temperature=1, top_k=2), [0, 0, 3 / 7, 4 / 7]
+    )
+    np.testing.assert_allclose(
+        probs(0.25, 0.25, 0.25, 0.25, temperature=1, top_k=3), [1 / 3, 1 / 3, 1 / 3, 0]
+    )
+    np.testing.assert_allclose(
+        probs(0.25, 0.75, temperature=1, top_k=9), [0.25, 0.75], rtol=1e-14
+    )
+
+
+@pytest.mark.parametrize(
+    ("top_p", "expected"),
+    [
+        (1e-6, [0, 0, 0, 1]),
+        (0.49, [0, 0, 0, 1]),
+        (0.51, [0, 0, 1 / 3, 2 / 3]),
+        (0.74, [0, 0, 1 / 3, 2 / 3]),
+        (0.76, [1 / 7, 0, 2 / 7, 4 / 7]),
+        (1.0, [1 / 8, 1 / 8, 2 / 8, 4 / 8]),
+    ],
+)
+def test_top_p_keeps_the_smallest_set_that_holds_the_share(top_p, expected):
+    actual = probs(0.125, 0.125, 0.25, 0.5, temperature=1, top_p=top_p)
+    np.testing.assert_allclose(actual, expected, rtol=1e-14)
+
+
+def test_top_p_counts_what_top_k_left():
+    actual = probs(0.1, 0.2, 0.3, 0.4, temperature=1, top_k=2, top_p=0.5)
+    np.testing.assert_array_equal(actual, [0, 0, 0, 1])  # 0.4 is 4/7 of the two
+
+
+def test_settings_out_of_range_are_refused():
+    for wrong in (
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"temperature": 2.1},
+        {"temperature": 1.0, "top_k": -1},
+        {"temperature": 1.0, "top_p": 0.0},
+    ):
+        with pytest.raises(ConfigError):
+            probs(0.5, 0.5, **wrong)
+
+
+# --- drawing ---------------------------------------------------------------
+
+
+def test_draw_inverts_the_cumulative_distribution():
+    masses = np.array([[0.0, 2.0, 0.0, 1.0, 1.0, 0.0]])
+    for uniform, expected in [
+        (0.0, 1),
+        (0.4999, 1),
+        (0.5, 3),
+        (0.7499, 3),
+        (0.75, 4),
+        (1 - 2.0**-52, 4),
+    ]:
+        assert generation.draw(masses, np.array([uniform])).tolist() == [expected]
+
+
+@given(
+    st.lists(st.floats(1e-300, 1.0), min_size=1, max_size=40),
+    st.integers(0, 5),
+)
+def test_the_largest_uniform_never_draws_beyond_the_mass(values, empty):
+    masses = np.array([values + [0.0] * empty])
+    index = generation.draw(masses, np.array([1 - 2.0**-52]))[0]
+    assert index < len(values)
+
+
+def test_the_stream_is_philox_keyed_by_the_seed():
+    stream = generation.uniform_stream(7)
+    taken = np.array(list(itertools.islice(stream, 1000)))
+    words = np.random.Philox(key=7).random_raw(1000)
+    np.testing.assert_array_equal(taken, (words >> 12) / 2**52)
+    assert 0 <= taken.min() < taken.max() <= 1 - 2.0**-52
+    # of another stream, links that reproduce a text would give another one
+    assert int(words[0]) == 16086915834549238692
+
+
+def head_only(log_probs, characters):
+    """A model whose next character never depends on what was read."""
+    model = make_model(characters=characters)
+    weights = {name: np.zeros_like(a) for name, a in model.weights.items()}
+    weights["head.bias"] = np.array([9.0, *log_probs], np.float32)  # [UNK] likeliest
+    return dataclasses.replace(model, weights=weights)
+
+
+def last(texts):
+    return list(texts)[-1]
+
+
+@pytest.mark.parametrize(
+    "settings_", [{}, {"top_k": 4}, {"top_p": 0.8}, {"top_k": 5, "top_p": 0.9}]
+)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.5])
+def test_drawn_characters_follow_the_exact_distribution(temperature, settings_):
+    """Chi-square at a fixed seed; [UNK] is never drawn though it is likeliest."""
+    logits = np.log([0.05, 0.3, 0.1, 0.25, 0.2, 0.1])
+    model = head_only(logits, "abcdef")
+    length = 6000
+    text = last(
+        generation.generate(
+            model, "a", length=length, temperatures=[temperature], seed=3, **settings_
+        )
+    )[0]
+    assert len(text) == length
+    expected = length * generation.next_char_probs(
+        model.weights["head.bias"][1:], temperature=temperature, **settings_
+    )
+    counts = np.array([text.count(character) for character in "abcdef"])
+    possible = expected > 0
+    assert counts[~possible].sum() == 0
+    chi = ((counts - expected)[possible] ** 2 / expected[possible]).sum()
+    assert chi < 20.5  # 0.1 % of the chi-square distribution at 5 degrees
+
+
+# --- texts -----------------------------------------------------------------
+
+OPTIONS = (
+    {"temperature": 0.0},
+    {"temperature": 0.3, "seed": 1},
+    {"temperature": 1.0, "seed": 2, "top_k": 3},
+    {"temperature": 1.2, "seed": 3, "top_p": 0.7},
+    {"temperature": 2.0, "seed": 4},
+)
+
+
+def text_alone(model, prompt, config, length):
+    return last(
+        generation.generate(
+            model,
+            prompt,
+            length=length,
+            temperatures=[config.temperature],
+            seed=config.seed,
+            top_k=config.top_k,
+            top_p=config.top_p,
+            stop=config.stop,
+        )
+    )[0]
+
+
+def start(network, model, prompt):
+    ids = generation.prompt_ids(model.vocabulary, prompt)
+    states = network.prefill(ids[:-1], network.initial_states(1))
+    return int(ids[-1]), states
+
+
+@pytest.mark.parametrize("units", [16, 61, 256])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_row_writes_the_same_text_and_states_in_any_company(cell, units):
+    """Bit for bit, with rows of other settings joining and leaving."""
+    model = make_model(cell, 2, units=units, scale=2 / units**0.5)
+    network = generation.Network(model.record.model, model.weights)
+    batch = generation.Batch(network, model.vocabulary)
+    rows, prompts = [], []
+    for index in range(15):
+        config = SamplingConfig(**OPTIONS[index % len(OPTIONS)])
+        row = generation.Row(config, 20 + index % 7 * 5)
+        prompts.append("ab cd\n"[: index % 5 + 1] + "x" * (index % 2))
+        rows.append(row)
+        batch.add(row, *start(network, model, prompts[-1]))
+        for _ in range(index % 4):
+            batch.step()
+        if index == 9:
+            batch.remove(rows[2])
+    while batch.rows:
+        batch.step()
+    for index, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+        alone = text_alone(model, prompt, row.config, row.length)
+        assert row.text == (alone if index != 2 else alone[: len(row.text)])
+    assert len(rows[2].text) < rows[2].length
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.sampled_from([1, 5, 16, 33, 300]), st.sampled_from(CELLS))
+def test_a_rows_logits_have_the_same_bits_in_any_batch(batch, units, cell):
+    model = make_model(cell, 2, units=units)
+    network = generation.Network(model.record.model, model.weights)
+    ids = np.random.default_rng(batch).integers(0, 13, (batch, 3))
+    together = all_logits(network, ids)
+    for row in {0, batch // 2, batch - 1}:
+        alone = all_logits(network, ids[row : row + 1])
+        np.testing.assert_array_equal(together[row], alone[0])
+
+
+def test_a_text_does_not_depend_on_chunks_or_on_the_other_temperatures():
+    model = make_model()
+    options = {"length": 70, "seed": 11}
+    temperatures = [0.0, 0.5, 1.0]
+    whole = last(generation.generate(model, "ab", temperatures=temperatures, **options))
+    assert [len(text) for text in whole] == [70] * 3
+    for chunk in (1, 7, 100):
+        steps = list(
+            generation.generate(
+                model, "ab", temperatures=temperatures, chunk=chunk, **options
+            )
+        )
+        assert steps[-1] == whole
+        for before, after in itertools.pairwise(steps):
+            assert all(b.startswith(a) for a, b in zip(before, after, strict=True))
+    for temperature, text in zip(temperatures, whole, strict=True):
+        alone = generation.generate(model, "ab", temperatures=[temperature], **options)
+        assert last(alone) == [text]
+    longer = generation.generate(
+        model, "ab", length=100, temperatures=temperatures, seed=11
+    )
+    assert [text[:70] for text in last(longer)] == whole
+
+
+def test_other_seeds_give_other_texts_and_greedy_ignores_the_seed():
+    model = make_model()
+    one, other = (
+        last(
+            generation.generate(model, "a", length=50, temperatures=[1.0, 0], seed=seed)
+        )
+        for seed in (1, 2**63 - 1)
+    )
+    assert one[0] != other[0]
+    assert one[1] == other[1]
+
+
+def test_greedy_follows_the_largest_logit():
+    model = make_model("lstm", 2)
+    network = generation.Network(model.record.model, model.weights)
+    text = text_alone(model, "ab", SamplingConfig(temperature=0), 40)
+    ids = model.vocabulary.encode("ab" + text)
+    logits = all_logits(network, ids[None].astype(np.intp))[0]
+    assert (logits[1:-1, 1:].argmax(axis=1) + 1).tolist() == ids[2:].tolist()
+
+
+def test_an_empty_prompt_starts_after_a_newline_or_the_first_character():
+    config = SamplingConfig(temperature=1.0)
+    model = make_model()
+    assert text_alone(model, "", config, 30) == text_alone(model, "\n", config, 30)
+    model = make_model(characters="xyz")
+    assert text_alone(model, "", config, 30) == text_alone(model, "x", config, 30)
+
+
+def test_unknown_characters_of_a_prompt_count_as_unk():
+    model = make_model()
+    config = SamplingConfig(temperature=1.0)
+    texts = {
+        text_alone(model, f"a{c}", config, 30) for c in ("é", "\U0001f600", "\ud800")
+    }
+    assert len(texts) == 1
+    assert texts != {text_alone(model, "a", config, 30)}
+
+
+def stepwise(model, stop, length=60):
+    return list(
+        generation.generate(
+            model,
+            "a",
+            length=length,
+            temperatures=[1.0, 0.7],
+            seed=5,
+            stop=stop,
+            chunk=1,
+        )
+    )
+
+
+def test_a_stop_string_ends_a_row_and_is_never_shown():
+    model = make_model(characters="ab")
+    free = stepwise(model, "")[-1]
+    for stop in ("a", "ab", "bb", "aab", "abab", "babb", "zz", "ab" * 40):
+        steps = stepwise(model, stop)
+        assert steps[-1] == [text.split(stop)[0] for text in free]
+        for shown, final in zip(zip(*steps, strict=True), steps[-1], strict=True):
+            assert all(final.startswith(text) for text in shown)
+
+
+def test_what_is_held_back_for_a_stop_string_is_released_at_the_end():
+    model = head_only([0.0, -50.0], "ab")  # only a
+    steps = stepwise(model, "aaab", length=10)
+    assert [texts[0] for texts in steps] == [
+        "a" * max(0, n - 3) for n in range(1, 10)
+    ] + ["a" * 10]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"length": 0}, "length"),
+        ({"length": 1.5}, "length"),
+        ({"length": True}, "length"),
+        ({"temperatures": []}, "temperatures"),
+        ({"temperatures": [0.5, -1]}, "temperature"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_k": -2}, "top_k"),
+        ({"stop": None}, "stop"),
+    ],
+)
+def test_wrong_settings_are_refused_at_the_call(wrong, field):
+    settings_ = {"length": 5, "temperatures": [1.0], "seed": 0} | wrong
+    with pytest.raises(ConfigError) as error:
+        generation.generate(make_model(), "a", **settings_)
+    assert error.value.field == field
