@@ -1,0 +1,231 @@
+"""The Keras network of a configuration, and its weights as named arrays and back.
+
+Embedding -> recurrent layers -> dense head, as in TensorFlow's tutorial. The
+first layer takes the characters' ids and the embedding's matrix and folds both
+into its input products; see `charrnn.recurrent`. While training, the network
+carries its states from one window to the next, so that each stream of the text
+is read as one long sequence (truncated backpropagation through time).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from charrnn.checkpoint import Weights
+from charrnn.config import ModelConfig
+from charrnn.recurrent import FastGRU, FastLSTM
+
+States = list[list[Any]]
+
+
+def _recurrent_layer(config: ModelConfig, index: int, dtype: str, seed: int) -> Any:
+    name = f"rnn_{index}"
+    if config.cell == "rnn":
+        return keras.layers.SimpleRNN(
+            config.rnn_units,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1),
+            return_sequences=True,
+            return_state=True,
+            name=name,
+        )
+    layer = FastGRU if config.cell == "gru" else FastLSTM
+    return layer(config.rnn_units, gemm_dtype=dtype, seed=seed, name=name)
+
+
+class Network(keras.Model):
+    """The network of a configuration.
+
+    Args:
+        config: Sizes and cell.
+        gemm_dtype: ``"float32"`` or ``"bfloat16"``, for the recurrent layers.
+        seed: Of the initial weights and of dropout.
+
+    Call arguments:
+        ids: ``(B, T)``, any integer type.
+        states: Per layer a list of ``(B, rnn_units)``: one for ``gru`` and
+            ``rnn``, two (h, c) for ``lstm``. None: zeros.
+
+    Returns:
+        Logits ``(B, T, vocab_size)`` in nats, and the final states.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, gemm_dtype: str = "float32", seed: int = 0
+    ) -> None:
+        super().__init__(name="charrnn")
+        self.config = config
+        seed %= 2**31 - 100
+        self.embedding = keras.layers.Embedding(
+            config.vocab_size,
+            config.embedding_dim,
+            embeddings_initializer=keras.initializers.RandomUniform(
+                -0.05, 0.05, seed=seed
+            ),
+            name="embedding",
+        )
+        self.rnn = [
+            _recurrent_layer(config, i, gemm_dtype, seed + 10 * (i + 1))
+            for i in range(config.num_layers)
+        ]
+        self.dropouts = [
+            keras.layers.Dropout(config.dropout, seed=seed + 90 + i)
+            for i in range(config.num_layers)
+        ]
+        self.head = keras.layers.Dense(
+            config.vocab_size,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 99),
+            name="head",
+        )
+        self.carried: States = []
+        self.num_traces = 0
+        self._make_weights()
+
+    def _make_weights(self) -> None:
+        # by hand: a first call would compile the scan for a shape of no use
+        self.embedding.build((None, None))
+        width = self.config.embedding_dim
+        for layer in self.rnn:
+            layer.build((None, None, width))
+            width = self.config.rnn_units
+        self.head.build((None, None, width))
+        self.built = True
+
+    def call(  # noqa: D102 the class says it
+        self, ids: Any, states: States | None = None, training: bool = False
+    ) -> tuple[Any, States]:
+        x, final = None, []
+        for i, layer in enumerate(self.rnn):
+            initial = None if states is None else states[i]
+            if i == 0 and self.config.cell != "rnn":
+                x, *last = _flatten(
+                    layer(
+                        ids, initial_state=initial, embedding=self.embedding.weights[0]
+                    )
+                )
+            else:
+                inputs = self.embedding(ids) if i == 0 else x
+                x, *last = _flatten(layer(inputs, initial_state=initial))
+            if self.config.dropout:
+                x = self.dropouts[i](x, training=training)  # (B, T, H)
+            final.append(last)
+        return self.head(x), final  # (B, T, V)
+
+    def start_streams(self, batch_size: int) -> None:
+        """Make the states that training carries, all zero."""
+        count = 2 if self.config.cell == "lstm" else 1
+        shape = (batch_size, self.config.rnn_units)
+        self.carried = [
+            [
+                tf.Variable(tf.zeros(shape), trainable=False, name=f"carried_{i}_{j}")
+                for j in range(count)
+            ]
+            for i in range(self.config.num_layers)
+        ]
+
+    def reset_streams(self) -> None:
+        """Set the carried states to zero, as at the start of an epoch."""
+        for variable in self.carried_variables():
+            variable.assign(tf.zeros_like(variable))
+
+    def carried_variables(self) -> list[Any]:
+        """The carried states, layer by layer."""
+        return [variable for layer in self.carried for variable in layer]
+
+    def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
+        """One update on one window of every stream.
+
+        Returns the batch's own loss: without a metric in between, a callback
+        sees exactly it and not Keras' running mean.
+        """
+        self.num_traces += 1  # counts traces: this line runs only while tracing
+        ids, targets = data  # (B, T)
+        with tf.GradientTape() as tape:
+            logits, states = self(ids, states=self.carried, training=True)
+            loss = tf.reduce_mean(cross_entropy(targets, logits))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        for variable, state in zip(
+            self.carried_variables(), tf.nest.flatten(states), strict=True
+        ):
+            variable.assign(state)
+        return {"loss": loss}
+
+
+def _flatten(result: Any) -> list[Any]:
+    """Outputs and states in one list, whether a layer nests its states or not."""
+    outputs, *states = result
+    return [outputs, *tf.nest.flatten(states)]
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """Nats per character: ``-log softmax(logits)[target]``, shape ``(B, T)``."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.cast(targets, tf.int32), logits=logits
+    )
+
+
+def _named_variables(network: Network) -> dict[str, Any]:
+    named = {"embedding.weight": network.embedding.weights[0]}
+    for i, layer in enumerate(network.rnn):
+        for part, variable in zip(
+            ("kernel", "recurrent_kernel", "bias"), layer.weights, strict=True
+        ):
+            named[f"rnn.{i}.{part}"] = variable
+    named["head.kernel"], named["head.bias"] = network.head.weights
+    return named
+
+
+def to_weights(network: Network) -> Weights:
+    """The weights under the names of the checkpoint format, as copies."""
+    return {
+        name: np.array(variable.numpy(), dtype=np.float32)
+        for name, variable in _named_variables(network).items()
+    }
+
+
+def assign_weights(
+    network: Network, weights: Mapping[str, npt.NDArray[np.float32]]
+) -> None:
+    """Put named arrays into a network of the same configuration."""
+    for name, variable in _named_variables(network).items():
+        variable.assign(weights[name])
+
+
+class Validator:
+    """Scores a split with a network, several streams side by side.
+
+    Args:
+        network: What to score.
+        windows: Fixed-shape ``(inputs, targets, mask)``, each ``(B, T)``, in
+            order: the states go from one to the next.
+    """
+
+    def __init__(self, network: Network, windows: list[tuple[Any, Any, Any]]) -> None:
+        self.network = network
+        self.windows = windows
+        self.score = tf.function(self._score, reduce_retracing=True)
+
+    def _score(self, ids: Any, targets: Any, mask: Any, states: Any) -> Any:
+        logits, states = self.network(ids, states=states, training=False)
+        return tf.reduce_sum(cross_entropy(targets, logits) * mask), states
+
+    def loss(self) -> float:
+        """Mean nats per character over the masked-in characters."""
+        batch_size = self.windows[0][0].shape[0]
+        count = 2 if self.network.config.cell == "lstm" else 1
+        zeros = tf.zeros((batch_size, self.network.config.rnn_units))
+        states: Any = [[zeros] * count for _ in range(self.network.config.num_layers)]
+        total, characters = 0.0, 0.0
+        for ids, targets, mask in self.windows:
+            loss, states = self.score(
+                tf.constant(ids), tf.constant(targets), tf.constant(mask), states
+            )
+            total += float(loss)
+            characters += float(mask.sum())
+        return total / characters if characters else math.nan

@@ -1,0 +1,951 @@
+"""Trainings as processes of their own, with one folder between them and us.
+
+A run is a model folder that has a history. Whoever starts it (the page or a
+terminal) writes the folder and a trainer process works on it; everything else
+goes through files, so a closed tab, a reload or a restart of the page loses
+nothing, and each can watch and stop what the other began:
+
+    lock            held by the living trainer; free and not ended: it died
+    stop            asks the trainer to finish its step, validate, save and end
+    learning_rate   a factor that the trainer applies from its next step on
+    .queue/         tickets, first come first served, each with a held lock
+
+Nothing here imports TensorFlow: the trainer does, when its turn has come.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from filelock import FileLock, Timeout
+
+import charrnn
+from charrnn import checkpoint, events, streams
+from charrnn import corpus as corpora
+from charrnn.checkpoint import CorpusRecord, Record
+from charrnn.config import (
+    DEFAULT_PRESET,
+    DEFAULT_PRESET_GPU,
+    PRESETS,
+    ModelConfig,
+    TrainingConfig,
+    from_preset,
+)
+from charrnn.corpus import Corpus
+from charrnn.errors import CharrnnError, CheckpointError, RunError
+from charrnn.events import Event, EventLog
+from charrnn.vocabulary import Vocabulary
+
+PACKAGE_ROOT: Final = Path(charrnn.__file__).parent.parent
+SHIPPED_FOLDER: Final = PACKAGE_ROOT / "checkpoints"
+SHIPPED_ID: Final = "shakespeare"
+STATE: Final = "state"
+CORPUS_FILE: Final = "corpus.txt"
+LOCK, STOP, LEARNING_RATE, LOG = "lock", "stop", "learning_rate", "train.log"
+QUEUE: Final = ".queue"
+ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
+QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
+LOG_LIMIT: Final = 1_000_000  # bytes of train.log
+LIVE: Final = frozenset({"queued", "running", "stopping"})
+TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
+
+
+# --- folders and names -----------------------------------------------------
+
+
+def folder() -> Path:
+    """The folder of models and runs: `CHARRNN_CHECKPOINTS`, else the project's."""
+    text = os.environ.get("CHARRNN_CHECKPOINTS", "").strip()
+    return Path(text) if text else SHIPPED_FOLDER
+
+
+def find(model: str) -> Path:
+    """The folder behind an id.
+
+    An id is matched against a pattern without separators, so a name from a
+    visitor can never become a path. The shipped model is found wherever the
+    runs are kept.
+
+    Raises:
+        RunError: If there is no such model.
+    """
+    if ID_PATTERN.fullmatch(model):
+        for place in (folder(), SHIPPED_FOLDER):
+            if (place / model / checkpoint.CONFIG).is_file():
+                return place / model
+    shown = model[:80] if model.isprintable() else ascii(model[:80])
+    raise RunError(
+        f"There is no model or run {shown!r} here: "
+        "`python -m charrnn models` and `runs` list what there is."
+    )
+
+
+def resolve(model: str) -> Path:
+    """A MODEL of the command line: an id, or a path when it looks like one.
+
+    Raises:
+        RunError: If there is no such id.
+    """
+    if "/" in model or os.sep in model or model.startswith("."):
+        return Path(model)
+    return find(model)
+
+
+def slug(text: str) -> str:
+    """A folder name out of any title: ASCII letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40] or "text"
+
+
+def _new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
+    """Create a folder that was not there: `name`, `name-2`, `name-3`, ..."""
+    if not ID_PATTERN.fullmatch(wanted):
+        raise RunError(
+            f"{wanted!r} cannot be an id: expected up to 80 letters, digits, "
+            "hyphens and underscores, like shakespeare-2."
+        )
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 10_000):
+            name = wanted if number == 1 else f"{wanted}-{number}"
+            taken = (SHIPPED_FOLDER / name).exists()
+            if not taken:
+                with contextlib.suppress(FileExistsError):
+                    (parent / name).mkdir()
+                    return parent / name
+            if exact:
+                raise RunError(f"The id {wanted!r} is taken: choose another one.")
+    except OSError as error:
+        raise RunError(
+            f"The folder {parent.name} cannot be written ({error.strerror}): choose "
+            "a writable one with the variable CHARRNN_CHECKPOINTS."
+        ) from error
+    raise RunError(f"There are too many folders named {wanted}: delete some.")
+
+
+# --- what a training needs -------------------------------------------------
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver shows a card, told without TensorFlow."""
+    cards = Path("/proc/driver/nvidia/gpus")
+    return cards.is_dir() and any(cards.iterdir())
+
+
+def default_preset() -> str:
+    """The preset for this machine: larger where there is a GPU."""
+    return DEFAULT_PRESET_GPU if has_gpu() else DEFAULT_PRESET
+
+
+def estimate_memory(
+    model: ModelConfig, training: TrainingConfig, characters: int
+) -> int:
+    """Bytes that a training takes at its peak, from above.
+
+    Weights, gradients, two Adam moments and a copy while saving; eight
+    activations a unit and step in each layer, forward and backward; three
+    copies of the logits; two bytes a character of text.
+    """
+    positions = training.batch_size * training.seq_length
+    activations = 2 * 8 * positions * model.rnn_units * model.num_layers
+    logits = 3 * positions * model.vocab_size
+    folded = 3 * model.vocab_size * 4 * model.rnn_units
+    numbers = 6 * model.num_parameters() + activations + logits + folded
+    return TENSORFLOW_BYTES + 4 * numbers + 2 * characters
+
+
+def available_memory() -> int:
+    """Bytes that a new process can have: the machine's, or the container's."""
+    free = int(psutil.virtual_memory().available)
+    cgroup = Path("/sys/fs/cgroup")
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return free if limit == "max" else min(free, max(0, int(limit) - used))
+
+
+def check_memory(model: ModelConfig, training: TrainingConfig, characters: int) -> None:
+    """Refuse a training that cannot fit, before it starts.
+
+    Raises:
+        RunError: With what it needs, what there is, and what to reduce.
+    """
+    needed = estimate_memory(model, training, characters)
+    free = available_memory()
+    if needed > free:
+        raise RunError(
+            f"This training needs about {needed / 1e9:.1f} GB of memory and "
+            f"{free / 1e9:.1f} GB are free: reduce rnn_units, batch_size or "
+            "seq_length, or close other programs."
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A text and settings that fit together, before anything is written."""
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    model: ModelConfig
+    training: TrainingConfig
+    notices: tuple[str, ...]
+
+
+def prepare(
+    corpus: Corpus,
+    *,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    init: Path | None = None,
+) -> Prepared:
+    """Settle vocabulary, sizes and settings of a training.
+
+    Args:
+        corpus: The text.
+        preset: A key of `PRESETS`; None takes the machine's default.
+        settings: A person's own settings on top of the preset.
+        init: Folder of a model to begin from: its vocabulary and sizes hold.
+
+    Raises:
+        CharrnnError: If a setting is wrong, or it would not fit in memory.
+    """
+    preset = preset or default_preset()
+    settings = dict(settings or {})
+    if init is None:
+        vocabulary, notices = corpora.vocabulary_of(corpus.text)
+    else:
+        parent = checkpoint.read_record(init)
+        vocabulary = checkpoint.read_vocabulary(init, parent)
+        notices = _unknown_notice(vocabulary, corpus.text)
+        sizes = dataclasses.asdict(parent.model)
+        del sizes["vocab_size"]
+        settings |= {k: v for k, v in sizes.items() if k != "dropout"}
+    model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
+    plan = streams.fit_plan(
+        len(corpus.text),
+        batch_size=training.batch_size,
+        seq_length=training.seq_length,
+    )
+    training = dataclasses.replace(
+        training, batch_size=plan.batch_size, seq_length=plan.seq_length
+    )
+    check_memory(model, training, len(corpus.text))
+    return Prepared(
+        corpus, vocabulary, model, training, (*corpus.notices, *notices, *plan.notices)
+    )
+
+
+def _unknown_notice(vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
+    unknown = vocabulary.unknown(text)
+    if not unknown:
+        return ()
+    return (
+        f"{len(unknown):,} characters of the text are unknown to the model that the "
+        f"training begins from and count as [UNK]: {unknown[:40]!r}.",
+    )
+
+
+def create(
+    prepared: Prepared,
+    *,
+    title: str = "",
+    model_id: str | None = None,
+    init: Path | None = None,
+) -> Path:
+    """Write a run's folder: the record first of all, so that nothing is lost.
+
+    Args:
+        prepared: What `prepare` settled.
+        title: What people see; the text's name and preset if empty.
+        model_id: The id to take; None takes a free slug of the title.
+        init: Folder of the model whose weights the training begins with.
+
+    Returns:
+        The folder; its name is the run's id.
+
+    Raises:
+        CharrnnError: If the id is taken or the folder cannot be written.
+    """
+    corpus, training = prepared.corpus, prepared.training
+    title = clean_title(title) or f"{corpus.name[:80]} {training.preset}"
+    path = _new_folder(folder(), model_id or slug(title), exact=model_id is not None)
+    record = Record(
+        title=title,
+        model=prepared.model,
+        training=training,
+        corpus=CorpusRecord(
+            name=clean_title(corpus.name) or "text",
+            characters=len(corpus.text),
+            distinct=len(prepared.vocabulary) - 1,
+            sha256=corpus.sha256,
+        ),
+        versions={"charrnn": charrnn.__version__},
+    )
+    try:
+        _write_run(path, prepared, record, init)
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)  # half a run is no run
+        raise
+    return path
+
+
+def _write_run(
+    path: Path, prepared: Prepared, record: Record, init: Path | None
+) -> None:
+    try:
+        (path / STATE).mkdir()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path.name}/{STATE} cannot be written ({error.strerror})."
+        ) from error
+    data = prepared.corpus.text.encode()
+    checkpoint.write_file(path / STATE / CORPUS_FILE, data)
+    checkpoint.save_vocabulary(path, prepared.vocabulary)
+    if init is not None:
+        weights, _ = checkpoint.load_weights(init, record.model)
+        checkpoint.save_weights(path, record.model, weights)
+    checkpoint.save_record(path, record)
+    log = EventLog(path)
+    for notice in prepared.notices:
+        log.append("notice", 0, message=notice)
+    log.append("queued", 0, position=0)
+
+
+def clean_title(text: str) -> str:
+    """One printable line of at most 200 characters."""
+    spaced = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(spaced.split())[: checkpoint.TEXT_LIMIT]
+
+
+# --- starting, stopping, changing ------------------------------------------
+
+
+def spawn(path: Path) -> int:
+    """Start a trainer process for a run's folder; returns its process id.
+
+    It leads a session of its own, so it outlives whoever started it, and it
+    yields the processor to the page (niceness 5).
+    """
+    environment = dict(os.environ)
+    environment["CHARRNN_CHECKPOINTS"] = str(path.parent.resolve())
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    for name in list(environment):  # a trainer needs nobody's secrets
+        if "TOKEN" in name or "SECRET" in name:
+            del environment[name]
+    command = [sys.executable, "-m", "charrnn", "train", "--resume", path.name]
+    process = subprocess.Popen(
+        [*command, "--background"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    # reap it when it ends, so that it leaves no zombie
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process.pid
+
+
+def start(
+    corpus: Corpus,
+    *,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    title: str = "",
+    model_id: str | None = None,
+    init: Path | None = None,
+) -> str:
+    """Write a run and start its trainer; returns the run's id.
+
+    Raises:
+        CharrnnError: As `prepare` and `create`.
+    """
+    prepared = prepare(corpus, preset=preset, settings=settings, init=init)
+    path = create(prepared, title=title, model_id=model_id, init=init)
+    spawn(path)
+    return path.name
+
+
+def hosted_id() -> str:
+    """An id that cannot be guessed: on a hosted page it is the only key."""
+    return secrets.token_hex(16)
+
+
+def _own_run(run_id: str) -> Path:
+    path = find(run_id)
+    if not (path / STATE).is_dir():
+        raise RunError(
+            f"{run_id} is a model without a training behind it: "
+            "train from it with `--init`."
+        )
+    return path
+
+
+def resume(run_id: str, *, more_epochs: int | None = None) -> None:
+    """Go on with a run that stopped or died, in a process of its own.
+
+    Raises:
+        RunError: If it is being trained, or is finished and no more epochs
+            are asked for.
+    """
+    path = _own_run(run_id)
+    request_resume(path, more_epochs=more_epochs)
+    EventLog(path).append("queued", last_step(run_id), position=0)
+    spawn(path)
+
+
+def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
+    """Check that a run can go on, and note how many more epochs it shall have.
+
+    Raises:
+        RunError: As `resume`.
+    """
+    if is_alive(path):
+        raise RunError(f"{path.name} is being trained already: follow or stop it.")
+    for name in (STOP,):
+        (path / name).unlink(missing_ok=True)
+    if more_epochs is not None:
+        _extend(path, more_epochs)
+    elif _lifecycle(path.name) == "finished":
+        raise RunError(
+            f"{path.name} has finished: continue it with a number of epochs "
+            f"(`python -m charrnn train --resume {path.name} --epochs 5`)."
+        )
+
+
+def _extend(path: Path, more_epochs: int) -> None:
+    record = checkpoint.read_record(path)
+    per_epoch = max(1, status(path.name).steps_per_epoch)
+    done = last_step(path.name) / per_epoch
+    training = dataclasses.replace(
+        record.training, epochs=math.ceil(done + more_epochs), minutes=None
+    )
+    checkpoint.save_record(path, dataclasses.replace(record, training=training))
+
+
+def continue_for(run_id: str, epochs: int) -> None:
+    """Train a run for some more epochs.
+
+    Raises:
+        RunError: If it is being trained.
+    """
+    resume(run_id, more_epochs=epochs)
+
+
+def stop(run_id: str) -> None:
+    """Ask a run to finish its step, validate, save and end.
+
+    Raises:
+        RunError: If it is not being trained.
+    """
+    path = _own_run(run_id)
+    if status(run_id).state not in LIVE:
+        raise RunError(f"{run_id} is not being trained: there is nothing to stop.")
+    checkpoint.write_file(path / STOP, b"")
+
+
+def set_learning_rate_factor(run_id: str, factor: float) -> None:
+    """Multiply a living run's learning rate from its next step on.
+
+    Raises:
+        RunError: If the factor is not from 0.01 to 100.
+    """
+    path = _own_run(run_id)
+    if not (math.isfinite(factor) and 0.01 <= factor <= 100):
+        raise RunError(f"The factor is {factor}: expected a number from 0.01 to 100.")
+    checkpoint.write_file(path / LEARNING_RATE, repr(float(factor)).encode())
+
+
+def rename(run_id: str, title: str) -> None:
+    """Change a model's title; its id stays.
+
+    Raises:
+        RunError: If the title is empty or the model is the shipped one.
+    """
+    path = _own_model(run_id)
+    title = clean_title(title)
+    if not title:
+        raise RunError("The title is empty: give it at least one character.")
+    record = checkpoint.read_record(path)
+    checkpoint.save_record(path, dataclasses.replace(record, title=title))
+
+
+def delete(run_id: str) -> None:
+    """Remove a model or run for good.
+
+    Raises:
+        RunError: If it is being trained, is the shipped one, or is locked by
+            the file system.
+    """
+    path = _own_model(run_id)
+    if is_alive(path):
+        raise RunError(f"{run_id} is being trained: stop it first.")
+    try:
+        # one rename, and no reader meets half a folder
+        aside = path.with_name(f".deleted-{secrets.token_hex(4)}")
+        path.rename(aside)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise RunError(f"{run_id} cannot be deleted ({error.strerror}).") from error
+
+
+def _own_model(run_id: str) -> Path:
+    path = find(run_id)
+    if is_shipped(path):
+        raise RunError("The shipped model stays as it is: train or pull your own.")
+    return path
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a folder is the model that came with the program."""
+    return path.resolve() == (SHIPPED_FOLDER / SHIPPED_ID).resolve()
+
+
+def archive(run_id: str, destination: Path) -> Path:
+    """Write a zip of what a model shows (and its history) and return its path.
+
+    The training text, the optimiser's state and the log stay here.
+    """
+    path = find(run_id)
+    record = checkpoint.read_record(path)
+    target = destination / f"{slug(record.title)}.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in (*checkpoint.PUBLIC_FILES, events.FILE_NAME):
+            if (path / name).is_file():
+                file.write(path / name, name)
+    return target
+
+
+# --- looking ---------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Be the one trainer of a run's folder.
+
+    Raises:
+        RunError: If another process is.
+    """
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=2)  # a reader that asks `is_alive` holds it briefly
+    except Timeout as error:
+        raise RunError(
+            f"{path.name} is being trained already: follow or stop it."
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{path.name} cannot be locked ({error.strerror}): is it writable?"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a living process holds the run's lock.
+
+    The kernel frees the lock with the process, however it ends, so this tells
+    a dead trainer at once.
+    """
+    return _is_locked(path / LOCK)
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a read-only folder has no trainer
+    lock.release()
+    return False
+
+
+class _History:
+    """A run's events as they count now, read on from where the last look ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self.identity: tuple[int, int] | None = None
+        self.events: list[Event] = []
+        self.lock = threading.Lock()
+
+    def update(self) -> list[Event]:
+        with self.lock:
+            try:
+                stat = (self.path / events.FILE_NAME).stat()
+            except OSError:
+                self.events, self.offset = [], 0
+                return []
+            identity = (stat.st_dev, stat.st_ino)
+            if identity != self.identity or stat.st_size < self.offset:
+                self.identity, self.offset, self.events = identity, 0, []
+            while True:
+                more, following = events.read(self.path, self.offset)
+                if following == self.offset:
+                    return list(self.events)
+                self.offset = following
+                rewound = any(e["type"] == "resumed" for e in more)
+                joined = self.events + more
+                self.events = events.effective(joined) if rewound else joined
+
+
+_histories: OrderedDict[Path, _History] = OrderedDict()
+_histories_lock = threading.Lock()
+
+
+def history(run_id: str) -> list[Event]:
+    """A run's events without what was taken back; cheap to ask again."""
+    path = find(run_id).resolve()
+    with _histories_lock:
+        entry = _histories.setdefault(path, _History(path))
+        _histories.move_to_end(path)
+        while len(_histories) > 64:
+            _histories.popitem(last=False)
+    return entry.update()
+
+
+def last_step(run_id: str) -> int:
+    """The last step that a run's history tells of."""
+    return max((e["step"] for e in history(run_id)), default=0)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What there is to say of a run now."""
+
+    run_id: str
+    title: str
+    state: str  # queued running stopping finished stopped early failed died model
+    message: str
+    position: int  # runs before it in the queue
+    step: int
+    planned_steps: int | None
+    steps_per_epoch: int
+    val_loss: float | None  # the best so far, nats per character
+    best_step: int
+    chars_per_second: float
+
+
+DIED = (
+    "The training ended without a word: most likely the system ended it because "
+    "memory ran out, else it was killed or the computer went off. Resume it; if it "
+    "happens again, reduce rnn_units, batch_size or seq_length."
+)
+
+
+def _lifecycle(run_id: str, recorded: list[Event] | None = None) -> str:
+    """State by the history alone, as if its trainer were alive."""
+    for event in reversed(history(run_id) if recorded is None else recorded):
+        if event["type"] == "ended":
+            return str(event.get("reason", "finished"))
+        if event["type"] == "failed":
+            return "failed"
+        if event["type"] in ("started", "resumed"):
+            return "running"
+        if event["type"] == "queued":
+            return "queued"
+    return "model"
+
+
+def _state(path: Path, recorded: list[Event]) -> str:
+    state = _lifecycle(path.name, recorded)
+    if state not in LIVE:
+        return state
+    if is_alive(path):
+        return "stopping" if (path / STOP).exists() else state
+    if state == "queued" and time.time() - recorded[-1]["time"] < START_GRACE:
+        return state
+    # it may have ended between our look at the history and at the lock
+    state = _lifecycle(path.name)
+    return "died" if state in LIVE else state
+
+
+def status(run_id: str) -> Status:
+    """The state of a run, from its folder alone.
+
+    Raises:
+        CharrnnError: If there is no such run or its record is damaged.
+    """
+    path = find(run_id)
+    record = checkpoint.read_record(path)
+    recorded = history(run_id)
+    state = _state(path, recorded)
+    last: dict[str, Event] = {event["type"]: event for event in recorded}
+    begun = last.get("started", {})
+    best = [e for e in recorded if e["type"] == "validation" and e.get("best")]
+    message = DIED if state == "died" else ""
+    if state == "failed":
+        message = str(last["failed"].get("message", ""))
+    planned = last.get("planned", begun).get("planned_steps")
+    return Status(
+        run_id=run_id,
+        title=record.title,
+        state=state,
+        message=message,
+        position=int(last.get("queued", {}).get("position", 0)),
+        step=max((e["step"] for e in recorded), default=0),
+        planned_steps=planned,
+        steps_per_epoch=int(begun.get("steps_per_epoch", 0)),
+        val_loss=best[-1]["val_loss"] if best else None,
+        best_step=best[-1]["step"] if best else 0,
+        chars_per_second=float(last.get("step", {}).get("chars_per_second", 0.0)),
+    )
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A folder of the list: a model, a run, or both."""
+
+    model_id: str
+    path: Path
+    record: Record
+    state: str  # as in Status
+    has_weights: bool
+    shipped: bool
+    is_run: bool
+
+
+def _entries(place: Path) -> Iterator[ModelEntry]:
+    if not place.is_dir():
+        return
+    for path in sorted(place.iterdir()):
+        if not ID_PATTERN.fullmatch(path.name):
+            continue
+        try:
+            record = checkpoint.read_record(path)
+            recorded = history(path.name) if path.parent == folder() else []
+            state = _state(path, recorded)
+        except CharrnnError:
+            continue  # no model, or one that this program cannot read
+        yield ModelEntry(
+            model_id=path.name,
+            path=path,
+            record=record,
+            state=state,
+            has_weights=(path / checkpoint.WEIGHTS).is_file(),
+            shipped=is_shipped(path),
+            is_run=(path / STATE).is_dir(),
+        )
+
+
+def entries() -> list[ModelEntry]:
+    """All models and runs, the shipped one first, then the newest."""
+    places = list(dict.fromkeys((SHIPPED_FOLDER.resolve(), folder().resolve())))
+    found = {e.model_id: e for place in places for e in _entries(place)}
+    if folder().resolve() != SHIPPED_FOLDER.resolve():
+        own = [e for e in found.values() if e.shipped or e.path.parent == places[-1]]
+        found = {e.model_id: e for e in own}
+
+    def age(entry: ModelEntry) -> tuple[bool, float]:
+        return not entry.shipped, -(entry.path / checkpoint.CONFIG).stat().st_mtime
+
+    return sorted(found.values(), key=age)
+
+
+def models() -> list[ModelEntry]:
+    """What text can be generated from."""
+    return [entry for entry in entries() if entry.has_weights]
+
+
+def list_runs() -> list[ModelEntry]:
+    """What has been or is being trained here."""
+    return [entry for entry in entries() if entry.is_run]
+
+
+def expected_speed(model: ModelConfig, training: TrainingConfig) -> float | None:
+    """Characters a second of an earlier run here with the same sizes, or None."""
+    same = [
+        entry.record
+        for entry in list_runs()
+        if entry.record.figures is not None
+        and entry.record.figures.seconds > 0
+        and dataclasses.replace(entry.record.model, vocab_size=model.vocab_size)
+        == model
+        and entry.record.training.batch_size == training.batch_size
+    ]
+    for record in same:  # the newest first
+        figures = record.figures
+        if figures is not None:
+            window = record.training.batch_size * record.training.seq_length
+            return figures.steps * window / figures.seconds
+    return None
+
+
+def expected_seconds(
+    model: ModelConfig, training: TrainingConfig, characters: int
+) -> float | None:
+    """How long a training will take, from earlier runs here; None if unknown."""
+    limit = math.inf if training.minutes is None else 60 * training.minutes
+    speed = expected_speed(model, training)
+    if training.epochs is None or speed is None:
+        return None if math.isinf(limit) else limit
+    split = corpora.split_at(characters)
+    return min(limit, training.epochs * split / speed)
+
+
+def command_line(
+    corpus: str, preset: str, settings: Mapping[str, Any], *, title: str = ""
+) -> str:
+    """The `train` command that does the same."""
+    parts = ["python -m charrnn train --corpus", _quote(corpus), "--preset", preset]
+    for name, value in settings.items():
+        if value is not None:
+            parts += [f"--{name.replace('_', '-')}", _quote(str(value))]
+    if title:
+        parts += ["--title", _quote(title)]
+    return " ".join(parts)
+
+
+def _quote(text: str) -> str:
+    plain = re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII)
+    return text if plain else "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def settings_beyond_preset(
+    model: ModelConfig, training: TrainingConfig
+) -> dict[str, Any]:
+    """The settings that differ from what the preset alone would give."""
+    if training.preset not in PRESETS:
+        return {}
+    plain_model, plain_training = from_preset(
+        training.preset, {}, vocab_size=model.vocab_size
+    )
+    pairs = ((model, plain_model), (training, plain_training))
+    return {
+        item.name: getattr(mine, item.name)
+        for mine, plain in pairs
+        for item in dataclasses.fields(mine)
+        if getattr(mine, item.name) != getattr(plain, item.name)
+    }
+
+
+# --- the queue -------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[bool]:
+    """Wait until no earlier training of this folder lives, then be the one.
+
+    A ticket is a file named by the time it was taken, with a held lock. Taking
+    one and looking through them happen under one more lock, so their order is
+    the order of arrival; the ticket of a process that died is free and swept.
+
+    Args:
+        path: The run's folder.
+        log: Where `queued` events go, each time the position changes.
+        stopped: Asked while waiting; true gives the turn up.
+
+    Yields:
+        Whether it is our turn: False if `stopped` said so first.
+    """
+    queue = path.parent / QUEUE
+    try:
+        queue.mkdir(exist_ok=True)
+        mutex = FileLock(queue / "mutex")
+        with mutex:
+            ticket = queue / f"{time.time_ns():020d}-{path.name}"
+            lock = FileLock(ticket)
+            lock.acquire()
+    except OSError as error:
+        raise RunError(
+            f"The queue in {path.parent.name} cannot be written ({error.strerror})."
+        ) from error
+    try:
+        yield _wait(mutex, ticket, log, stopped)
+    finally:
+        with mutex:
+            lock.release()
+            ticket.unlink(missing_ok=True)
+
+
+def _wait(
+    mutex: FileLock, ticket: Path, log: EventLog, stopped: Callable[[], bool]
+) -> bool:
+    told = 0
+    while not stopped():
+        with mutex:
+            position = _earlier(ticket)
+        if position == 0:
+            return True
+        if position != told:
+            log.append("queued", last_step(log.path.parent.name), position=position)
+            told = position
+        time.sleep(QUEUE_POLL)
+    return False
+
+
+def _earlier(ticket: Path) -> int:
+    """Living tickets before ours; sweeps the dead ones. The mutex is held."""
+    count = 0
+    for other in sorted(ticket.parent.iterdir()):
+        if other.name >= ticket.name or not other.name[:1].isdigit():
+            continue
+        if _is_locked(other):
+            count += 1
+        else:
+            other.unlink(missing_ok=True)
+    return count
+
+
+# --- the trainer's own output ----------------------------------------------
+
+_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
+
+
+def strip_line(line: str) -> str:
+    """Take folders and access tokens out of a line of output."""
+    return _PATH.sub("", _TOKEN.sub("hf_***", line))
+
+
+def capture_output(path: Path) -> None:
+    """Send this process' standard output and error to `train.log`, stripped.
+
+    The file is kept under 1 MB: beyond that, output is dropped.
+    """
+    read_end, write_end = os.pipe()
+    os.dup2(write_end, 1)
+    os.dup2(write_end, 2)
+    os.close(write_end)
+
+    def pump() -> None:
+        with (
+            os.fdopen(read_end, "r", errors="replace") as source,
+            contextlib.suppress(OSError),
+            (path / LOG).open("a", encoding="utf-8") as target,
+        ):
+            for line in source:
+                stripped = strip_line(line)
+                if target.tell() + 4 * len(stripped) < LOG_LIMIT:
+                    target.write(stripped)
+                    target.flush()
+
+    threading.Thread(target=pump, daemon=True).start()
