@@ -1,0 +1,240 @@
+"""The card: deterministic, safe against strangers, and its program really runs."""
+
+import dataclasses
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from charrnn import card, checkpoint, generation
+from charrnn.checkpoint import CorpusRecord, Figures, Origin, Record
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.errors import HubError
+from charrnn.events import EventLog
+from charrnn.vocabulary import Vocabulary
+
+CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
+HAZARDS = [
+    "on",
+    "a: b",
+    "- x # y",
+    'quote " and \\ back',
+    "*bold* _it_ `code` ~~no~~ $x$",
+    "<script>alert(1)</script>",
+    "x\n---\nlicense: mit",
+    "{{jinja}} %yaml [a](javascript:alert(1))",
+    "ümlaut 😀 \u2028 \x85 \x00 \ufeff \ud800 end",
+    "https://example.com www.example.com @someone",
+]
+
+
+def make_record(cell: str = "gru", layers: int = 1, title: str = "Test") -> Record:
+    model = ModelConfig(
+        cell=cell,
+        embedding_dim=6,
+        rnn_units=16,
+        num_layers=layers,
+        vocab_size=len(CHARACTERS) + 1,
+    )
+    return Record(
+        title=title,
+        model=model,
+        training=TrainingConfig(epochs=3, seed=7),
+        corpus=CorpusRecord(
+            name="Some text", characters=1234, distinct=30, sha256="0" * 64
+        ),
+        figures=Figures(val_loss=1.5, cold256_val_loss=1.625, steps=1200, seconds=61.4),
+        versions={"charrnn": "0.1.0"},
+    )
+
+
+def make_folder(folder: Path, record: Record, seed: int = 1) -> Path:
+    """A complete model with random weights, large enough to write variedly."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: rng.normal(0, 0.7, shape).astype(np.float32)
+        for name, shape in record.model.tensor_shapes().items()
+    }
+    checkpoint.save_record(folder, record)
+    checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
+    checkpoint.save_weights(folder, record.model, weights)
+    return folder
+
+
+def front_matter(text: str) -> dict:
+    start, front, _ = text.split("---\n", 2)
+    assert start == ""
+    return yaml.safe_load(front)
+
+
+def program_in(text: str) -> str:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    return program
+
+
+def run_program(program: str, *arguments: str, **environment: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        timeout=60,
+        check=False,
+    )
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_the_same_model_has_the_same_card_without_dates():
+    arguments = {"samples": {0.5: "abc"}, "curve": [(1, 2.0)], "license": "mit"}
+    first = card.card(make_record(), **arguments)
+    assert first == card.card(make_record(), **arguments)
+    assert not re.search(r"20[2-9]\d", first)
+
+
+def test_front_matter_says_what_the_hub_needs():
+    front = front_matter(card.card(make_record(), samples={}, license="CC-BY-4.0"))
+    assert front["license"] == "cc-by-4.0"
+    assert front["pipeline_tag"] == "text-generation"
+    assert front["library_name"] == "charrnn"
+    assert front["tags"] == ["char-rnn", "character-level", "gru"]
+    (index,) = front["model-index"][0]["results"]
+    assert index["task"] == {"type": "text-generation"}
+    assert index["dataset"] == {
+        "name": "Some text",
+        "type": "some_text",
+        "split": "validation",
+    }
+    values = [metric["value"] for metric in index["metrics"]]
+    assert values == [round(1.5 / math.log(2), 4), round(1.625 / math.log(2), 4)]
+    assert {metric["type"] for metric in index["metrics"]} == {"bits_per_character"}
+
+
+def test_without_figures_or_licence_nothing_is_claimed():
+    record = dataclasses.replace(make_record(), figures=None)
+    text = card.card(record, samples={})
+    front = front_matter(text)
+    assert "model-index" not in front
+    assert "license" not in front
+    assert "has not been validated" in text
+
+
+@pytest.mark.parametrize("hazard", HAZARDS)
+def test_a_strangers_words_stay_words(hazard):
+    record = make_record(title=hazard)
+    record = dataclasses.replace(
+        record, corpus=dataclasses.replace(record.corpus, name=hazard)
+    )
+    text = card.card(record, samples={0.5: hazard})
+    line = " ".join("".join(c if c.isprintable() else " " for c in hazard).split())
+    front = front_matter(text)
+    assert front["model-index"][0]["name"] == line
+    assert "license" not in front
+    body = text.split("---\n", 2)[2]
+    outside = re.sub(r"^(`{3,})\w+\n.*?^\1$", "", body, flags=re.M | re.S)
+    assert "<script" not in outside
+    assert "](javascript" not in outside
+    assert "https://" not in outside
+    heading = next(row for row in body.splitlines() if row.startswith("# "))
+    plain = re.sub(r"\\(.)", r"\1", heading).replace("&lt;", "<")
+    assert plain == f"# {line}"
+    text.encode()  # no lone surrogate is left
+
+
+def test_the_hubs_own_parser_reads_the_card_back():
+    from huggingface_hub import ModelCardData
+
+    record = make_record(title="a: 'b' \"c\" # d")
+    text = card.card(record, samples={}, license="mit")
+    data = ModelCardData(**front_matter(text), ignore_metadata_errors=False)
+    assert data.model_name == record.title
+    assert [result.metric_type for result in data.eval_results] == (
+        ["bits_per_character"] * 2
+    )
+
+
+def test_no_sample_leaves_its_block():
+    sample = "a\n```\n# heading\n````\n<b>\r\x00\x1b[31m"
+    text = card.card(make_record(), samples={0.2: sample})
+    block = re.search(r"^(`{3,})text\n(.*?)\n\1$", text, re.M | re.S)
+    assert block is not None
+    assert len(block.group(1)) == 5
+    assert block.group(2) == "a\n```\n# heading\n````\n<b>\ufffd\ufffd\ufffd[31m"
+
+
+@pytest.mark.parametrize("points", [0, 1, 19, 20, 21, 1000])
+def test_the_curve_has_at_most_twenty_rows(points):
+    curve = [(step, 3.0 - step / 2000) for step in range(1, points + 1)]
+    text = card.card(make_record(), samples={}, curve=curve)
+    table = text.partition("## How it learnt")[2].partition("##")[0]
+    rows = re.findall(r"^\| ([\d,]+) \| ", table, re.M)
+    assert len(rows) == min(points, 20)
+    if points:
+        assert rows[0] == "1"
+        assert rows[-1] == f"{points:,}"
+
+
+def test_a_licence_must_look_like_one():
+    assert card.check_license("") is None
+    assert card.check_license(" MIT ") == "mit"
+    for wrong in ("mit\nx: y", "a b", "-", "x" * 61, "ä"):
+        with pytest.raises(HubError, match="no licence"):
+            card.check_license(wrong)
+
+
+def test_a_copy_says_what_it_is_a_copy_of():
+    record = make_record()
+    origin = Origin(repo="alice/some-text", revision="a" * 40)
+    text = card.card(dataclasses.replace(record, origin=origin), samples={})
+    assert f"A copy of alice/some\\-text at commit {'a' * 40}" in text
+
+
+def test_a_folder_gets_its_card_from_its_files_and_history(tmp_path):
+    folder = make_folder(tmp_path / "m", make_record())
+    log = EventLog(folder)
+    log.append("validation", 100, val_loss=2.5, best=True)
+    log.append("validation", 200, val_loss=2.25, best=True)
+    log.append("resumed", 100)
+    log.append("validation", 300, val_loss=2.0, best=True)
+    text = card.write_card(folder, license="mit")
+    assert (folder / "README.md").read_text("utf-8") == text
+    assert "| 100 | 2.5000 |" in text
+    assert "| 200 |" not in text
+    assert "| 300 | 2.0000 |" in text
+    written = list(
+        generation.generate(
+            checkpoint.load(folder), "", length=300, temperatures=[0.8], seed=0
+        )
+    )[-1][0]
+    assert written.rstrip("\n") in text
+    assert "--corpus YOUR-TEXT.txt" in text
+    assert card.write_card(folder) == text  # the licence stays
+    assert card.license_of(folder) == "mit"
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_cards_program_writes_what_charrnn_writes(tmp_path, cell, layers):
+    folder = make_folder(tmp_path / "m", make_record(cell, layers))
+    program = program_in(card.write_card(folder))
+    assert len(program.splitlines()) <= 40
+    texts = list(
+        generation.generate(
+            checkpoint.load(folder), "ab é", length=120, temperatures=[0.0], seed=0
+        )
+    )
+    assert len(set(texts[-1][0])) > 3  # the comparison means something
+    assert run_program(program, str(folder), "ab é", "0", "120") == texts[-1][0]
+
+
+def test_the_cards_program_needs_no_arguments(tmp_path):
+    folder = make_folder(tmp_path / "m", make_record())
+    program = program_in(card.write_card(folder, source=str(folder)))
+    assert len(run_program(program)) == 300
