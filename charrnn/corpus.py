@@ -178,8 +178,9 @@ def _to_text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
             try:
                 return data.decode(encoding), ()
             except UnicodeDecodeError as error:
+                marked = encoding.removesuffix("-sig").upper()
                 raise CorpusError(
-                    f"{name} begins like {encoding.upper()} but is damaged at byte "
+                    f"{name} begins like {marked} but is damaged at byte "
                     f"{error.start:,}. Save it again as UTF-8."
                 ) from error
     if 0 in data:
