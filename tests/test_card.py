@@ -59,7 +59,7 @@ def make_folder(folder: Path, record: Record, seed: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     weights = {
-        name: rng.normal(0, 0.7, shape).astype(np.float32)
+        name: rng.normal(0, 1.2, shape).astype(np.float32)
         for name, shape in record.model.tensor_shapes().items()
     }
     checkpoint.save_record(folder, record)
