@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn import checkpoint
-from charrnn.config import GATES, ModelConfig, SamplingConfig
+from charrnn.config import ModelConfig, SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.vocabulary import Vocabulary
 
@@ -71,113 +71,113 @@ def _transposed(matrix: Floats) -> Floats:
 class _Layer:
     """One recurrent layer, its weights arranged for a step at a time.
 
+    Between the products everything is gate-major, ``(gates, batch, units)``: a
+    gate of all rows is then contiguous, which is three times as fast to walk.
     A sigmoid is computed as ``(tanh(x / 2) + 1) / 2``: one vectorised tanh then
     serves all gates. Its halving is folded into the weights, where it is exact.
     """
 
     parts = 1  # arrays in this layer's state
+    gates = 1
+    linear_gate = 0  # the one that is no sigmoid
 
     def __init__(
         self, kernel: Floats, recurrent_kernel: Floats, bias: Floats, *, per_row: bool
     ) -> None:
         self.units = recurrent_kernel.shape[0]
         self.product = _row_by_row if per_row else _together
-        scale = self._scale()
-        input_bias, self.state_bias = self._biases(bias)
-        self.kernel = _transposed(kernel * scale)
-        self.input_bias = input_bias * scale
-        self.recurrent_kernel = _transposed(recurrent_kernel * scale)
-
-    def _scale(self) -> Floats:
-        """A factor for each column of the kernels: 0.5 for what is halved."""
-        return np.ones(self.units, np.float32)
+        factors = np.full((self.gates, 1, self.units), 0.5, np.float32)
+        factors[self.linear_gate] = 1
+        columns = factors.ravel()
+        self.kernel = _transposed(kernel * columns)
+        self.recurrent_kernel = _transposed(recurrent_kernel * columns)
+        self.bias, self.state_bias = self._biases(bias)
+        self.bias *= factors
 
     def _biases(self, bias: Floats) -> tuple[Floats, Floats]:
-        """The bias added to the input's product and the candidate's own."""
-        return bias, bias[:0]
+        """What is added to the input's product (G, 1, H), and to the state's."""
+        return bias.reshape(self.gates, 1, self.units).copy(), bias[:0]
+
+    def _gate_major(self, products: Floats) -> Floats:
+        """A view, (B, G*H) as (G, B, H)."""
+        return products.reshape(-1, self.gates, self.units).swapaxes(0, 1)
 
     def project(self, inputs: Floats) -> Floats:
-        """The input's product and bias, (B, in) to (B, G*H)."""
-        return self.product(self.kernel, inputs) + self.input_bias
+        """The input's product and bias, (B, in) to (G, B, H)."""
+        projected = np.empty((self.gates, len(inputs), self.units), np.float32)
+        products = self._gate_major(self.product(self.kernel, inputs))
+        return np.add(products, self.bias, out=projected)
+
+    def _recur(self, h: Floats) -> Floats:
+        """The state's product, (B, H) to (G, B, H)."""
+        return self._gate_major(self.product(self.recurrent_kernel, h))
 
     def step(self, x: Floats, states: States) -> States:
         """The layer's next state; its first array is the layer's output.
 
         Args:
-            x: Projected input, shape ``(batch, gates * units)``; overwritten.
+            x: Projected input, shape ``(gates, batch, units)``; overwritten.
             states: As many arrays ``(batch, units)`` as `parts`; left as is.
         """
-        x += self.product(self.recurrent_kernel, states[0])
-        return (np.tanh(x, out=x),)
+        x += self._recur(states[0])
+        return (np.tanh(x[0]),)
 
 
 class _GRULayer(_Layer):
     """Keras' GRU with ``reset_after``: gates z, r, candidate n.
 
-    ``n = tanh(x_n + r * (U_n h + b_n))`` and ``h' = n + z * (h - n)``. With r
-    as ``(s + 1) / 2``, r * q is ``s * (q / 2) + q / 2``: U_n and b_n are halved.
+    ``n = tanh(x_n + r * (U_n h + b_n))`` and ``h' = n + z * (h - n)``.
     """
 
-    def _scale(self) -> Floats:
-        scale = np.full(3 * self.units, 0.5, np.float32)
-        scale[2 * self.units :] = 1
-        return scale
-
-    def __init__(
-        self, kernel: Floats, recurrent_kernel: Floats, bias: Floats, *, per_row: bool
-    ) -> None:
-        super().__init__(kernel, recurrent_kernel, bias, per_row=per_row)
-        self.recurrent_kernel[2 * self.units :] *= np.float32(0.5)
+    gates = 3
+    linear_gate = 2
 
     def _biases(self, bias: Floats) -> tuple[Floats, Floats]:
-        gates = 2 * self.units
-        candidate = bias[1, gates:] * np.float32(0.5)
-        return np.concatenate([bias[0, :gates] + bias[1, :gates], bias[0, gates:]]), (
-            candidate
-        )
+        ours, states = bias.reshape(2, 3, 1, self.units).copy()
+        ours[:2] += states[:2]  # of the gates both are simply added
+        return ours, states[2]
 
     def step(self, x: Floats, states: States) -> States:
-        units, h = self.units, states[0]
-        u = self.product(self.recurrent_kernel, h)  # (B, 3H)
-        gates, n, q = x[:, : 2 * units], x[:, 2 * units :], u[:, 2 * units :]
-        gates += u[:, : 2 * units]
-        np.tanh(gates, out=gates)  # 2z - 1 and 2r - 1
-        q += self.state_bias
-        n += q
-        q *= gates[:, units:]
+        """See `_Layer.step`."""
+        h = states[0]
+        u = self._recur(h)
+        gates, n = x[:2], x[2]
+        gates += u[:2]
+        np.tanh(gates, out=gates)
+        gates += 1
+        gates *= 0.5
+        q = u[2] + self.state_bias
+        q *= gates[1]
         n += q
         np.tanh(n, out=n)
-        z = gates[:, :units]
-        z += 1
-        z *= np.float32(0.5)
         new = h - n
-        new *= z
+        new *= gates[0]
         new += n
         return (new,)
 
 
 class _LSTMLayer(_Layer):
-    """Keras' LSTM: gates i, f, candidate g, gate o; state h and c."""
+    """Keras' LSTM: gates i, f, candidate g, gate o; state h and c.
+
+    ``c' = f * c + i * g`` and ``h' = o * tanh(c')``.
+    """
 
     parts = 2
-
-    def _scale(self) -> Floats:
-        scale = np.full(4 * self.units, 0.5, np.float32)
-        scale[2 * self.units : 3 * self.units] = 1
-        return scale
+    gates = 4
+    linear_gate = 2
 
     def step(self, x: Floats, states: States) -> States:
-        units = self.units
-        x += self.product(self.recurrent_kernel, states[0])
-        np.tanh(x, out=x)  # (B, 4H)
-        g = x[:, 2 * units : 3 * units].copy()
+        """See `_Layer.step`."""
+        x += self._recur(states[0])
+        np.tanh(x, out=x)
+        g = x[2].copy()
         x += 1
-        x *= np.float32(0.5)
-        g *= x[:, :units]
-        c = x[:, units : 2 * units] * states[1]
+        x *= 0.5
+        g *= x[0]
+        c = x[1] * states[1]
         c += g
         h = np.tanh(c)
-        h *= x[:, 3 * units :]
+        h *= x[3]
         return h, c
 
 
@@ -216,12 +216,12 @@ class Network:
             for i in range(model.num_layers)
         ]
         self._product = _row_by_row if per_row else _together
-        columns = GATES[model.cell] * model.rnn_units
-        self._folded = 4 * model.vocab_size * columns <= MAX_TABLE_BYTES
         first = self._layers[0]
-        self._table = np.array(weights["embedding.weight"], np.float32)
-        if self._folded:
-            self._table = self._table @ first.kernel.T + first.input_bias
+        numbers = first.gates * model.rnn_units * model.vocab_size
+        self._folded = 4 * numbers <= MAX_TABLE_BYTES
+        embedding = weights["embedding.weight"].astype(np.float32)[None]
+        # (G, V, H), or the embedding itself as (1, V, E)
+        self._table = first.project(embedding[0]) if self._folded else embedding
         self._head = _transposed(weights["head.kernel"])
         self._head_bias = np.array(weights["head.bias"], np.float32)
 
@@ -232,9 +232,9 @@ class Network:
         return tuple(np.zeros(shape, np.float32) for _ in range(parts))
 
     def _embed(self, ids: Ids) -> Floats:
-        """The first layer's projected input, (B,) to (B, G*H), to write upon."""
-        rows = self._table[ids]
-        return rows if self._folded else self._layers[0].project(rows)
+        """The first layer's projected input, (B,) to (G, B, H), to write upon."""
+        rows = self._table.take(ids, axis=1)
+        return rows if self._folded else self._layers[0].project(rows[0])
 
     def advance(self, ids: Ids, states: States) -> States:
         """Read one character a row.
@@ -288,7 +288,7 @@ class Network:
         """
         batch, length = ids.shape
         units = self.config.rnn_units
-        x = self._embed(ids.T.ravel())  # (T*B, G*H)
+        x = self._embed(ids.T.ravel())  # (G, T*B, H)
         following: list[Floats] = []
         outputs = np.empty((length, batch, units), np.float32)
         for index, layer in enumerate(self._layers):
@@ -296,8 +296,9 @@ class Network:
                 x = layer.project(outputs.reshape(-1, units))
             first = index * layer.parts
             state = states[first : first + layer.parts]
-            for time, part in enumerate(x.reshape(length, batch, -1)):
-                state = layer.step(part, state)
+            steps = x.reshape(layer.gates, length, batch, units)
+            for time in range(length):
+                state = layer.step(steps[:, time], state)
                 outputs[time] = state[0]
             following += state
         return outputs, tuple(following)
