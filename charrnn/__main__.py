@@ -46,6 +46,25 @@ def show(text: str, *, end: str = "\n") -> None:
     sys.stdout.buffer.flush()
 
 
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Import TensorFlow without the lines it writes past every log setting.
+
+    They tell of CUDA drivers; where there is no card it is also kept from
+    asking for one.
+    """
+    if not runs.has_gpu():
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 a device, no path
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def show_json(value: Any) -> None:
     """One JSON value on standard output."""
     show(json.dumps(value, indent=2, ensure_ascii=False))
@@ -128,7 +147,8 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             stop_file.unlink(missing_ok=True)
             log.append("ended", runs.last_step(path.name), reason="stopped")
             return FINE
-        from charrnn import training  # TensorFlow comes in here, not before our turn
+        with quiet_start():  # TensorFlow comes in here, not before our turn
+            from charrnn import training
 
         training.train(path, listener=printer)
     return FINE
@@ -379,7 +399,8 @@ def run_follow(args: argparse.Namespace) -> int:
 def run_export(args: argparse.Namespace) -> int:
     """`export`: a TensorFlow SavedModel that stands alone."""
     model = _load_model(args.model)
-    from charrnn.export import export
+    with quiet_start():
+        from charrnn.export import export
 
     export(model, Path(args.path))
     say(f"written: {args.path}")

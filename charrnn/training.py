@@ -10,6 +10,7 @@ what is on disk is a state from which the same numbers follow again.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -50,7 +51,7 @@ CARD_TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
 CARD_LENGTH: Final = 400
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
 VALIDATION_STREAMS: Final = 128
-VALIDATION_WARMUP: Final = 256  # characters that bring a stream's state up
+VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
 VALIDATION_WINDOW: Final = 128
 EVENT_SECONDS: Final = 0.5
 PROBE_STEPS: Final = 8  # steps whose speed makes the plan, and at least
@@ -194,6 +195,7 @@ def _settle_dtype(folder: Path, record: Record) -> Record:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
+        "cores": str(os.cpu_count()),
     }
     training = record.training
     if training.compute_dtype == "auto":
@@ -322,15 +324,10 @@ def _restore_best(session: Session) -> None:
     aside.unlink(missing_ok=True)
 
 
-def _windows(session: Session) -> Iterator[tuple[Any, Any]]:
-    """What is left of the run, window by window, as far as it is planned."""
-    step = session.progress.step
-    per_epoch = session.streams.steps_per_epoch
+def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
+    """Window after window, epoch after epoch, from after a step on."""
     while True:
-        planned = session.progress.plan.planned_steps
-        if planned is not None and step >= planned:
-            return
-        yield session.streams.window(step // per_epoch, step % per_epoch)
+        yield streams.window(*divmod(step, streams.steps_per_epoch))
         step += 1
 
 
@@ -339,7 +336,9 @@ def _dataset(session: Session) -> Any:
     dtype = session.vocabulary.dtype
     spec = tf.TensorSpec((training.batch_size, training.seq_length), dtype)
     dataset = tf.data.Dataset.from_generator(
-        lambda: _windows(session), output_signature=(spec, spec)
+        # bound now: by the time the first window is asked for, a step has begun
+        functools.partial(_windows, session.streams, session.progress.step),
+        output_signature=(spec, spec),
     )
     return dataset.prefetch(2)
 
@@ -466,24 +465,25 @@ class Keeper(_Callback):
             if last is None or self.session.progress.step < last:
                 return
         gaps = np.diff(self.probe[-len(warm) :] if len(warm) > 1 else [0.0, 0.1])
-        started = time.monotonic()
-        self.session.validator.loss()  # traces
-        middle = time.monotonic()
-        self.session.validator.loss()
-        overhead = 1.3 * (time.monotonic() - middle) + 0.1
-        self.recorder.since += time.monotonic() - started
         progress = self.session.progress
         progress.plan = plan.fulfil(
             progress.plan,
             step=progress.step,
             elapsed=self.session.elapsed(),
             seconds_per_step=float(np.median(gaps)),
-            overhead=overhead,
+            overhead=self._validation_seconds(float(np.median(gaps))),
         )
         self.session.log.append(
             "planned", progress.step, planned_steps=progress.plan.planned_steps
         )
         self._save()
+
+    def _validation_seconds(self, per_step: float) -> float:
+        """A guess before the first one: reading forwards is a third of training."""
+        training = self.session.record.training
+        per_character = per_step / (training.batch_size * training.seq_length)
+        characters = sum(inputs.size for inputs, _, _ in self.session.validator.windows)
+        return 0.5 * characters * per_character + 0.2
 
     def _save(self) -> None:
         self.session.log.append("checkpoint", self.session.progress.step)
@@ -604,6 +604,7 @@ def fit(session: Session) -> str:
     session.network.fit(
         _dataset(session),
         epochs=1,
+        shuffle=False,
         verbose=0,
         callbacks=[Schedule(session), recorder, Keeper(session, recorder)],
     )
