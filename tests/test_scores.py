@@ -1,0 +1,110 @@
+"""Scores against closed forms and Keras' own loss over the same network."""
+
+import dataclasses
+import importlib.util
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn import scores
+from charrnn.errors import ConfigError
+
+
+def _helpers():
+    """The toy models of test_generation (tests are no package)."""
+    path = Path(__file__).with_name("test_generation.py")
+    spec = importlib.util.spec_from_file_location("generation_helpers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+helpers = _helpers()
+
+
+def keras_nats(model, ids):
+    """Mean cross-entropy of ids (B, T + 1) in Keras, from zero state."""
+    import keras
+
+    network = helpers.keras_network(model.record.model, model.weights)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return float(loss(ids[:, 1:], network(ids[:, :-1])))
+
+
+@pytest.mark.parametrize(
+    ("cell", "num_layers"), [("gru", 1), ("gru", 2), ("lstm", 2), ("rnn", 1)]
+)
+def test_both_scores_equal_keras(cell, num_layers, monkeypatch):
+    monkeypatch.setattr(scores, "MAX_NUMBERS", 2000)  # several portions
+    monkeypatch.setattr(scores, "COLD_ROWS", 4)
+    model = helpers.make_model(cell, num_layers, units=11)
+    ids = np.random.default_rng(0).integers(0, 13, 200).astype(np.uint8)
+    found = scores.evaluate(model, ids, window=30)
+    wide = ids.astype(np.int64)
+    windows = np.stack([wide[30 * i : 30 * i + 31] for i in range(6)])
+    assert found.nats_per_char == pytest.approx(keras_nats(model, wide[None]), abs=1e-5)
+    assert found.cold_nats_per_char == pytest.approx(
+        keras_nats(model, windows), abs=1e-5
+    )
+    assert found.characters == 199
+    assert found.unknown == int((ids[1:] == 0).sum())
+    assert found.unknown > 0
+
+
+def constant(logits):
+    model = helpers.make_model()
+    weights = {name: np.zeros_like(array) for name, array in model.weights.items()}
+    weights["head.bias"] = np.asarray(logits, np.float32)
+    return dataclasses.replace(model, weights=weights)
+
+
+def test_a_model_that_knows_nothing_scores_the_logarithm_of_its_alphabet():
+    found = scores.evaluate(constant(np.zeros(13)), np.arange(12), window=4)
+    assert found.nats_per_char == pytest.approx(math.log(13), abs=1e-7)
+    assert found.cold_nats_per_char == pytest.approx(math.log(13), abs=1e-7)
+
+
+def test_the_first_character_and_the_remainder_do_not_count():
+    logits = np.full(13, -100.0)
+    logits[[1, 2]] = 0  # both are certain to a half, anything else is 100 nats off
+    ids = np.array([9, 1, 2, 1, 2, 5])
+    found = scores.evaluate(constant(logits), ids, window=2)
+    assert found.cold_nats_per_char == pytest.approx(math.log(2))
+    assert found.nats_per_char == pytest.approx(math.log(2) + 100 / 5)
+    assert found.characters == 5
+    assert scores.evaluate(constant(logits), ids, window=5).cold_nats_per_char == (
+        pytest.approx(math.log(2) + 100 / 5)
+    )
+
+
+def test_without_a_full_window_there_is_no_cold_score():
+    found = scores.evaluate(constant(np.zeros(13)), np.arange(12))
+    assert found.cold_nats_per_char is None
+    assert found.characters == 11
+
+
+def test_unknown_characters_are_scored_as_unk_and_counted():
+    model = constant([-3.0, *np.zeros(12)])
+    ids = model.vocabulary.encode("éaéa")
+    found = scores.evaluate(model, ids)
+    total = math.log(12 + math.exp(-3))
+    assert found.unknown == 1  # the first one is context only
+    assert found.nats_per_char == pytest.approx((3 * total + 3) / 3, abs=1e-6)
+
+
+def test_progress_rises_to_one(monkeypatch):
+    monkeypatch.setattr(scores, "MAX_NUMBERS", 3000)
+    shares = []
+    ids = np.ones(1000, np.uint8)
+    scores.evaluate(constant(np.zeros(13)), ids, window=50, progress=shares.append)
+    assert shares == sorted(shares)
+    assert len(shares) > 5
+    assert shares[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("ids", "window"), [([1], 256), ([], 256), ([1, 2, 3], 0)])
+def test_what_cannot_be_scored_is_refused(ids, window):
+    with pytest.raises(ConfigError):
+        scores.evaluate(helpers.make_model(), np.array(ids, np.uint8), window=window)
