@@ -16,7 +16,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
@@ -123,23 +122,25 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
-        _sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
         raise CheckpointError(
             f"{path.name} cannot be written ({error.strerror}): free some space or "
             "choose a writable folder. The previous file is unchanged."
         ) from error
+    finally:  # gone already unless something went wrong, Ctrl-C included
+        with contextlib.suppress(OSError):
+            aside.unlink()
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut, where folders can be synced."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with contextlib.suppress(OSError):  # the file is in place; some systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def tensors_to_bytes(
@@ -150,13 +151,26 @@ def tensors_to_bytes(
     Every array is made C-contiguous first: safetensors 0.8.0 stores the memory
     order of a transposed array under its logical shape, without an error.
     """
-    contiguous = {name: np.ascontiguousarray(a) for name, a in tensors.items()}
+    # not ascontiguousarray, which makes a vector of a single number
+    contiguous = {name: np.asarray(a, order="C") for name, a in tensors.items()}
     return safetensors.numpy.save(contiguous, metadata=dict(metadata or {}))
 
 
 def save_record(folder: Path, record: Record) -> None:
-    """Write `config.json`."""
-    write_file(folder / CONFIG, record.to_json().encode())
+    """Write `config.json`.
+
+    Raises:
+        CheckpointError: If it holds what could not be read back, or cannot be
+            written.
+    """
+    data = record.to_json().encode("utf-8", "backslashreplace")
+    if len(data) > MAX_BYTES[CONFIG]:
+        raise CheckpointError(
+            f"config.json would have {len(data):,} bytes: at most "
+            f"{MAX_BYTES[CONFIG]:,} are read."
+        )
+    parse_record(data)
+    write_file(folder / CONFIG, data)
 
 
 def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
@@ -240,14 +254,18 @@ def _number(
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise CheckpointError(f"{where} is not a number.")
-    if not math.isfinite(value) or not low <= value <= high:
+    if not low <= value <= high:  # NaN neither
         raise CheckpointError(f"{where} is out of range.")
     return value
 
 
 def _parse_config(owner: type, values: Any, where: str) -> Any:
+    values = _exact_keys(values, _field_names(owner), where)
+    for name, value in values.items():
+        if isinstance(value, str):  # a preset's name is free: newer ones are welcome
+            _text(value, f"{name} in config.json")
     try:
-        return owner(**_exact_keys(values, _field_names(owner), where))
+        return owner(**values)
     except ConfigError as error:
         raise CheckpointError(f"{where}: {error}") from error
 
@@ -310,11 +328,13 @@ def parse_record(data: bytes) -> Record:
     """
     content = _parse_json(data, CONFIG)
     version = content.get("format_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version != FORMAT_VERSION:
+    if type(version) is not int:  # neither True nor 1.0
+        raise CheckpointError("config.json has no format_version: it is damaged.")
+    if version != FORMAT_VERSION:
         writer = content.get("versions")
         author = writer.get("charrnn") if isinstance(writer, dict) else None
         raise CheckpointError(
-            f"config.json has format_version {version}, written by charrnn "
+            f"config.json has format_version {str(version)[:20]}, written by charrnn "
             f"{str(author)[:40]}: this program reads {FORMAT_VERSION}. Update charrnn."
         )
     content = _exact_keys(content, ("format_version", *_field_names(Record)), CONFIG)

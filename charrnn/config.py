@@ -43,9 +43,9 @@ def _accepted_types(annotation: Any) -> tuple[type, ...]:
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
-    if not math.isfinite(value) or not low <= value <= high:
+    if not low <= value <= high:  # NaN neither
         raise ConfigError(
-            f"{name} is {value}: expected a number from {low:g} to {high:g}.",
+            f"{name} is {str(value)[:40]}: expected a number from {low:g} to {high:g}.",
             field=name,
         )
 
@@ -56,11 +56,12 @@ def _coerce(name: str, value: Any, accepted: tuple[type, ...]) -> Any:
         wanted = " or ".join(
             "nothing" if t is type(None) else t.__name__ for t in accepted
         )
-        raise ConfigError(f"{name} is {value!r}: expected {wanted}.", field=name)
+        raise ConfigError(f"{name} is {value!r:.60}: expected {wanted}.", field=name)
     if isinstance(value, int) and int not in accepted:
         if float not in accepted:
-            raise ConfigError(f"{name} is {value!r}: expected a text.", field=name)
-        return float(value)
+            raise ConfigError(f"{name} is {value!r:.60}: expected a text.", field=name)
+        # an integer beyond every float is out of every range: let that be said
+        return float(value) if abs(value) < 2**1000 else value
     return value
 
 
@@ -79,7 +80,8 @@ class _Checked:
             choices = item.metadata.get("choices")
             if choices and value not in choices:
                 raise ConfigError(
-                    f"{item.name} is {value!r}: expected one of {', '.join(choices)}.",
+                    f"{item.name} is {value!r:.60}: expected one of "
+                    f"{', '.join(choices)}.",
                     field=item.name,
                 )
             if item.metadata.get("low") is not None:

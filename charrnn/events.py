@@ -86,14 +86,17 @@ def _parse(line: bytes) -> Event | None:
         event = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(event, dict) or event.get("type") not in TYPES:
+    if not isinstance(event, dict):
         return None
-    step, moment = event.get("step"), event.get("time")
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+    kind, step, moment = (event.get(key) for key in ("type", "step", "time"))
+    if not isinstance(kind, str) or kind not in TYPES:
+        return None
+    if isinstance(step, bool) or not isinstance(step, int):
         return None
     if isinstance(moment, bool) or not isinstance(moment, (int, float)):
         return None
-    return event
+    # numbers that a plot can take: NaN is not, nor an integer beyond every float
+    return event if 0 <= step < 2**53 and abs(moment) < 2**53 else None
 
 
 def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
