@@ -225,6 +225,14 @@ class Network:
         self._head = _transposed(weights["head.kernel"])
         self._head_bias = np.array(weights["head.bias"], np.float32)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the weights as they are arranged here."""
+        arrays = [self._table, self._head, self._head_bias]
+        for layer in self._layers:
+            arrays += [layer.kernel, layer.recurrent_kernel, layer.bias]
+        return sum(array.nbytes for array in arrays)
+
     def initial_states(self, batch: int) -> States:
         """Zeros: what a text begins with."""
         parts = sum(layer.parts for layer in self._layers)
