@@ -1,0 +1,128 @@
+"""The network against Keras' own words for the same thing."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from charrnn.config import PRESETS, ModelConfig
+from charrnn.model import (
+    Network,
+    Validator,
+    assign_weights,
+    cross_entropy,
+    to_weights,
+)
+from charrnn.streams import validation_windows
+
+
+def network(**sizes: object) -> Network:
+    defaults = {"embedding_dim": 5, "rnn_units": 7, "vocab_size": 11}
+    return Network(ModelConfig(**{**defaults, **sizes}), seed=1)
+
+
+def ids(*shape: int, vocab_size: int = 11) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, vocab_size, shape).astype(np.uint8)
+
+
+def test_tutorial_has_its_parameters_and_starts_by_guessing() -> None:
+    config = ModelConfig(vocab_size=66, **PRESETS["tutorial"].model)
+    tutorial = Network(config)
+    by_layer = [layer.count_params() for layer in tutorial.layers[:2]]
+    assert by_layer == [16_896, 3_938_304]
+    assert tutorial.head.count_params() == 67_650
+    assert tutorial.count_params() == config.num_parameters() == 4_022_850
+    text = ids(2, 30, vocab_size=66)
+    logits, _ = tutorial(text[:, :-1])
+    loss = float(tf.reduce_mean(cross_entropy(text[:, 1:], logits)))
+    assert loss == pytest.approx(math.log(66), abs=0.02)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_logits_equal_keras_own_layers(cell: str, num_layers: int) -> None:
+    ours = network(cell=cell, num_layers=num_layers)
+    kinds = {
+        "gru": keras.layers.GRU,
+        "lstm": keras.layers.LSTM,
+        "rnn": keras.layers.SimpleRNN,
+    }
+    theirs = keras.Sequential(
+        [
+            keras.layers.Embedding(11, 5),
+            *(kinds[cell](7, return_sequences=True) for _ in range(num_layers)),
+            keras.layers.Dense(11),
+        ]
+    )
+    theirs.build((None, 9))
+    theirs.set_weights(list(to_weights(ours).values()))
+    text = ids(4, 9)
+    logits, states = ours(text)
+    np.testing.assert_allclose(logits, theirs(text), atol=2e-6)
+    assert len(states) == num_layers
+    assert len(states[0]) == (2 if cell == "lstm" else 1)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_weights_go_out_and_come_back(cell: str) -> None:
+    first, second = network(cell=cell, num_layers=2), network(cell=cell, num_layers=2)
+    weights = {k: v + 0.125 for k, v in to_weights(first).items()}
+    assign_weights(second, weights)
+    returned = to_weights(second)
+    assert list(returned) == list(second.config.tensor_shapes())
+    for name, array in weights.items():
+        assert returned[name].shape == second.config.tensor_shapes()[name]
+        np.testing.assert_array_equal(returned[name], array)
+
+
+def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
+    ours = network(cell="lstm", num_layers=2)
+    ours.start_streams(3)
+    ours.compile(optimizer=keras.optimizers.SGD(0.5))
+    text = ids(3, 13)
+    first, second = (text[:, :6], text[:, 1:7]), (text[:, 6:12], text[:, 7:13])
+    expected, losses, states = [], [], None
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+            nonlocal states
+            inputs, targets = (first, second)[batch]
+            logits, states = ours(inputs, states=states)
+            expected.append(float(tf.reduce_mean(cross_entropy(targets, logits))))
+
+        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+            losses.append(float(logs["loss"]))
+
+    windows = tf.data.Dataset.from_tensor_slices(
+        tuple(np.stack(part) for part in zip(first, second, strict=True))
+    )
+    ours.fit(windows, epochs=1, shuffle=False, verbose=0, callbacks=[Watch()])
+    assert losses == pytest.approx(expected, abs=1e-6)
+    for carried, state in zip(
+        ours.carried_variables(), tf.nest.flatten(states), strict=True
+    ):
+        np.testing.assert_allclose(carried, state, atol=1e-6)
+    ours.reset_streams()
+    assert all(not np.any(variable.numpy()) for variable in ours.carried_variables())
+    assert ours.num_traces == 1
+
+
+def test_reading_side_by_side_comes_to_one_pass() -> None:
+    ours = network()
+    text = ids(700)
+    exact = Validator(
+        ours,
+        list(validation_windows(text, streams=1, seq_length=50, warmup=0, limit=10**6)),
+    ).loss()
+    logits, _ = ours(text[None, :-1])
+    one_pass = float(tf.reduce_mean(cross_entropy(text[None, 1:], logits)))
+    assert exact == pytest.approx(one_pass, abs=1e-6)
+    parallel = Validator(
+        ours,
+        list(
+            validation_windows(text, streams=4, seq_length=50, warmup=60, limit=10**6)
+        ),
+    ).loss()
+    assert parallel == pytest.approx(exact, abs=1e-5)

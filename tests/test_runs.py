@@ -1,0 +1,253 @@
+"""Runs as folders: names, queue, life and death, without TensorFlow."""
+
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn import checkpoint, events, runs
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.corpus import Corpus
+from charrnn.errors import CharrnnError, ConfigError, RunError
+from charrnn.events import EventLog
+
+TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
+
+
+def created(text: Corpus, **arguments: object) -> Path:
+    return runs.create(runs.prepare(text, settings=TINY), **arguments)
+
+
+def with_weights(folder: Path) -> Path:
+    """Random weights, as a finished run would have left them."""
+    record = checkpoint.read_record(folder)
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in record.model.tensor_shapes().items()
+    }
+    checkpoint.save_weights(folder, record.model, weights)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", ".", "../shakespeare", "/etc", "a/b", "a\\b", "", "-x", "a\0b", "x" * 200],
+)
+def test_a_name_never_becomes_a_path(name: str) -> None:
+    with pytest.raises(RunError, match="no model or run"):
+        runs.find(name)
+
+
+def test_a_folder_is_written_whole_and_never_over_another(small_corpus: Corpus) -> None:
+    first = created(small_corpus, title="Ünïted  Sea\n stories")
+    second = created(small_corpus, title="Ünïted Sea stories")
+    assert (first.name, second.name) == ("united-sea-stories", "united-sea-stories-2")
+    record = checkpoint.read_record(first)
+    assert record.title == "Ünïted Sea stories"
+    assert record.corpus.sha256 == small_corpus.sha256
+    assert record.corpus.characters == 6000
+    assert (first / "state" / "corpus.txt").read_text() == small_corpus.text
+    with pytest.raises(RunError, match="taken"):
+        created(small_corpus, model_id=first.name)
+    with pytest.raises(RunError, match="cannot be an id"):
+        created(small_corpus, model_id="../evil")
+    with pytest.raises(RunError, match="taken"):
+        created(small_corpus, model_id=runs.SHIPPED_ID)
+
+
+def test_an_unwritable_place_is_told(
+    small_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(tmp_path / "file" / "runs"))
+    with pytest.raises(RunError, match="CHARRNN_CHECKPOINTS"):
+        created(small_corpus)
+
+
+def test_what_cannot_fit_is_refused_before_it_starts(
+    small_corpus: Corpus, isolated: Path
+) -> None:
+    huge = {"rnn_units": 2048, "num_layers": 4, "batch_size": 4, "seq_length": 20}
+    model = ModelConfig(vocab_size=66, rnn_units=2048, num_layers=4)
+    training = TrainingConfig(batch_size=1024, seq_length=1000)
+    assert runs.estimate_memory(model, training, 10**6) > 4e11
+    with pytest.raises(RunError, match="reduce rnn_units, batch_size or seq_length"):
+        runs.check_memory(model, training, 10**6)
+    assert runs.prepare(small_corpus, settings=huge).model.rnn_units == 2048
+    small = runs.estimate_memory(ModelConfig(vocab_size=66), TrainingConfig(), 10**6)
+    assert small < 2e9
+
+
+def test_settings_are_checked_and_shrunk(small_corpus: Corpus) -> None:
+    with pytest.raises(ConfigError, match="no setting 'units'"):
+        runs.prepare(small_corpus, settings={"units": 3})
+    prepared = runs.prepare(small_corpus, settings={"batch_size": 512})
+    assert prepared.training.batch_size < 512
+    assert prepared.notices
+
+
+def test_state_follows_history_and_lock(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    log = EventLog(folder)
+    assert runs.status(folder.name).state == "queued"  # just written: it may start
+    log.append("started", 0, planned_steps=100, steps_per_epoch=50)
+    assert runs.status(folder.name).state == "died"
+    with runs.hold(folder):
+        log.append("validation", 10, val_loss=2.5, best=True)
+        log.append("validation", 20, val_loss=2.75, best=False)
+        status = runs.status(folder.name)
+        assert (status.state, status.step) == ("running", 20)
+        assert (status.val_loss, status.best_step) == (2.5, 10)
+        assert status.planned_steps == 100
+        runs.stop(folder.name)
+        assert runs.status(folder.name).state == "stopping"
+        with pytest.raises(RunError, match="being trained"):
+            runs.delete(folder.name)
+    log.append("ended", 20, reason="stopped")
+    assert runs.status(folder.name).state == "stopped"
+    with pytest.raises(RunError, match="nothing to stop"):
+        runs.stop(folder.name)
+    log.append("failed", 20, message="because")
+    assert runs.status(folder.name).message == "because"
+
+
+def test_a_run_that_never_started_is_told_dead(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    old = EventLog(folder, clock=lambda: time.time() - 60)
+    old.append("queued", 0, position=0)
+    assert runs.status(folder.name).state == "died"
+
+
+def test_history_follows_rewinding(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    log = EventLog(folder)
+    for step in (1, 2, 3):
+        log.append("step", step, loss=1.0)
+    assert runs.last_step(folder.name) == 3
+    log.append("resumed", 1)
+    assert [e["step"] for e in runs.history(folder.name) if e["type"] == "step"] == [1]
+    assert runs.history(folder.name) == events.read_all(folder)
+
+
+def test_a_finished_run_needs_a_number_of_epochs(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    log = EventLog(folder)
+    log.append("started", 0, planned_steps=100, steps_per_epoch=50)
+    log.append("ended", 100, reason="finished")
+    with pytest.raises(RunError, match="--epochs"):
+        runs.request_resume(folder)
+    runs.request_resume(folder, more_epochs=3)
+    training = checkpoint.read_record(folder).training
+    assert (training.epochs, training.minutes) == (5, None)
+    with runs.hold(folder), pytest.raises(RunError, match="being trained"):
+        runs.request_resume(folder, more_epochs=1)
+
+
+def test_models_are_renamed_listed_packed_and_deleted(
+    small_corpus: Corpus, tmp_path: Path
+) -> None:
+    folder = with_weights(created(small_corpus))
+    (folder / "train.log").write_text("private")
+    runs.rename(folder.name, "  a\tnew \n name ")
+    (entry,) = [e for e in runs.models() if e.model_id == folder.name]
+    assert entry.record.title == "a new name"
+    assert entry.is_run
+    assert not entry.shipped
+    with pytest.raises(RunError, match="at least one character"):
+        runs.rename(folder.name, " \n")
+    target = runs.archive(folder.name, tmp_path)
+    with zipfile.ZipFile(target) as file:
+        assert sorted(file.namelist()) == [
+            *("config.json", "events.jsonl", "model.safetensors", "vocab.json")
+        ]
+    runs.delete(folder.name)
+    assert not folder.exists()
+    assert folder.name not in [e.model_id for e in runs.entries()]
+
+
+def test_a_damaged_folder_hides_itself_alone(small_corpus: Corpus) -> None:
+    good, bad = created(small_corpus), created(small_corpus)
+    (bad / "config.json").write_text("{")
+    assert [e.model_id for e in runs.list_runs()] == [good.name]
+    with pytest.raises(CharrnnError):
+        runs.status(bad.name)
+
+
+QUEUE_SCRIPT = """
+import sys, time
+from pathlib import Path
+from charrnn import runs
+from charrnn.events import EventLog
+path, out = Path(sys.argv[1]), Path(sys.argv[2])
+with runs.hold(path), runs.turn(path, EventLog(path), stopped=lambda: False) as ours:
+    with out.open("a") as file: file.write(f"in {path.name}\\n")
+    time.sleep(float(sys.argv[3]))
+    with out.open("a") as file: file.write(f"out {path.name}\\n")
+"""
+
+
+def queue(path: Path, out: Path, seconds: float) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", QUEUE_SCRIPT, str(path), str(out), str(seconds)]
+    return subprocess.Popen(command, cwd=runs.PACKAGE_ROOT, env={**os.environ})
+
+
+def wait_until(condition: object, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_three_processes_train_in_order_of_arrival(
+    small_corpus: Corpus, tmp_path: Path, isolated: Path
+) -> None:
+    out = tmp_path / "out.txt"
+    out.touch()
+    folders = [created(small_corpus, model_id=name) for name in ("c", "a", "b")]
+    processes = []
+    for number, folder in enumerate(folders, start=1):
+        processes.append(queue(folder, out, 1.0))
+        wait_until(lambda n=number: len(list(isolated.glob(".queue/0*"))) >= n)
+    wait_until(lambda: runs.status("b").position == 2)
+    assert runs.status("b").state == "queued"
+    for process in processes:
+        assert process.wait(timeout=30) == 0
+    expected = ["in c", "out c", "in a", "out a", "in b", "out b"]
+    assert out.read_text().splitlines() == expected
+    assert not list(isolated.glob(".queue/0*"))
+
+
+def test_the_dead_do_not_hold_the_queue(
+    small_corpus: Corpus, tmp_path: Path, isolated: Path
+) -> None:
+    out = tmp_path / "out.txt"
+    out.touch()
+    first = queue(created(small_corpus, model_id="first"), out, 60)
+    wait_until(lambda: "in first" in out.read_text())
+    second = queue(created(small_corpus, model_id="second"), out, 0)
+    wait_until(lambda: runs.status("second").position == 1)
+    first.kill()
+    first.wait()
+    assert second.wait(timeout=5) == 0
+    assert out.read_text().splitlines()[1:] == ["in second", "out second"]
+
+
+def test_the_log_tells_no_folder_and_no_token() -> None:
+    line = 'File "/usr/some where/lib/x.py", line 3: hf_AbCdEf123 in a/b.txt 1/2'
+    assert runs.strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
+
+
+def test_the_command_line_is_quoted_and_complete() -> None:
+    command = runs.command_line(
+        "my text.txt", "quick", {"rnn_units": 64, "epochs": None}, title="it's"
+    )
+    assert command == (
+        "python -m charrnn train --corpus 'my text.txt' --preset quick "
+        "--rnn-units 64 --title 'it'\"'\"'s'"
+    )

@@ -1,0 +1,258 @@
+"""A whole training in this process: what it learns, records and leaves."""
+
+import dataclasses
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn import checkpoint, corpus, events, runs, scores, training
+from charrnn.corpus import Corpus
+from charrnn.errors import TrainingError
+from charrnn.events import Event, EventLog
+from charrnn.generation import generate
+from charrnn.model import to_weights
+
+TINY = {
+    "rnn_units": 24,
+    "embedding_dim": 8,
+    "batch_size": 4,
+    "seq_length": 25,
+    "epochs": 2,
+    "validate_every": 30,
+}
+
+
+def created(text: Corpus, **settings: object) -> Path:
+    return runs.create(runs.prepare(text, settings={**TINY, **settings}))
+
+
+def of(kind: str, told: list[Event]) -> list[Event]:
+    return [event for event in told if event["type"] == kind]
+
+
+def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
+    heard: list[Event] = []
+    folder = created(small_corpus, num_layers=2, dropout=0.2, cell="lstm")
+    assert training.train(folder, listener=heard.append) == "finished"
+    told = events.read_all(folder)
+    assert told[1:] == heard  # all but `queued`, which the creator wrote
+    (started,) = of("started", told)
+    record = checkpoint.read_record(folder)
+    assert started["parameters"] == record.model.num_parameters()
+    assert started["planned_steps"] == 2 * started["steps_per_epoch"]
+    validations = of("validation", told)
+    assert validations[0]["step"] == 30
+    assert validations[-1]["step"] == started["planned_steps"]
+    assert len(of("sample", told)) == len(validations)
+    assert of("ended", told)[0]["reason"] == "finished"
+    # the kept weights are those of the best validation, and score as told
+    best = min(e["val_loss"] for e in validations)
+    assert record.figures is not None
+    assert record.figures.val_loss == pytest.approx(best, abs=2e-3)
+    model = checkpoint.load(folder)
+    ids = model.vocabulary.encode(small_corpus.text)
+    exact = scores.evaluate(model, ids[corpus.split_at(len(ids)) :])
+    assert record.figures.val_loss == exact.nats_per_char
+    assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
+    state = runs.status(folder.name)
+    assert (state.state, state.step) == ("finished", started["planned_steps"])
+
+
+def test_two_thousand_characters_are_learnt_by_heart() -> None:
+    text = corpus.from_text(
+        "".join(np.random.default_rng(4).permutation(list("abcdefghij \n" * 167)))[
+            :2000
+        ],
+        name="noise",
+        max_bytes=10**6,
+    )
+    folder = created(
+        text,
+        rnn_units=192,
+        embedding_dim=32,
+        seq_length=50,
+        batch_size=8,
+        epochs=90,
+        validate_every=10**6,
+        learning_rate=6e-3,
+    )
+    session = training.open_session(folder, EventLog(folder))
+    assert training.fit(session) == "finished"
+    steps = of("step", events.read_all(folder))
+    assert steps[-1]["loss"] < 0.05
+    # the last weights, not the best by validation, know the text by heart
+    model = checkpoint.Model(
+        session.record, session.vocabulary, to_weights(session.network), ""
+    )
+    begin = 700  # well inside a stream, where states were never reset
+    *_, (written,) = generate(
+        model, text.text[100:begin], length=200, temperatures=[0.0], seed=0
+    )
+    assert written == text.text[begin : begin + 200]
+
+
+def test_one_trace_serves_the_whole_run(small_corpus: Corpus) -> None:
+    folder = created(small_corpus, epochs=3)
+    session = training.open_session(folder, EventLog(folder))
+    training.fit(session)
+    assert session.network.num_traces == 1
+
+
+def test_step_events_hold_the_batches_own_losses(small_corpus: Corpus) -> None:
+    folder = created(small_corpus, epochs=1, validate_every=1, learning_rate=1e-6)
+    training.train(folder)
+    told = events.read_all(folder)
+    # with a learning rate of nothing every loss is that of guessing
+    vocab_size = len(small_corpus.text and set(small_corpus.text)) + 1
+    for event in of("step", told):
+        assert event["loss"] == pytest.approx(math.log(vocab_size), abs=0.02)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(
+    small_corpus: Corpus,
+) -> None:
+    folder = created(small_corpus)
+    training.train(folder)
+    kept = (folder / "model.safetensors").read_bytes()
+    runs.request_resume(folder, more_epochs=2)
+    session = training.open_session(folder, EventLog(folder))
+    session.network.head.bias.assign([math.nan] * len(session.vocabulary))
+    session.progress.step += 1  # past the best, whose weights are not to be restored
+    training.save_state(session)
+    with pytest.raises(TrainingError, match="diverged"):
+        training.train(folder)
+    failed = of("failed", events.read_all(folder))[-1]
+    assert "smaller learning_rate" in failed["message"]
+    assert runs.status(folder.name).state == "failed"
+    assert (folder / "model.safetensors").read_bytes() == kept
+
+
+def test_a_continued_run_keeps_its_history_and_goes_on(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    training.train(folder)
+    first = runs.status(folder.name)
+    runs.request_resume(folder, more_epochs=1)
+    training.train(folder)
+    second = runs.status(folder.name)
+    assert second.step == second.planned_steps == first.step + first.steps_per_epoch
+    told = events.read_all(folder)
+    assert [e["step"] for e in of("ended", told)] == [first.step, second.step]
+    rates = [e["learning_rate"] for e in of("step", told) if e["step"] > first.step]
+    assert max(rates) <= 0.5 * checkpoint.read_record(folder).training.learning_rate
+
+
+def test_a_factor_changes_the_learning_rate_from_the_next_step(
+    small_corpus: Corpus,
+) -> None:
+    folder = created(small_corpus, schedule="constant", warmup_steps=0)
+    runs.set_learning_rate_factor(folder.name, 0.25)
+    training.train(folder)
+    told = events.read_all(folder)
+    assert [(e["step"], e["factor"]) for e in of("learning_rate", told)] == [(1, 0.25)]
+    peak = checkpoint.read_record(folder).training.learning_rate
+    assert {e["learning_rate"] for e in of("step", told)} == {np.float32(0.25 * peak)}
+
+
+def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> None:
+    folder = created(
+        small_corpus,
+        epochs=4,
+        learning_rate=0.5,  # far too much: it soon gets worse
+        warmup_steps=0,
+        early_stopping=2,
+        validate_every=5,
+    )
+    assert training.train(folder) == "early"
+    told = events.read_all(folder)
+    worse = 0
+    for event in of("validation", told):
+        worse = 0 if event["best"] else worse + 1
+        if worse == 2:
+            assert event is of("validation", told)[-1]
+    assert worse == 2
+    assert of("ended", told)[0]["reason"] == "early"
+
+
+def test_training_begins_with_the_weights_of_another_model(
+    small_corpus: Corpus,
+) -> None:
+    parent = created(small_corpus, epochs=6)
+    training.train(parent)
+    known = checkpoint.read_record(parent).figures
+    other = corpus.from_text(
+        small_corpus.text[::-1] + "é", name="other", max_bytes=10**6
+    )
+    prepared = runs.prepare(other, settings=dict(TINY), init=parent)
+    assert "'é'" in " ".join(prepared.notices)
+    child = runs.create(
+        runs.prepare(small_corpus, settings={**TINY, "validate_every": 1}, init=parent),
+        init=parent,
+    )
+    training.train(child)
+    first = of("validation", events.read_all(child))[0]
+    assert known is not None
+    assert first["val_loss"] == pytest.approx(known.val_loss, abs=0.1)
+
+
+def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> None:
+    folder = created(small_corpus, rnn_units=64)
+    training.train(folder)
+    names = (
+        "config.json",
+        "model.safetensors",
+        "vocab.json",
+        "state/state.safetensors",
+    )
+    before = {name: (folder / name).read_bytes() for name in names}
+    runs.request_resume(folder, more_epochs=1)
+    before["config.json"] = (folder / "config.json").read_bytes()
+    limit = len(before["state/state.safetensors"]) // 2  # config fits, the state not
+
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "charrnn", "train"),
+            *("--resume", folder.name, "--background"),
+        ],
+        cwd=runs.PACKAGE_ROOT,
+        env={**os.environ},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        check=False,
+    )
+    assert result.returncode == 1
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    failed = of("failed", events.read_all(folder))[-1]
+    assert "cannot be written" in failed["message"]
+    assert "free some space" in failed["message"]
+    assert not [path.name for path in folder.rglob("*.tmp")]
+
+
+def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    training.train(folder)
+    runs.request_resume(folder, more_epochs=1)
+    state = folder / "state" / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(TrainingError, match="--init"):
+        training.train(folder)
+
+
+def test_progress_survives_its_file() -> None:
+    progress = training.Progress(
+        training.plan.Plan(steps_per_epoch=7, planned_steps=70, checkpoint_every=5),
+        step=12,
+        best_loss=1.25,
+        best_step=10,
+        worse=1,
+        factor=0.5,
+        seconds=3.5,
+    )
+    text = progress.to_json()
+    assert training.Progress.from_json(text) == progress
+    assert json.loads(text)["plan"] == dataclasses.asdict(progress.plan)
