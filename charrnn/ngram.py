@@ -11,7 +11,7 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.integer]
 Numbers = npt.NDArray[np.int64]
 
-CHUNK = 1 << 22  # characters sorted at once: some 100 MB of temporary arrays
+CHUNK = 1 << 21  # characters sorted at once: some 100 MB of temporary arrays
 NO_CONTEXT = -1  # the text before does not reach back so far, or was never seen
 
 
@@ -67,6 +67,27 @@ def _advance(
     contexts[0] = NO_CONTEXT
 
 
+def _mix(
+    probs: npt.NDArray[np.float64],
+    contexts: npt.NDArray[np.int32],
+    keys: Numbers,
+    table: tuple[Numbers, Numbers],
+    vocab_size: int,
+) -> None:
+    """Mix the shorter context's probabilities with this one's, in place."""
+    grams, counts = table
+    owners = grams // vocab_size
+    total = np.bincount(owners, weights=counts)
+    distinct = np.bincount(owners)
+    # contexts that nothing ever followed lie beyond the end
+    known = np.flatnonzero((contexts >= 0) & (contexts < len(total)))
+    known = known[total[contexts[known]] > 0]
+    found = _find(grams, keys[known])
+    seen = np.where(found < 0, 0, counts[found])
+    all_seen, kinds = total[contexts[known]], distinct[contexts[known]]
+    probs[known] = (seen + kinds * probs[known]) / (all_seen + kinds)
+
+
 def floor(train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5) -> float:
     """Loss of an interpolated Witten-Bell n-gram model.
 
@@ -101,23 +122,15 @@ def floor(train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5) -> f
     train_contexts = np.zeros(len(train_ids), np.int32)  # all the empty one
     val_contexts = np.zeros(len(val_ids), np.int32)
     probs = np.full(len(val_ids), 1 / vocab_size)
-    num_contexts = 1
     for length in range(order):  # of the context
-        keys, counts = _count(train_contexts, train_ids, vocab_size)
-        if not len(keys):  # a text shorter than the context
+        table = _count(train_contexts, train_ids, vocab_size)
+        if not len(table[0]):  # a text shorter than the context
             break
-        owners = keys // vocab_size
-        total = np.bincount(owners, weights=counts, minlength=num_contexts)
-        distinct = np.bincount(owners, minlength=num_contexts)
-        grams = _find(keys, _keys(val_contexts, val_ids, vocab_size))
-        seen = np.where(grams < 0, 0, counts[grams])
-        backed = total[val_contexts] > 0
-        backed &= val_contexts >= 0
-        kinds = distinct[val_contexts]
-        mixed = (seen + kinds * probs) / np.maximum(total[val_contexts] + kinds, 1)
-        probs = np.where(backed, mixed, probs)
+        for start in range(0, len(val_ids), CHUNK):
+            part = slice(start, start + CHUNK)
+            keys = _keys(val_contexts[part], val_ids[part], vocab_size)
+            _mix(probs[part], val_contexts[part], keys, table, vocab_size)
         if length + 1 < order:
-            _advance(train_contexts, train_ids, keys, vocab_size)
-            _advance(val_contexts, val_ids, keys, vocab_size)
-            num_contexts = len(keys)
+            _advance(train_contexts, train_ids, table[0], vocab_size)
+            _advance(val_contexts, val_ids, table[0], vocab_size)
     return float(-np.log(probs[1:]).mean())

@@ -599,4 +599,5 @@ def test_a_trickle_meets_the_deadline(server, tmp_path, monkeypatch):
 
 def test_an_unresolvable_name(tmp_path):
     text = NamedText("Two Cities", "", "http://127.0.0.1.invalid/", "0" * 64, 9)
-    assert "could not be downloaded from 127.0.0.1.invalid" in failure(text, tmp_path)
+    message = failure(text, tmp_path, connect_seconds=3)
+    assert "could not be downloaded from 127.0.0.1.invalid" in message
