@@ -407,6 +407,52 @@ def run_export(args: argparse.Namespace) -> int:
     return FINE
 
 
+def run_bench(args: argparse.Namespace) -> int:
+    """`bench`: this machine beside stock Keras, or a preset's quality in time."""
+    with quiet_start():
+        from charrnn import bench
+
+    if args.quality:
+        found = bench.quality(args.preset or runs.default_preset(), tell=say)
+        if args.json:
+            show_json(bench.as_json(found))
+            return FINE
+        head = ("SECONDS", "STEP", "STATEFUL", *(f"COLD {w}" for w in found[0].cold))
+        rows = [
+            (f"{r.seconds:.1f}", f"{r.step:,}", f"{r.val_loss:.4f}")
+            + tuple("-" if c is None else f"{c:.4f}" for c in r.cold.values())
+            for r in found
+        ]
+        _table([head, *rows])
+        return FINE
+    timed = bench.steps(tell=say)
+    if args.json:
+        show_json(bench.as_json(timed))
+        return FINE
+    show(", ".join(f"{k} {v}" for k, v in bench.machine().items()))
+    titles = ("UNITS", "STOCK CHARS/S", "OURS", "RATIO", "FP32 GFLOP/S", "BF16")
+    _table(
+        [
+            (*titles, "SHARE", "STOCK MB", "MB"),
+            *(
+                (
+                    str(row.units),
+                    f"{row.stock_chars_per_second:,.0f}",
+                    f"{row.chars_per_second:,.0f}",
+                    f"{row.ratio:.2f}",
+                    f"{row.matmul_fp32_gflops:.0f}",
+                    f"{row.matmul_bf16_gflops:.0f}",
+                    f"{row.share_of_fp32:.0%}",
+                    f"{row.stock_peak_mb:,.0f}",
+                    f"{row.peak_mb:,.0f}",
+                )
+                for row in timed
+            ),
+        ]
+    )
+    return FINE
+
+
 # --- the parser ------------------------------------------------------------
 
 
@@ -499,6 +545,11 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("model", metavar="MODEL")
     export.add_argument("path", metavar="PATH")
     export.set_defaults(run=run_export)
+    bench = commands.add_parser("bench", help="time this machine beside stock Keras")
+    bench.add_argument("--quality", action="store_true", help="loss against seconds")
+    bench.add_argument("--preset", choices=tuple(config.PRESETS))
+    bench.add_argument("--json", action="store_true")
+    bench.set_defaults(run=run_bench)
     return top
 
 

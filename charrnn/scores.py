@@ -128,3 +128,18 @@ def evaluate(
         characters=characters,
         unknown=int(np.count_nonzero(ids[1:] == UNKNOWN_ID)),
     )
+
+
+def cold(model: checkpoint.Model, ids: Ids, *, window: int = WINDOW) -> float | None:
+    """The cold score alone, with other windows than `evaluate`'s, say.
+
+    Args:
+        model: From `checkpoint.load`.
+        ids: The text, encoded with the model's vocabulary; shape ``(length,)``.
+        window: Predicted characters in a window.
+
+    Returns:
+        Mean nats per character over full windows; None if the text holds none.
+    """
+    network = Network(model.record.model, model.weights, per_row=False)
+    return _cold(network, ids, window, lambda predicted: None)

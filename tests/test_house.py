@@ -44,7 +44,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), modules(), ids=lambda value: str(value)[-24:]
+    ("name", "path"), list(modules()), ids=lambda value: str(value)[-24:]
 )
 def test_libraries_stay_in_their_rooms(name: str, path: Path) -> None:
     tops = {module.split(".")[0] for module in imported(path)}
@@ -57,7 +57,7 @@ def test_libraries_stay_in_their_rooms(name: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), modules(), ids=lambda value: str(value)[-24:]
+    ("name", "path"), list(modules()), ids=lambda value: str(value)[-24:]
 )
 def test_imports_run_one_way(name: str, path: Path) -> None:
     height = {module: i for i, row in enumerate(LAYERS) for module in row}

@@ -1,0 +1,198 @@
+"""Every command end to end: what it prints, its errors and exit codes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charrnn import checkpoint, runs
+from charrnn.__main__ import main
+from charrnn.corpus import Corpus
+
+TINY = [
+    *("--rnn-units", "16", "--embedding-dim", "8", "--batch-size", "4"),
+    *("--seq-length", "25", "--epochs", "1", "--seed", "7"),
+]
+
+
+@pytest.fixture
+def text_file(tmp_path: Path, small_corpus: Corpus) -> Path:
+    path = tmp_path / "sea stories.txt"
+    path.write_text(small_corpus.text[:4000], encoding="utf-8")
+    return path
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    capfd.readouterr()
+    code = main(list(arguments))
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+def test_the_whole_way_from_a_text_to_a_saved_model(
+    text_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(
+        capfd, "train", "--corpus", str(text_file), *TINY, "--title", "Sea stories"
+    )
+    assert (code, out) == (0, "")
+    assert "4,000 characters" in err
+    assert "validation" in err
+    assert err.rstrip().endswith("finished after step 35")
+    assert "tensorflow" not in err.lower()
+
+    code, out, _ = run(capfd, "runs")
+    assert re.search(r"^sea-stories +finished +\d\.\d{4} +sea stories", out, re.M)
+    code, out, _ = run(capfd, "models", "--json")
+    (mine,) = [m for m in json.loads(out) if m["id"] == "sea-stories"]
+    figures = mine["figures"]
+    assert mine["title"] == "Sea stories"
+
+    code, out, err = run(
+        capfd, "evaluate", "sea-stories", "--corpus", str(text_file), "--json"
+    )
+    scores = json.loads(out)
+    assert scores["nats_per_char"] == figures["val_loss"]
+    assert scores["cold256_nats_per_char"] == figures["cold256_val_loss"]
+    assert scores["characters"] == 399
+    assert scores["unknown"] == 0
+    code, out, _ = run(
+        capfd,
+        *("evaluate", "sea-stories", "--corpus", str(text_file)),
+        *("--split", "all", "--window", "64"),
+    )
+    assert "cold64_nats_per_char" in out
+    assert re.search(r"^characters +3999$", out, re.M)
+
+    asked = ["generate", "sea-stories", "--prompt", "sea é", "--seed", "3"]
+    code, out, err = run(capfd, *asked, "--length", "50")
+    assert code == 0
+    assert len(out) == 51
+    assert "'é'" in err
+    code, several, _ = run(capfd, *asked, "--length", "50", "--temperature", "0.8", "0")
+    first, rest = several.split("--- temperature 0\n")
+    assert first == f"--- temperature 0.8\n{out}"
+    code, as_json, _ = run(
+        capfd, *asked, "--length", "50", "--temperature", "0.8", "0", "--json"
+    )
+    content = json.loads(as_json)
+    assert content["seed"] == 3
+    assert content["model"] == "sea-stories"
+    assert [s["temperature"] for s in content["samples"]] == [0.8, 0]
+    assert content["samples"][0]["text"] + "\n" == out
+    assert content["samples"][1]["text"] + "\n" == rest
+
+    code, _, err = run(capfd, "follow", "sea-stories")
+    assert code == 0
+    assert "finished after step 35" in err
+    assert run(capfd, "stop", "sea-stories")[0] == 2
+    code, _, err = run(capfd, "train", "--resume", "sea-stories")
+    assert (code, "--epochs" in err) == (2, True)
+    code, _, err = run(capfd, "train", "--resume", "sea-stories", "--epochs", "1")
+    assert (code, "finished after step 70" in err) == (0, True)
+
+    target = tmp_path / "saved"
+    assert run(capfd, "export", "sea-stories", str(target))[0] == 0
+    assert (target / "saved_model.pb").is_file()
+    path = str(runs.find("sea-stories"))
+    assert run(capfd, "generate", path, "--length", "5", "--seed", "1")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "nothing-here"], "no model or run 'nothing-here'"),
+        (["generate", "./nothing"], "has no config.json"),
+        (["generate", "../../etc"], "has no config.json"),
+        (["follow", "nothing"], "no model or run"),
+        (["stop", "nothing"], "no model or run"),
+        (["train"], "--corpus NAME|PATH or --resume ID"),
+        (["train", "--corpus", "no such file"], "no such file"),
+        (["train", "--corpus", "TEXT", "--rnn-units", "0"], "rnn_units is 0"),
+        (["train", "--corpus", "TEXT", "--rnn-units", "2.5"], "rnn_units is 2.5"),
+        (["train", "--corpus", "TEXT", "--learning-rate", "nan"], "learning_rate"),
+        (["train", "--corpus", "TEXT", "--id", "a/b"], "cannot be an id"),
+        (["train", "--corpus", "TEXT", "--init", "nothing"], "no model or run"),
+        (["train", "--resume", "nothing"], "no model or run"),
+        (["evaluate", "nothing", "--corpus", "TEXT"], "no model or run"),
+        (["export", "nothing", "there"], "no model or run"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_sentence_and_exit_2(
+    arguments: list[str],
+    message: str,
+    text_file: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(text_file) if a == "TEXT" else a for a in arguments]
+    code, out, err = run(capfd, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("charrnn: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [["--temperature", "3"], ["--temperature", "-1"], ["--length", "0"]],
+)
+def test_generate_refuses_what_it_cannot_do(
+    settings: list[str], text_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
+    code, out, err = run(capfd, "generate", "sea", *settings)
+    assert (code, out) == (2, "")
+    assert err.count("charrnn: ") == 1
+
+
+def test_a_failed_training_exits_1(
+    text_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
+    folder = runs.find("sea")
+    (folder / "state" / "state.safetensors").write_bytes(b"x" * 100)
+    code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
+    assert code == 1
+    assert "failed: The saved state of sea" in err
+    code, _, err = run(capfd, "follow", "sea")
+    assert code == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(text_file: Path) -> None:
+    main(["train", "--corpus", str(text_file), *TINY, "--id", "sea"])
+    command = f"{sys.executable} -m charrnn generate sea --length 20000 | head -c 10"
+    result = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=runs.PACKAGE_ROOT,
+        env={**os.environ},
+        capture_output=True,
+        check=True,
+    )
+    assert len(result.stdout) == 10
+    assert b"Traceback" not in result.stderr
+
+
+def test_a_run_of_the_background_keeps_its_log_clean(
+    text_file: Path, isolated: Path
+) -> None:
+    prepared = runs.prepare(
+        runs.corpora.load(str(text_file), max_bytes=10**6),
+        settings={"rnn_units": 8, "embedding_dim": 4, "epochs": 1},
+    )
+    path = runs.create(prepared, model_id="quiet")
+    code = subprocess.run(
+        [sys.executable, "-m", "charrnn", "train", "--resume", "quiet", "--background"],
+        cwd=runs.PACKAGE_ROOT,
+        env={**os.environ},
+        capture_output=True,
+        check=False,
+    )
+    assert code.returncode == 0
+    log = (path / "train.log").read_text()
+    assert "finished after step" in log
+    assert str(isolated) not in log
+    assert checkpoint.load(path).weights_hash
