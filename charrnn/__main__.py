@@ -211,7 +211,7 @@ class Printer:
             "learning_rate": lambda: f"learning rate x {event['factor']:g}",
             "floor": lambda: f"a table of {event['order']}-grams: {event['loss']:.3f}",
         }
-        return lines[kind]() if kind in lines else ""
+        return lines.get(kind, str)()
 
 
 def _queued(event: Event) -> str:
@@ -419,8 +419,10 @@ def run_bench(args: argparse.Namespace) -> int:
             return FINE
         head = ("SECONDS", "STEP", "STATEFUL", *(f"COLD {w}" for w in found[0].cold))
         rows = [
-            (f"{r.seconds:.1f}", f"{r.step:,}", f"{r.val_loss:.4f}")
-            + tuple("-" if c is None else f"{c:.4f}" for c in r.cold.values())
+            (
+                *(f"{r.seconds:.1f}", f"{r.step:,}", f"{r.val_loss:.4f}"),
+                *("-" if c is None else f"{c:.4f}" for c in r.cold.values()),
+            )
             for r in found
         ]
         _table([head, *rows])

@@ -482,7 +482,9 @@ class Keeper(_Callback):
         """A guess before the first one: reading forwards is a third of training."""
         training = self.session.record.training
         per_character = per_step / (training.batch_size * training.seq_length)
-        characters = sum(inputs.size for inputs, _, _ in self.session.validator.windows)
+        characters: int = sum(
+            inputs.size for inputs, _, _ in self.session.validator.windows
+        )
         return 0.5 * characters * per_character + 0.2
 
     def _save(self) -> None:
