@@ -1,0 +1,141 @@
+"""The page: what a visitor sees, from top to bottom.
+
+    pip install -r requirements.txt && python app.py
+
+builds it and opens it at http://127.0.0.1:7860, or the next free port. It is
+the same on a Space. The page's process only shows and asks: a training is a
+process of its own with a folder of its own, and outlives this one.
+"""
+
+import ipaddress
+import os
+import signal
+import sys
+import threading
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "200")
+
+
+def is_loopback(server_name: str) -> bool:
+    """Whether only this computer can reach a server of that name."""
+    if server_name in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(server_name).is_loopback
+    except ValueError:
+        return False
+
+
+if not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
+    os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
+
+import gradio as gr  # noqa: E402  reads the variables above when imported
+
+from charrnn import runs  # noqa: E402
+from charrnn.config import max_text_bytes  # noqa: E402
+from charrnn.ui import api, form, generate, hub_panel, style, train, watch  # noqa: E402
+from charrnn.ui.shared import NEW_BROWSER, STORAGE_KEY, STORAGE_SECRET  # noqa: E402
+from charrnn.ui.texts import ENGLISH, i18n, language  # noqa: E402
+
+QUEUE_SLEEP = 0.02  # seconds; Gradio's own 0.001 costs 4 % of a core while idle
+
+
+def language_of(request: gr.Request) -> str:
+    """The visitor's language, for the sentences that are written here."""
+    return language(request)
+
+
+def first_tab(request: gr.Request) -> gr.Tabs:
+    """The Generate tab, unless the address names a run."""
+    return gr.Tabs(selected="train" if request.query_params.get("run") else "generate")
+
+
+with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
+    browser = gr.BrowserState(
+        NEW_BROWSER, storage_key=STORAGE_KEY, secret=STORAGE_SECRET
+    )
+    lang = gr.Textbox("en", visible=False)
+    followed = gr.Textbox("", visible=False)
+    gr.HTML(i18n("masthead"), elem_id="masthead", apply_default_css=False)
+    with gr.Tabs(selected="generate") as tabs:
+        with gr.Tab(i18n("generate.tab"), id="generate") as generate_tab:
+            generating = generate.build(lang)
+        with gr.Tab(i18n("train.tab"), id="train") as train_tab, gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                training = train.build(lang, followed, browser)
+            with gr.Column(scale=3, min_width=300):
+                watching = watch.build(lang, followed, browser)
+        with gr.Tab(i18n("hub.tab"), id="hub") as hub_tab:
+            sharing = hub_panel.build(lang, browser, generating.model)
+    api.publish()
+
+    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    demo.load(language_of, None, lang, **quiet)
+    demo.load(first_tab, None, tabs, **quiet)
+    demo.load(generate.opened, browser, generating.filled, **quiet)
+    demo.load(watch.opened, browser, [*watching.outputs, browser], **quiet)
+    demo.load(form.values_of, training.preset, training.settings, **quiet)
+    training.started.success(
+        watch.follow, [lang, followed, browser], [*watching.outputs, browser], **quiet
+    )
+    generate_tab.select(
+        generate.refresh, [lang, generating.model, browser], generating.model, **quiet
+    )
+    hub_tab.select(
+        hub_panel.refresh, [lang, sharing.model, browser], sharing.model, **quiet
+    )
+    first_look = train_tab.select(
+        train.look, training.looked, training.text_shown, **quiet
+    )
+
+demo.queue(max_size=200, default_concurrency_limit=8)
+demo._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
+
+
+def say(line: str) -> None:
+    """A line for whoever started the page."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def living_runs() -> list[str]:
+    """What goes on after the page has ended, and how to stop it."""
+    live = [entry for entry in runs.list_runs() if entry.state in runs.LIVE]
+    return [
+        f"{entry.record.title} goes on: stop it with "
+        f"`python -m charrnn stop {entry.model_id}`"
+        for entry in live
+    ]
+
+
+def main() -> None:
+    """Open the page and stay until Ctrl-C."""
+    _, address, _ = demo.launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        i18n=i18n,
+        theme=style.theme(),
+        css=style.CSS,
+        head=style.HEAD,
+        ssr_mode=False,
+        run_history=False,
+        enable_monitoring=False,
+        max_file_size=max_text_bytes(),
+        footer_links=["api", "gradio", "settings"],
+        state_session_capacity=1000,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    say(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        for line in living_runs():
+            say(line)
+    finally:
+        demo.close()
+
+
+if __name__ == "__main__":
+    main()

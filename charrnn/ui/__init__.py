@@ -1,0 +1,1 @@
+"""The page: the only package here that imports Gradio."""

@@ -1,0 +1,211 @@
+"""The public endpoints, for gradio_client and any other program.
+
+They are the page's own abilities as typed functions. On a hosted page an id
+is the only key to a run, here as there: whoever knows it may follow and stop
+it, and no list tells it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from charrnn import corpus, events, runs
+from charrnn.config import is_hosted, max_text_bytes
+from charrnn.corpus import Corpus
+from charrnn.errors import CharrnnError, CorpusError
+from charrnn.ui.generate import CONCURRENCY, Wish, engine, order
+from charrnn.ui.links import MAX_COLUMNS
+from charrnn.ui.shared import shown, visible
+
+
+def _write(wish: Wish, at_least: int) -> Iterator[tuple[list[str], int]]:
+    """The texts so far and the seed, which was drawn if none was given."""
+    try:
+        made = order("en", wish, at_least=at_least)
+        rows = made.rows()
+        stream = engine.generate(
+            made.path, wish.prompt, length=made.link.length, rows=rows
+        )
+        for texts in stream:
+            yield texts, rows[0].seed
+    except CharrnnError as error:
+        raise shown(error) from error
+
+
+def generate(
+    model: str,
+    prompt: str = "",
+    length: int = 400,
+    temperature: float = 0.8,
+    seed: int | None = None,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Iterator[tuple[str, int]]:
+    """Continue a prompt. Streams the whole text so far, without the prompt.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        prompt: How the text begins; unknown characters are read as [UNK].
+        length: Characters to write, 1 to 10,000.
+        temperature: 0 always takes the likeliest character, 1 follows the model;
+            at most 2.
+        seed: The same seed writes the same text; null draws one.
+        top_k: Only the k likeliest characters; 0 takes all.
+        top_p: Only the likeliest characters that hold this share; 1 takes all.
+
+    Returns:
+        The text, and the seed that was used.
+    """
+    given = (model, prompt, length, seed, seed is None, top_k, top_p, "")
+    for texts, drawn in _write(Wish(*given, (temperature,)), 1):
+        yield texts[0], drawn
+
+
+def compare(
+    model: str,
+    prompt: str = "",
+    length: int = 400,
+    temperatures: list[float] = [0.2, 0.5, 0.8, 1.1],  # noqa: B006  never changed
+    seed: int | None = None,
+    top_k: int = 0,
+    top_p: float = 1.0,
+) -> Iterator[tuple[list[str], int]]:
+    """Continue a prompt at 2 to 4 temperatures, all with the same seed.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        prompt: How the texts begin.
+        length: Characters to write in each, 1 to 10,000.
+        temperatures: 2 to 4 numbers from 0 to 2.
+        seed: The same seed writes the same texts; null draws one.
+        top_k: Only the k likeliest characters; 0 takes all.
+        top_p: Only the likeliest characters that hold this share; 1 takes all.
+
+    Returns:
+        The texts in the temperatures' order, and the seed that was used.
+    """
+    if not 2 <= len(temperatures) <= MAX_COLUMNS:
+        raise gr.Error(
+            f"{len(temperatures)} temperatures are given: expected 2 to {MAX_COLUMNS}.",
+            print_exception=False,
+        )
+    given = (model, prompt, length, seed, seed is None, top_k, top_p, "")
+    yield from _write(Wish(*given, tuple(temperatures)), 2)
+
+
+def models() -> list[dict[str, Any]]:
+    """The models that text can be generated from.
+
+    Returns:
+        For each its id, title, text, parameters, validation loss in nats per
+        character (null until there is one), state and origin.
+    """
+    return [
+        {
+            "id": entry.model_id,
+            "title": entry.record.title,
+            "corpus": entry.record.corpus.name,
+            "parameters": entry.record.model.num_parameters(),
+            "val_loss": entry.record.figures.val_loss if entry.record.figures else None,
+            "state": entry.state,
+            "origin": entry.record.origin.repo if entry.record.origin else None,
+        }
+        for entry in visible(runs.models(), ())
+    ]
+
+
+def _corpus(text: str, name: str) -> Corpus:
+    limit = max_text_bytes()
+    if text:
+        return corpus.from_text(text, name=name or "text", max_bytes=limit)
+    if name not in corpus.NAMED:  # a name must never become a path
+        raise CorpusError(
+            f"There is no text {name[:40]!r}: expected one of "
+            f"{', '.join(corpus.NAMED)}, or a text."
+        )
+    return corpus.load(name, max_bytes=limit)
+
+
+def train(
+    text: str = "",
+    corpus: str = "shakespeare",
+    preset: str = "",
+    settings: dict[str, Any] = {},  # noqa: B006  never changed
+) -> str:
+    """Start a training in a process of its own.
+
+    Args:
+        text: The text to learn; empty to take a named one.
+        corpus: `shakespeare` or `python-stdlib`, or what to call the text.
+        preset: `quick`, `balanced` or `tutorial`; empty for the machine's own.
+        settings: Settings that differ from the preset, by name.
+
+    Returns:
+        The run's id, for `/status` and `/stop`; later also a model's id.
+    """
+    try:
+        return runs.start(
+            _corpus(text, corpus),
+            preset=preset or None,
+            settings=settings,
+            model_id=runs.hosted_id() if is_hosted() else None,
+        )
+    except CharrnnError as error:
+        raise shown(error) from error
+
+
+def status(run: str, since: int = 0) -> dict[str, Any]:
+    """How a run stands, and what has happened since the last look.
+
+    Args:
+        run: The run's id.
+        since: `next` of the last answer; 0 from the beginning.
+
+    Returns:
+        `state`, `step`, `planned_steps` (null until known), `events` as in the
+        run's events.jsonl, and `next`.
+    """
+    try:
+        now = runs.status(run)
+        recent, following = events.read(runs.find(run), since)
+    except CharrnnError as error:
+        raise shown(error) from error
+    return {
+        "state": now.state,
+        "step": now.step,
+        "planned_steps": now.planned_steps,
+        "events": recent,
+        "next": following,
+    }
+
+
+def stop(run: str) -> str:
+    """Ask a run to end: it finishes its step, validates, saves and ends.
+
+    Args:
+        run: The run's id.
+
+    Returns:
+        The run's state now.
+    """
+    try:
+        runs.stop(run)
+        return runs.status(run).state
+    except CharrnnError as error:
+        raise shown(error) from error
+
+
+def publish() -> None:
+    """Register the endpoints with the page that is being built."""
+    writing: dict[str, Any] = {
+        "concurrency_id": "generate",
+        "concurrency_limit": CONCURRENCY,
+    }
+    api(generate, api_name="generate", **writing)
+    api(compare, api_name="compare", **writing)
+    api(models, api_name="models", queue=False)
+    api(train, api_name="train", concurrency_id="start", concurrency_limit=4)
+    api(status, api_name="status", queue=False)
+    api(stop, api_name="stop", queue=False)

@@ -1,0 +1,133 @@
+"""The data of the live plot: a few hundred rows, however long the run.
+
+Vega fixes the colours of the series when it draws the first frame, so each
+series is there from the beginning with a row that has no number, and names
+and colours never change while a run is followed. Everything that can is told
+by data: a reference line is two points, the best point a short upright line.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd  # type: ignore[import-untyped]
+
+from charrnn.ui.history import RunView
+
+MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
+SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
+COLUMNS: Final = ("step", "loss", "series")
+
+SERIES: Final = ("train", "smooth", "validation", "best", "guessing", "floor")
+COLOURS: Final = {  # seen on white and on near black
+    "train": "#9cc5c0",
+    "smooth": "#16877c",
+    "validation": "#e0662f",
+    "best": "#c9a227",
+    "guessing": "#94a3b8",
+    "floor": "#8b7fd6",
+}
+OVERLAY_COLOURS: Final = ("#4f86c6", "#b6538f", "#7a9a3a")
+
+Row = tuple[int | float, float, str]
+
+
+def thin(
+    steps: npt.NDArray[np.int64], values: npt.NDArray[np.float64], count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """At most ``count`` points of a curve, its highs and lows among them.
+
+    The curve is cut into ``count // 2`` equal parts, and the lowest and the
+    highest point of each are kept, so that a spike is never lost.
+    """
+    if len(steps) <= count:
+        return steps, values
+    edges = np.linspace(0, len(steps), count // 2 + 1).astype(int)
+    kept: set[int] = set()
+    for start, end in itertools.pairwise(edges):
+        part = values[start:end]
+        kept |= {start + int(part.argmin()), start + int(part.argmax())}
+    index = np.array(sorted(kept))
+    return steps[index], values[index]
+
+
+def smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean of each value's neighbourhood, as wide as the curve is long.
+
+    Centred, so that it does not lag behind; at the ends it narrows.
+    """
+    count = len(values)
+    reach = int(count * SMOOTHING / 2)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(count)
+    half = np.minimum(reach, np.minimum(index, count - 1 - index))
+    start, end = index - half, index + half + 1
+    result: npt.NDArray[np.float64] = (total[end] - total[start]) / (end - start)
+    return result
+
+
+def _curve(
+    name: str, steps: Sequence[int], values: Sequence[float], *, smoothed: bool = False
+) -> list[Row]:
+    at, losses = np.asarray(steps, np.int64), np.asarray(values, np.float64)
+    finite = np.isfinite(losses)
+    at, losses = at[finite], losses[finite]
+    if smoothed and len(losses):
+        losses = smooth(losses)
+        if len(at) > MAX_POINTS:  # already smooth: evenly spaced points do
+            index = np.linspace(0, len(at) - 1, MAX_POINTS).astype(int)
+            at, losses = at[index], losses[index]
+    at, losses = thin(at, losses, MAX_POINTS)
+    return [
+        (s, round(v, 4), name)
+        for s, v in zip(at.tolist(), losses.tolist(), strict=True)
+    ]
+
+
+def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
+    """All rows of a run's plot: step, loss in nats per character, series.
+
+    Args:
+        view: The run so far.
+        vocab_size: Ids of the vocabulary: guessing among them costs its
+            logarithm.
+        names: What a reader sees for each of `SERIES`.
+    """
+    last = max(view.planned_steps or 0, *view.steps[-1:], *view.val_steps[-1:], 1)
+    result: list[Row] = [(0, math.nan, names[name]) for name in SERIES]
+    result += _curve(names["train"], view.steps, view.losses)
+    result += _curve(names["smooth"], view.steps, view.losses, smoothed=True)
+    result += _curve(names["validation"], view.val_steps, view.val_losses)
+    guessing = math.log(max(2, vocab_size))
+    if view.best is not None:
+        step, loss = view.best
+        mark = 0.06 * (guessing - min(loss, guessing)) + 0.02
+        result += [(step, round(loss + d, 4), names["best"]) for d in (-mark, mark)]
+    for name, level in (("guessing", guessing), ("floor", view.floor)):
+        if level is not None:
+            result += [(s, round(level, 4), names[name]) for s in (0, last)]
+    return result
+
+
+def overlay_rows(name: str, view: RunView) -> list[Row]:
+    """An older run laid over the plot: its validation losses alone."""
+    return [(0, math.nan, name), *_curve(name, view.val_steps, view.val_losses)]
+
+
+def frame(result: Sequence[Row]) -> pd.DataFrame:
+    """The rows as the plot takes them."""
+    return pd.DataFrame(result, columns=list(COLUMNS))
+
+
+def colour_map(
+    tables: Sequence[Mapping[str, str]], overlays: Sequence[str] = ()
+) -> dict[str, str]:
+    """Colour of each series under the names of every language.
+
+    Both languages lie in one map, set once: a changed map redraws the plot.
+    """
+    colours = {names[key]: COLOURS[key] for names in tables for key in SERIES}
+    return colours | dict(zip(overlays, OVERLAY_COLOURS, strict=False))

@@ -1,0 +1,107 @@
+"""Links that reproduce a text, and links to a run.
+
+    ?model=shakespeare&hash=0123456789abcdef&prompt=ROMEO%3A&seed=7
+      &temperatures=0.2,0.5,0.8,1.1&length=400&top_k=0&top_p=1&stop=
+
+The hash is that of the weights: a reader whose model has others is told that
+the text may differ. What comes back from a link is a stranger's text, so each
+value is checked like a form's and a wrong one falls back to the default.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from charrnn.config import MAX_LENGTH, MAX_VOCAB_SIZE
+
+DEFAULT_TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
+MAX_COLUMNS: Final = len(DEFAULT_TEMPERATURES)
+MAX_PROMPT: Final = 10_000  # characters
+MAX_STOP: Final = 200
+MAX_PAGE_SEED: Final = 2**53 - 1  # the largest a browser counts to exactly
+HASH: Final = re.compile(r"[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """All that a text depends on."""
+
+    model: str
+    weights_hash: str = ""
+    prompt: str = ""
+    seed: int | None = None
+    temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
+    length: int = 400
+    top_k: int = 0
+    top_p: float = 1.0
+    stop: str = ""
+
+
+def build(link: Link) -> str:
+    """The query string of a link, with its question mark."""
+    query = {
+        "model": link.model,
+        "hash": link.weights_hash,
+        "prompt": link.prompt,
+        "seed": "" if link.seed is None else str(link.seed),
+        "temperatures": ",".join(f"{t:g}" for t in link.temperatures),
+        "length": str(link.length),
+        "top_k": str(link.top_k),
+        "top_p": f"{link.top_p:g}",
+        "stop": link.stop,
+    }
+    return "?" + urlencode({k: v for k, v in query.items() if v}, errors="replace")
+
+
+def build_run(run_id: str) -> str:
+    """The query string that follows a run."""
+    return "?" + urlencode({"run": run_id})
+
+
+def _number(text: str, low: float, high: float) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and low <= value <= high else None
+
+
+def _whole(text: str, low: int, high: int) -> int | None:
+    if not re.fullmatch(r"[0-9]{1,20}", text):
+        return None
+    value = int(text)
+    return value if low <= value <= high else None
+
+
+def _temperatures(text: str) -> tuple[float, ...]:
+    values = [_number(part, 0.0, 2.0) for part in text.split(",")[:MAX_COLUMNS]]
+    good = tuple(value for value in values if value is not None)
+    return good or DEFAULT_TEMPERATURES
+
+
+def parse(query: Mapping[str, str]) -> Link | None:
+    """The link in a page's address; None if it names no model.
+
+    Args:
+        query: Names and values of the address, decoded.
+    """
+    model = query.get("model", "")
+    if not model:
+        return None
+    digest = query.get("hash", "")
+    length = _whole(query.get("length", ""), 1, MAX_LENGTH)
+    top_p = _number(query.get("top_p", ""), 1e-6, 1.0)
+    return Link(
+        model=model[:200],
+        weights_hash=digest if HASH.fullmatch(digest) else "",
+        prompt=query.get("prompt", "")[:MAX_PROMPT],
+        seed=_whole(query.get("seed", ""), 0, MAX_PAGE_SEED),
+        temperatures=_temperatures(query.get("temperatures", "")),
+        length=Link.length if length is None else length,
+        top_k=_whole(query.get("top_k", ""), 0, MAX_VOCAB_SIZE) or 0,
+        top_p=1.0 if top_p is None else top_p,
+        stop=query.get("stop", "")[:MAX_STOP],
+    )

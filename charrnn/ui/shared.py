@@ -1,0 +1,122 @@
+"""What the tabs share: who sees what, errors, and small pieces of HTML.
+
+Nothing of a visitor is kept in this process: what a page remembers lies in
+its browser (`BrowserState`) and comes back with each request, as a stranger's
+value that is checked here.
+"""
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import gradio as gr
+
+from charrnn import runs
+from charrnn.config import is_hosted
+from charrnn.errors import CharrnnError
+from charrnn.runs import ModelEntry
+from charrnn.ui.texts import say
+
+STORAGE_KEY: Final = "charrnn"
+STORAGE_SECRET: Final = "charrnn-page"  # it ships to the browser: no secret
+NEW_BROWSER: Final[dict[str, Any]] = {"run": None, "held": []}
+MAX_HELD: Final = 200  # ids that a browser remembers
+
+Choice = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Browser:
+    """What a browser remembers: the run it follows, the ids it holds."""
+
+    run: str | None = None
+    held: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, value: Any) -> "Browser":
+        """From whatever the browser sent; anything odd is dropped."""
+        if not isinstance(value, dict):
+            return cls()
+        run, held = value.get("run"), value.get("held")
+        ids = held if isinstance(held, list) else []
+        return cls(
+            run=run
+            if isinstance(run, str) and runs.ID_PATTERN.fullmatch(run)
+            else None,
+            held=tuple(
+                i for i in ids if isinstance(i, str) and runs.ID_PATTERN.fullmatch(i)
+            )[-MAX_HELD:],
+        )
+
+    def following(self, run_id: str | None) -> "Browser":
+        """The same, following a run; a run once followed is held."""
+        if run_id is None or run_id in self.held:
+            return Browser(run_id, self.held)
+        return Browser(run_id, (*self.held, run_id)[-MAX_HELD:])
+
+    def holding(self, model_id: str) -> "Browser":
+        """The same, holding one more id."""
+        return Browser(self.run, self.following(model_id).held)
+
+    def store(self) -> dict[str, Any]:
+        """The value to send: never empty, since empty ones are not saved."""
+        return {"run": self.run, "held": list(self.held)}
+
+
+def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry]:
+    """The entries that a visitor may see in a list.
+
+    On one's own computer all of them; on a hosted page the shipped ones and
+    those whose ids the visitor's browser holds, since an id is the only key.
+    """
+    if not is_hosted():
+        return list(found)
+    return [entry for entry in found if entry.shipped or entry.model_id in held]
+
+
+def model_label(lang: str, entry: ModelEntry) -> str:
+    """A model in a list: title, loss, whether it still trains, its origin."""
+    figures = entry.record.figures
+    parts = [entry.record.title]
+    parts.append(
+        say(lang, "generate.no_loss") if figures is None else f"{figures.val_loss:.3f}"
+    )
+    if entry.state in runs.LIVE:
+        parts.append(say(lang, "generate.still_training"))
+    if entry.record.origin is not None:
+        parts.append(entry.record.origin.repo)
+    return " · ".join(parts)
+
+
+def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
+    """The models a visitor can choose, by label and id.
+
+    Args:
+        lang: Language of the labels.
+        browser: What the visitor's browser holds.
+        also: One more id that the visitor named (in a link, say): whoever
+            knows an id may use it.
+    """
+    held = (*browser.held, also)
+    return [(model_label(lang, e), e.model_id) for e in visible(runs.models(), held)]
+
+
+def run_choices(lang: str, browser: Browser) -> list[Choice]:
+    """The runs a visitor can follow, by label and id."""
+    return [
+        (f"{e.record.title} · {say(lang, 'state.' + e.state)}", e.model_id)
+        for e in visible(runs.list_runs(), browser.held)
+    ]
+
+
+def shown(error: CharrnnError) -> gr.Error:
+    """An error as the page shows it: the sentence, nothing of it read as HTML."""
+    return gr.Error(html.escape(str(error)), print_exception=False, title="")
+
+
+def note(text: str, kind: str = "") -> str:
+    """A line of plain text as HTML."""
+    if not text:
+        return ""
+    return f'<p class="note {kind}">{html.escape(text)}</p>'
