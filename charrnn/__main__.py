@@ -201,7 +201,8 @@ class Printer:
                 f"({loss / math.log(2):.3f} bits){mark}"
             )
         if kind == "sample":
-            return "    " + event["text"][:150].replace("\n", "\n    ") + " ..."
+            text = str(event["text"])[:150].replace("\n", "\n    ")
+            return f"    {text} ..."
         lines: dict[str, Callable[[], str]] = {
             "queued": lambda: _queued(event),
             "notice": lambda: f"note: {event['message']}",

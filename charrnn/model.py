@@ -30,6 +30,7 @@ def _recurrent_layer(config: ModelConfig, index: int, dtype: str, seed: int) -> 
             config.rnn_units,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1),
+            seed=seed,  # of a dropout that is off, but whose state is saved
             return_sequences=True,
             return_state=True,
             name=name,

@@ -397,6 +397,7 @@ class _FastRecurrent:
             units,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
             recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1),
+            seed=seed,  # of a dropout that is off, but whose state is saved
             return_sequences=True,
             return_state=True,
             **kwargs,
