@@ -398,9 +398,11 @@ def _about_value(error: BaseException, job: Job) -> str | None:
     if isinstance(error, errors.HFValidationError):
         return f"{job['repo']} is no name for a repository: expected owner/name."
     if isinstance(error, ValueError) and "metadata" in str(error):
-        return f"The Hub does not take the card: {_line(error)}"
+        return (
+            f"The Hub does not take the card ({_line(error)}): choose another licence."
+        )
     if isinstance(error, ValueError) and "LFS" in str(error):
-        return f"The Hub's file storage refused: {_line(error)}"
+        return f"The Hub's file storage refused a file ({_line(error)}): push again."
     if isinstance(error, OSError) and "Consistency check" in str(error):
         return f"A file of {job['repo']} arrived incomplete: pull again."
     return None
@@ -420,8 +422,9 @@ def explain(error: BaseException, job: Job) -> str:
         sentence = _about_connection(found, job) or _about_value(found, job)
         if sentence:
             return sentence
-    kind = type(error).__name__
-    return f"The {job['action']} failed ({kind}: {_line(error)}): try again."
+    *_, root = _chain(error)
+    kind = type(root).__name__
+    return f"The {job['action']} failed ({kind}: {_line(root)}): try again."
 
 
 # --- the process -----------------------------------------------------------
