@@ -129,6 +129,7 @@ def run_train(args: argparse.Namespace) -> int:
     printer = Printer(sys.stderr.isatty())
     with runs.hold(path):
         if args.background:
+            os.nice(5)  # the page, which someone looks at, goes first
             runs.capture_output(path)
         log = EventLog(path, listener=printer)
         return _train_in_turn(path, log, printer)
@@ -397,6 +398,17 @@ def run_follow(args: argparse.Namespace) -> int:
     return FAILED if state in ("died", "failed") else FINE
 
 
+def run_floor(args: argparse.Namespace) -> int:
+    """`floor`: append the loss of a table of 5-grams to a run's history."""
+    os.nice(19)  # it must not delay the training that it is for
+    path = runs.find(args.id)
+    loss = runs.floor(path)
+    EventLog(path).append(
+        "floor", runs.last_step(args.id), order=runs.FLOOR_ORDER, loss=loss
+    )
+    return FINE
+
+
 def run_export(args: argparse.Namespace) -> int:
     """`export`: a TensorFlow SavedModel that stands alone."""
     model = _load_model(args.model)
@@ -540,6 +552,7 @@ def parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("stop", run_stop, "end a training well"),
         ("follow", run_follow, "watch a training"),
+        ("floor", run_floor, "score a run's text with a table of 5-grams"),
     ):
         one = commands.add_parser(name, help=text)
         one.add_argument("id", metavar="ID")

@@ -15,6 +15,7 @@ Nothing here imports TensorFlow: the trainer does, when its turn has come.
 
 import contextlib
 import dataclasses
+import json
 import math
 import os
 import re
@@ -36,7 +37,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 import charrnn
-from charrnn import checkpoint, events, streams
+from charrnn import checkpoint, events, ngram, streams
 from charrnn import corpus as corpora
 from charrnn.checkpoint import CorpusRecord, Record
 from charrnn.config import (
@@ -62,6 +63,8 @@ QUEUE: Final = ".queue"
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
 QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
+FLOOR_ORDER: Final = 5
+FLOOR_CHARACTERS: Final = 5_000_000
 LOG_LIMIT: Final = 1_000_000  # bytes of train.log
 LIVE: Final = frozenset({"queued", "running", "stopping"})
 TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
@@ -342,20 +345,28 @@ def clean_title(text: str) -> str:
 def spawn(path: Path) -> int:
     """Start a trainer process for a run's folder; returns its process id.
 
-    It leads a session of its own, so it outlives whoever started it, and it
-    yields the processor to the page (niceness 5).
+    It leads a session of its own, so it outlives whoever started it.
     """
+    return _detach(path, ["train", "--resume", path.name, "--background"])
+
+
+def start_floor(path: Path) -> None:
+    """Have a process of lowest priority find the loss of a table of 5-grams."""
+    _detach(path, ["floor", path.name])
+
+
+def _detach(path: Path, arguments: list[str]) -> int:
+    """Run a command of ours on a folder, in a session of its own."""
     environment = dict(os.environ)
     environment["CHARRNN_CHECKPOINTS"] = str(path.parent.resolve())
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    for name in list(environment):  # a trainer needs nobody's secrets
+    for name in list(environment):  # it needs nobody's secrets
         if "TOKEN" in name or "SECRET" in name:
             del environment[name]
-    command = [sys.executable, "-m", "charrnn", "train", "--resume", path.name]
     process = subprocess.Popen(
-        [*command, "--background"],
+        [sys.executable, "-m", "charrnn", *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -845,6 +856,31 @@ def settings_beyond_preset(
         for item in dataclasses.fields(mine)
         if getattr(mine, item.name) != getattr(plain, item.name)
     }
+
+
+# --- the floor -------------------------------------------------------------
+
+
+def floor(path: Path) -> float:
+    """The loss of a table of 5-grams on a run's text, as a line to compare with.
+
+    Of the first `FLOOR_CHARACTERS`; found once for a text and then cached.
+
+    Raises:
+        CharrnnError: If the run's text cannot be read.
+    """
+    record = checkpoint.read_record(path)
+    cached = corpora.cache_folder() / f"floor{FLOOR_ORDER}-{record.corpus.sha256}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return float(json.loads(cached.read_text(encoding="ascii")))
+    text = corpora.read_clean(path / STATE / CORPUS_FILE)[:FLOOR_CHARACTERS]
+    vocabulary = checkpoint.read_vocabulary(path, record)
+    ids, split = vocabulary.encode(text), corpora.split_at(len(text))
+    loss = ngram.floor(ids[:split], ids[split:], len(vocabulary), order=FLOOR_ORDER)
+    with contextlib.suppress(OSError, CheckpointError):  # a cache may be missing
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_file(cached, json.dumps(loss).encode())
+    return loss
 
 
 # --- the queue -------------------------------------------------------------

@@ -430,6 +430,7 @@ class Keeper(_Callback):
         super().__init__(session)
         self.recorder = recorder
         self.probe: list[float] = []  # moments of the first steps
+        self.floor_asked = False  # after the first validation: it delays nothing
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         session, progress = self.session, self.session.progress
@@ -511,6 +512,10 @@ class Keeper(_Callback):
         self._save()
         if best:
             self._keep(weights, loss, scheduled=scheduled)
+        if not self.floor_asked:
+            self.floor_asked = True
+            if not any(e["type"] == "floor" for e in events.read_all(session.folder)):
+                runs.start_floor(session.folder)
         self.recorder.since = time.monotonic()
 
     def _sample(self, weights: Weights) -> None:

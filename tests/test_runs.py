@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn import checkpoint, events, runs
+from charrnn import checkpoint, events, ngram, runs
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, ConfigError, RunError
@@ -251,3 +251,16 @@ def test_the_command_line_is_quoted_and_complete() -> None:
         "python -m charrnn train --corpus 'my text.txt' --preset quick "
         "--rnn-units 64 --title 'it'\"'\"'s'"
     )
+
+
+def test_the_floor_is_found_once_for_a_text(
+    small_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARRNN_CACHE", str(tmp_path / "cache"))
+    folder = created(small_corpus)
+    vocabulary = checkpoint.read_vocabulary(folder, checkpoint.read_record(folder))
+    ids = vocabulary.encode(small_corpus.text)
+    expected = ngram.floor(ids[:5400], ids[5400:], len(vocabulary), order=5)
+    assert runs.floor(folder) == expected
+    (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
+    assert runs.floor(folder) == expected
