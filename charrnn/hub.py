@@ -36,6 +36,7 @@ Progress = Callable[[str, int, int], None]
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 MAX_BYTES: Final = 1_000_000_000  # of the weights: the largest settings have 0.7 GB
+STALE: Final = 86_400  # seconds after which nobody works in a pull's folder any more
 DEFAULT_MESSAGE: Final = "Share a charrnn model"
 # The server's own secrets and caches, and what would make the library talkative.
 HIDDEN: Final = frozenset(
@@ -532,6 +533,14 @@ def _is_taken(destination: Path, model_id: str) -> bool:
     return any((p / model_id).exists() for p in (destination, runs.SHIPPED_FOLDER))
 
 
+def _sweep(destination: Path) -> None:
+    """Remove what a pull left that was killed: a visitor's model, it may be."""
+    for path in destination.glob(".pull-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > STALE:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def _check_pulled(folder: Path, origin: Origin) -> None:
     """Validate what came as any stranger's folder, and note where from.
 
@@ -621,6 +630,7 @@ def pull(
     known = _look_around(destination, model_id, repo)
     aside = destination / f".pull-{secrets.token_hex(8)}"
     try:
+        _sweep(destination)
         (aside / "files").mkdir(parents=True)
         result = _transfer(
             {

@@ -325,7 +325,8 @@ def _about_status(status: int, detail: str, storage: bool, job: Job) -> str:
     sentences = {
         401: _about_token(job),
         403: f"This access token may not {job['action']} {repo}{reason}: use one with "
-        "the permission, and an owner's name that is yours.",
+        "the permission, and an owner's name that is yours."
+        + (" A login here opens only what was made here." if is_hosted() else ""),
         404: _not_found(job),
         409: f"The Hub says that {repo} conflicts with what is there{reason}: choose "
         "another name.",

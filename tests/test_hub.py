@@ -30,7 +30,7 @@ from tests.sample_models import make_folder, make_record, program_in, run_progra
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
 PUBLIC = sorted(checkpoint.PUBLIC_FILES)
-SHORT = hub.Limits(first=1.0, idle=1.0)
+SHORT = hub.Limits(first=10.0, idle=1.0)  # the first byte may find a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +314,16 @@ def test_a_folder_that_appears_meanwhile_is_left_alone(model, models):
     assert (models / "play" / "theirs").read_text() == "theirs"
 
 
+def test_what_a_killed_page_left_behind_is_swept(there, model, models):
+    old, young = models / ".pull-old", models / ".pull-young"
+    for folder in (old, young):
+        (folder / "files").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    there.add_repository("alice/model", public_files(model))
+    pull("alice/model", models, there)
+    assert sorted(path.name for path in models.iterdir()) == [".pull-young", "model"]
+
+
 def test_the_shipped_models_id_is_not_taken_over(models):
     assert hub._is_taken(models, runs.SHIPPED_ID) == (
         (runs.SHIPPED_FOLDER / runs.SHIPPED_ID).exists()
@@ -403,13 +413,19 @@ def large_model(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("where", ["/api/repos/create", "/commit/"])
-def test_a_server_that_never_answers_hangs_no_push(there, model, where):
+@pytest.mark.parametrize(
+    ("where", "limits", "told"),
+    [
+        ("/api/repos/create", hub.Limits(first=1.0), "not answer within 1 seconds"),
+        ("/commit/", SHORT, "took nothing more for 1 seconds: push again"),
+    ],
+)
+def test_a_server_that_never_answers_hangs_no_push(there, model, where, limits, told):
     there.fail("POST", where, hang=True)
-    sentence, seconds = timed(push, model, there, limits=SHORT)
+    sentence, seconds = timed(push, model, there, limits=limits)
     assert f"127.0.0.1:{there.port}" in sentence
-    assert "for 1 seconds" in sentence or "within 1 seconds" in sentence
-    assert seconds < 6  # two limits and the start of the process
+    assert told in sentence
+    assert seconds < 12
 
 
 def test_a_server_that_never_answers_hangs_no_pull(there, model, models):
@@ -417,17 +433,18 @@ def test_a_server_that_never_answers_hangs_no_pull(there, model, models):
     there.fail("GET", "/storage/", hang=True)
     sentence, seconds = timed(pull, "alice/model", models, there, limits=SHORT)
     assert "sent nothing more for 1 seconds: pull again" in sentence
-    assert seconds < 6
+    assert seconds < 12
     assert nothing_in(models)
 
 
 def test_a_long_upload_that_moves_is_no_failure(there, tmp_path):
     folder = large_model(tmp_path / "large")
-    there.fail("PUT", "/storage/", slow=0.08)
+    there.fail("PUT", "/storage/", slow=0.12)
     done: list[int] = []
     start = time.monotonic()
-    push(folder, there, limits=SHORT, progress=lambda _, n, total: done.append(n))
-    assert time.monotonic() - start > 2 * SHORT.idle
+    limits = hub.Limits(idle=2.0)
+    push(folder, there, limits=limits, progress=lambda _, n, total: done.append(n))
+    assert time.monotonic() - start > 1.5 * limits.idle
     assert done == sorted(done)
     assert len(set(done)) > 5
 
@@ -442,9 +459,9 @@ def test_an_upload_that_stops_moving_ends(there, tmp_path):
 
 def test_retries_do_not_outlast_the_clock_and_say_why(there, model):
     there.fail("POST", "/preupload/", status=429, headers={"Retry-After": "300"})
-    sentence, seconds = timed(push, model, there, limits=SHORT)
+    sentence, seconds = timed(push, model, there, limits=hub.Limits(first=3.0))
     assert "limits how often it may be asked" in sentence
-    assert seconds < 6
+    assert seconds < 12
 
 
 def test_who_calls_can_end_it(there, model):
