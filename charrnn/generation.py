@@ -10,10 +10,11 @@ Two things make that hold to the last bit. Each row's random numbers are a
 Philox stream keyed by its seed, one draw a character. And every product is a
 matrix-vector product of one row: a GEMM of several rows adds up in an order
 that depends on their number. That costs nothing. A GEMM of few rows repacks
-the whole matrix first, so that row by row is faster as well: five streams of
-1024 units take 0.53 ms a step instead of 1.2 ms, of 512 units 0.16 instead of
-0.30 (2 cores, AVX2, OpenBLAS). Matrices are kept transposed, so that a product
-is a run of contiguous dot products; the other order is 25 % slower at 1024.
+the whole matrix first, so that row by row is faster as well: the recurrent
+product of five streams takes 0.53 ms instead of 1.2 at 1024 units and 0.16
+instead of 0.30 at 512 (2 cores, AVX2, OpenBLAS). Matrices are kept transposed,
+so that a product is a run of contiguous dot products; the other order is 25 %
+slower at 1024.
 
 The state is carried, as in the one-step model of TensorFlow's tutorial,
 https://www.tensorflow.org/text/tutorials/text_generation
@@ -21,6 +22,7 @@ https://www.tensorflow.org/text/tutorials/text_generation
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -42,6 +44,8 @@ MAX_TABLE_BYTES: Final = 64_000_000  # above it the first layer's input is proje
 # Stands for temperature 0: any difference of two float32 over it is far beyond
 # what exp() can tell from certainty, and none of them overflows a float64.
 GREEDY_TEMPERATURE: Final = 1e-60
+SPLIT_FROM: Final = 450_000  # numbers; OpenBLAS splits products of more
+PROBE_EVERY: Final = 50  # products between two trials of the slower way
 STREAM_BLOCK: Final = 64  # random numbers fetched at once: a call costs 1 us
 CHUNK: Final = 32  # characters between two texts of `generate`
 
@@ -49,23 +53,76 @@ CHUNK: Final = 32  # characters between two texts of `generate`
 # --- the network -----------------------------------------------------------
 
 
-def _row_by_row(matrix: Floats, rows: Floats) -> Floats:
-    """``rows @ matrix.T``, (B, K) and (N, K) to (B, N), each row on its own.
-
-    A stack of matrix-vector products: a row's result has the same bits in any
-    company.
-    """
-    products: Floats = np.matmul(matrix, rows[:, :, None])
-    return products[:, :, 0]
-
-
-def _together(matrix: Floats, rows: Floats) -> Floats:
-    """The same as one GEMM: faster for many rows, last bits depend on B."""
-    return rows @ matrix.T
-
-
 def _transposed(matrix: Floats) -> Floats:
     return np.ascontiguousarray(matrix.T)
+
+
+class _Together:
+    """``rows @ matrix.T`` as one GEMM: its last bits depend on the rows' number."""
+
+    def __init__(self, matrix: Floats) -> None:
+        self.matrix = matrix
+
+    def __call__(self, rows: Floats) -> Floats:
+        """(B, K) to (B, N), for a matrix (N, K)."""
+        return rows @ self.matrix.T
+
+
+class _RowByRow:
+    """``rows @ matrix.T``, each row on its own: the same bits in any company.
+
+    A stack of matrix-vector products. OpenBLAS splits one of a large matrix
+    between its threads: on an idle machine that takes half the time. While a
+    training has the processor busy, though, these threads wait for each other:
+    20 ms instead of 2 for a row of 1024 units. In blocks too small to be split
+    the product is never that slow. So both ways are timed, the better one is
+    used and the other tried now and then; that is all that the clock decides,
+    for the two have the same bits. Should they not (another BLAS, odd sizes),
+    blocks it is.
+    """
+
+    def __init__(self, matrix: Floats) -> None:
+        self.matrix = matrix
+        self.forms = [matrix]
+        self._seconds = [0.0, 0.0]  # a row's, for each form, decaying means
+        self._calls = 0
+        height = _block_height(matrix)
+        if height:
+            blocks = matrix.reshape(-1, 1, height, matrix.shape[1])
+            row = np.cos(np.arange(matrix.shape[1], dtype=np.float32))[None]
+            same = np.array_equal(_product(matrix, row), _product(blocks, row))
+            self.forms = [matrix, blocks] if same else [blocks]
+
+    def __call__(self, rows: Floats) -> Floats:
+        """(B, K) to (B, N), for a matrix (N, K)."""
+        if len(self.forms) == 1:
+            return _product(self.forms[0], rows)
+        self._calls += 1
+        chosen = int(self._seconds[1] < self._seconds[0])
+        if self._calls % PROBE_EVERY == 0:
+            chosen = 1 - chosen
+        start = time.perf_counter()
+        products = _product(self.forms[chosen], rows)
+        seconds = (time.perf_counter() - start) / max(1, len(rows))
+        self._seconds[chosen] += 0.2 * (seconds - self._seconds[chosen])
+        return products
+
+
+def _product(form: Floats, rows: Floats) -> Floats:
+    """(B, K) to (B, N), for (N, K) or blocks (N / height, 1, height, K)."""
+    products: Floats = np.matmul(form, rows[:, :, None])
+    if form.ndim == 2:
+        return products[:, :, 0]
+    return products[:, :, :, 0].swapaxes(0, 1).reshape(len(rows), -1)
+
+
+def _block_height(matrix: Floats) -> int:
+    """Rows of a block that is small enough not to be split; 0: no need, or none."""
+    height, width = matrix.shape
+    if height * width < SPLIT_FROM:
+        return 0
+    fitting = [n for n in range(16, 257) if height % n == 0 and n * width < SPLIT_FROM]
+    return max(fitting, default=0)
 
 
 class _Layer:
@@ -85,12 +142,12 @@ class _Layer:
         self, kernel: Floats, recurrent_kernel: Floats, bias: Floats, *, per_row: bool
     ) -> None:
         self.units = recurrent_kernel.shape[0]
-        self.product = _row_by_row if per_row else _together
         factors = np.full((self.gates, 1, self.units), 0.5, np.float32)
         factors[self.linear_gate] = 1
         columns = factors.ravel()
-        self.kernel = _transposed(kernel * columns)
-        self.recurrent_kernel = _transposed(recurrent_kernel * columns)
+        form = _RowByRow if per_row else _Together
+        self.kernel = form(_transposed(kernel * columns))
+        self.recurrent_kernel = form(_transposed(recurrent_kernel * columns))
         self.bias, self.state_bias = self._biases(bias)
         self.bias *= factors
 
@@ -105,12 +162,12 @@ class _Layer:
     def project(self, inputs: Floats) -> Floats:
         """The input's product and bias, (B, in) to (G, B, H)."""
         projected = np.empty((self.gates, len(inputs), self.units), np.float32)
-        products = self._gate_major(self.product(self.kernel, inputs))
+        products = self._gate_major(self.kernel(inputs))
         return np.add(products, self.bias, out=projected)
 
     def _recur(self, h: Floats) -> Floats:
         """The state's product, (B, H) to (G, B, H)."""
-        return self._gate_major(self.product(self.recurrent_kernel, h))
+        return self._gate_major(self.recurrent_kernel(h))
 
     def step(self, x: Floats, states: States) -> States:
         """The layer's next state; its first array is the layer's output.
@@ -215,22 +272,22 @@ class Network:
             )
             for i in range(model.num_layers)
         ]
-        self._product = _row_by_row if per_row else _together
         first = self._layers[0]
         numbers = first.gates * model.rnn_units * model.vocab_size
         self._folded = 4 * numbers <= MAX_TABLE_BYTES
         embedding = weights["embedding.weight"].astype(np.float32)[None]
         # (G, V, H), or the embedding itself as (1, V, E)
         self._table = first.project(embedding[0]) if self._folded else embedding
-        self._head = _transposed(weights["head.kernel"])
+        form = _RowByRow if per_row else _Together
+        self._head = form(_transposed(weights["head.kernel"]))
         self._head_bias = np.array(weights["head.bias"], np.float32)
 
     @property
     def size(self) -> int:
         """Bytes of the weights as they are arranged here."""
-        arrays = [self._table, self._head, self._head_bias]
+        arrays = [self._table, self._head.matrix, self._head_bias]
         for layer in self._layers:
-            arrays += [layer.kernel, layer.recurrent_kernel, layer.bias]
+            arrays += [layer.kernel.matrix, layer.recurrent_kernel.matrix, layer.bias]
         return sum(array.nbytes for array in arrays)
 
     def initial_states(self, batch: int) -> States:
@@ -305,15 +362,15 @@ class Network:
             first = index * layer.parts
             state = states[first : first + layer.parts]
             steps = x.reshape(layer.gates, length, batch, units)
-            for time in range(length):
-                state = layer.step(steps[:, time], state)
-                outputs[time] = state[0]
+            for position in range(length):
+                state = layer.step(steps[:, position], state)
+                outputs[position] = state[0]
             following += state
         return outputs, tuple(following)
 
     def logits(self, outputs: Floats) -> Floats:
         """The head: (B, H) to (B, V), in nats."""
-        return self._product(self._head, outputs) + self._head_bias
+        return self._head(outputs) + self._head_bias
 
 
 # --- from logits to characters ---------------------------------------------

@@ -125,6 +125,34 @@ def test_prefill_reads_what_steps_read_and_leaves_its_input_alone(cell):
         np.testing.assert_array_equal(a, c)
 
 
+@pytest.mark.parametrize("height", [1536, 3000, 452 * 11])
+def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypatch):
+    """Whichever way the clock prefers, and in any company."""
+    monkeypatch.setattr(generation, "PROBE_EVERY", 3)
+    rng = np.random.default_rng(height)
+    matrix = rng.standard_normal((height, 512)).astype(np.float32)
+    rows = rng.standard_normal((5, 512)).astype(np.float32)
+    product = generation._RowByRow(matrix)
+    assert product.forms[-1].ndim == 4
+    assert product.forms[-1].shape[2] * 512 < generation.SPLIT_FROM
+    first = product(rows)
+    np.testing.assert_allclose(first, rows @ matrix.T, atol=1e-3)
+    for _ in range(12):
+        np.testing.assert_array_equal(product(rows), first)
+        np.testing.assert_array_equal(product(rows[2:3]), first[2:3])
+
+
+def test_blocks_alone_are_used_where_the_bits_would_differ(monkeypatch):
+    plain = generation._product
+
+    def other_order(form, rows):
+        return plain(form, rows) * np.float32(1 + 1e-6 * (form.ndim == 4))
+
+    monkeypatch.setattr(generation, "_product", other_order)
+    product = generation._RowByRow(np.ones((1024, 512), np.float32))
+    assert [form.ndim for form in product.forms] == [4]
+
+
 # --- probabilities ---------------------------------------------------------
 
 
