@@ -38,13 +38,11 @@ def new_run(text: Corpus, run_id: str) -> Path:
     return runs.create(prepared, model_id=run_id)
 
 
-def finish(run_id: str) -> float:
-    """Train to the end; returns the seconds it took."""
-    started = time.monotonic()
+def finish(run_id: str) -> None:
+    """Train to the end."""
     process = begin(run_id)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    return time.monotonic() - started
 
 
 def outcome(folder: Path) -> dict[str, bytes]:
@@ -56,24 +54,36 @@ def outcome(folder: Path) -> dict[str, bytes]:
     return {**found, "best": (folder / "model.safetensors").read_bytes()}
 
 
+def wait_for(run_id: str, kind: str, *, count: int = 1) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if sum(event["type"] == kind for event in runs.history(run_id)) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {kind} event came")
+
+
 def kill_and_finish(text: Corpus, kills: int) -> None:
     """Kill a run at random moments, compare its end with an untouched one's."""
     reference = new_run(text, "reference")
-    seconds = finish("reference")
+    finish("reference")
+    told = events.read_all(reference)
+    training = told[-1]["time"] - told[1]["time"]  # from `started` to `ended`
     folder = new_run(text, "killed")
     rng = random.Random(5)
-    done = 0
-    while done < kills:
+    for kill in range(kills):
         process = begin("killed")
+        wait_for("killed", "started", count=kill + 1)
+        # most fall into the training, some into the start or the last lines
+        moment = rng.uniform(0, 1.5 * training / kills)
         try:
-            process.communicate(timeout=rng.uniform(0.3 * seconds, seconds))
-            break  # it came to its end before
+            process.communicate(timeout=moment)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        done += 1
-        died = runs.status("killed").state
-        assert died in ("died", "queued")  # queued: killed before it had begun
+        if runs.status("killed").state == "finished":
+            break
+        assert runs.status("killed").state == "died"
     if runs.status("killed").state != "finished":
         finish("killed")
     assert outcome(folder) == outcome(reference)
@@ -92,15 +102,6 @@ def test_three_kills_change_nothing(small_corpus: Corpus) -> None:
 @pytest.mark.timeout(1800)
 def test_thirty_kills_change_nothing(small_corpus: Corpus) -> None:
     kill_and_finish(small_corpus, 30)
-
-
-def wait_for(run_id: str, kind: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if any(event["type"] == kind for event in runs.history(run_id)):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {kind} event came")
 
 
 def test_ctrl_c_and_stop_end_well_and_change_nothing(small_corpus: Corpus) -> None:
