@@ -31,6 +31,11 @@ LICENSES: Final = (  # the Hub's own identifiers, what fits a model of a text
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "mit"),
     *("apache-2.0", "openrail", "other", "unknown"),
 )
+_UNSET: Final = {
+    "epochs": "no limit",
+    "minutes": "no limit",
+    "validate_every": "automatic",
+}
 _CELLS: Final = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent"}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&:@^=])")
 _FRONT_LICENSE: Final = re.compile(r"---\nlicense: ([a-z0-9.-]+)\n")
@@ -258,7 +263,7 @@ def _settings(record: Record, command: str | None) -> str:
     }
     preset = values.pop("preset")
     rows = [
-        f"| {name} | {'no limit' if value is None else value} |"
+        f"| {name} | {_UNSET.get(name, 'none') if value is None else value} |"
         for name, value in values.items()
     ]
     known = f"`{preset}`" if preset in PRESETS else "`custom`"
