@@ -100,6 +100,7 @@ class Session:
     writing: float = 0.0  # seconds inside the writer
     outcome: str = ""
     pending_factors: list[tuple[int, float]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     interrupted: bool = False
 
     def elapsed(self) -> float:
@@ -187,16 +188,22 @@ def read_progress(folder: Path) -> Progress | None:
 # --- setting up ------------------------------------------------------------
 
 
-def _settle_dtype(folder: Path, record: Record) -> Record:
-    """Choose the GEMMs' dtype once; a resumed run keeps the choice."""
-    versions = {
+def _versions() -> dict[str, str]:
+    """What the numbers of a run depend on, beside its settings."""
+    return {
         "charrnn": charrnn.__version__,
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
+        "machine": platform.machine(),
         "cores": str(os.cpu_count()),
     }
+
+
+def _settle(folder: Path, record: Record) -> Record:
+    """Choose the GEMMs' dtype once (a resumed run keeps it), note the versions."""
+    versions = _versions()
     training = record.training
     if training.compute_dtype == "auto":
         dtype = choose_gemm_dtype(record.model.rnn_units)
@@ -242,7 +249,8 @@ def open_session(folder: Path, log: EventLog) -> Session:
     Raises:
         CharrnnError: If the folder is damaged.
     """
-    record = _settle_dtype(folder, checkpoint.read_record(folder))
+    stored = checkpoint.read_record(folder)
+    record = _settle(folder, stored)
     vocabulary = checkpoint.read_vocabulary(folder, record)
     text = corpus.read_clean(folder / runs.STATE / runs.CORPUS_FILE)
     prompt = "".join(c for c in _sample_prompt(text) if not vocabulary.unknown(c))
@@ -278,7 +286,19 @@ def open_session(folder: Path, log: EventLog) -> Session:
         prompt=prompt,
         begun=time.monotonic(),
     )
+    for leftover in (*folder.glob(".*.tmp"), *(folder / runs.STATE).glob(".*.tmp")):
+        leftover.unlink(missing_ok=True)  # of a write that a kill cut short
     _restore(session)
+    if session.progress.step and stored.versions != record.versions:
+        changed = {
+            key: f"{stored.versions.get(key)} -> {value}"
+            for key, value in record.versions.items()
+            if stored.versions.get(key) != value
+        }
+        session.notices.append(
+            "Resumed elsewhere than it was trained before, so not bit for bit what "
+            f"an uninterrupted run would be: {changed}."
+        )
     return session
 
 
@@ -579,7 +599,9 @@ def _announce(session: Session) -> None:
         pid=os.getpid(),
     )
     for device in tf.config.list_physical_devices("GPU"):
-        log.append("notice", progress.step, message=f"Training on {device.name}.")
+        session.notices.append(f"Training on a GPU: {device.name}.")
+    for notice in session.notices:
+        log.append("notice", progress.step, message=notice)
 
 
 def _final_figures(session: Session) -> None:

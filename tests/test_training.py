@@ -243,6 +243,21 @@ def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
         training.train(folder)
 
 
+def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    training.train(folder)
+    record = checkpoint.read_record(folder)
+    versions = {**record.versions, "cores": "96"}
+    checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
+    (folder / "state" / ".x.tmp").write_bytes(b"cut short")
+    runs.request_resume(folder, more_epochs=1)
+    training.train(folder)
+    (notice,) = of("notice", events.read_all(folder))[-1:]
+    assert "not bit for bit" in notice["message"]
+    assert "96" in notice["message"]
+    assert not (folder / "state" / ".x.tmp").exists()
+
+
 def test_progress_survives_its_file() -> None:
     progress = training.Progress(
         training.plan.Plan(steps_per_epoch=7, planned_steps=70, checkpoint_every=5),
