@@ -65,7 +65,7 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
         with gr.Tab(i18n("train.tab"), id="train") as train_tab, gr.Row():
             with gr.Column(scale=2, min_width=300):
                 training = train.build(lang, followed, browser)
-            with gr.Column(scale=3, min_width=300):
+            with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch.build(lang, followed, browser)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_tab:
             sharing = hub_panel.build(lang, browser, generating.model)
@@ -75,11 +75,13 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
     demo.load(language_of, None, lang, **quiet)
     demo.load(first_tab, None, tabs, **quiet)
     demo.load(generate.opened, browser, generating.filled, **quiet)
-    demo.load(watch.opened, browser, [*watching.outputs, browser], **quiet)
+    demo.load(watch.opened, browser, [*watching.outputs, browser], **quiet).then(
+        None, None, None, js=style.SHOW_LINKED_RUN, **quiet
+    )
     demo.load(form.values_of, training.preset, training.settings, **quiet)
     training.started.success(
         watch.follow, [lang, followed, browser], [*watching.outputs, browser], **quiet
-    )
+    ).then(None, None, None, js=style.SHOW_RUN, **quiet)
     generate_tab.select(
         generate.refresh, [lang, generating.model, browser], generating.model, **quiet
     )

@@ -105,7 +105,8 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
     if view.best is not None:
         step, loss = view.best
         mark = 0.06 * (guessing - min(loss, guessing)) + 0.02
-        result += [(step, round(loss + d, 4), names["best"]) for d in (-mark, mark)]
+        ends = max(0.0, loss - mark), loss + mark
+        result += [(step, round(end, 4), names["best"]) for end in ends]
     for name, level in (("guessing", guessing), ("floor", view.floor)):
         if level is not None:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]

@@ -16,10 +16,11 @@ from charrnn.engine import Engine
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
 from charrnn.ui import links, verbatim
 from charrnn.ui.links import DEFAULT_TEMPERATURES, MAX_COLUMNS, Link
-from charrnn.ui.shared import Browser, model_choices, note, shown
+from charrnn.ui.shared import Browser, Choice, model_choices, note, shown
 from charrnn.ui.texts import i18n, known, language, resting_card, say, shorten
 
 CONCURRENCY: Final = 32  # handlers only feed and drain the engine
+MAX_SUGGESTED: Final = 40  # characters
 DRAWN_SEEDS: Final = 1_000_000  # short enough to read out
 PROMPTS: Final = {"shakespeare": "ROMEO:", "python-stdlib": "def "}
 DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
@@ -421,23 +422,37 @@ def rested() -> Any:
     return gr.Button(interactive=False)
 
 
+def prompt_of(entry: runs.ModelEntry) -> str:
+    """A beginning that suits a model: its text's own, else that of its samples."""
+    named = PROMPTS.get(entry.record.corpus.name)
+    if named is not None or not entry.is_run:
+        return named or ""
+    samples = [e for e in runs.history(entry.model_id) if e["type"] == "sample"]
+    return str(samples[-1].get("prompt", ""))[:MAX_SUGGESTED] if samples else ""
+
+
 def suggest_prompt(model: str | None, prompt: str) -> Any:
-    """A beginning that suits the model, unless the visitor wrote another."""
-    if not model or prompt not in PROMPTS.values():
+    """A beginning that suits the model, unless the visitor wrote one."""
+    prompts = {entry.model_id: prompt_of(entry) for entry in runs.models()}
+    untouched = {"", *PROMPTS.values(), *prompts.values()}
+    if model not in prompts or prompt not in untouched:
         return SKIP
-    try:
-        name = checkpoint.read_record(runs.find(model)).corpus.name
-    except CharrnnError:
-        return SKIP
-    return PROMPTS.get(name, SKIP)
+    return prompts[model]
 
 
 def refresh(lang: str, model: str | None, browser: Any) -> Any:
     """The list of models as it is now; the chosen one stays chosen."""
-    choices = model_choices(known(lang), Browser.of(browser), model or "")
-    ids = [value for _, value in choices]
-    kept = model if model in ids else (ids[0] if ids else None)
+    choices, kept = listed(known(lang), model, browser)
     return gr.Dropdown(choices=choices, value=kept)
+
+
+def listed(
+    lang: str, model: str | None, browser: Any
+) -> tuple[list[Choice], str | None]:
+    """The models a visitor can choose, and the one that is chosen then."""
+    choices = model_choices(lang, Browser.of(browser), model or "")
+    ids = [value for _, value in choices]
+    return choices, model if model in ids else (ids[0] if ids else None)
 
 
 class Opened(NamedTuple):
@@ -463,11 +478,12 @@ def opened(browser: Any, request: gr.Request) -> Opened:
     """Fill the form: from the link in the address, else with what is there."""
     lang = language(request)
     link = links.parse(request.query_params)
-    dropdown = refresh(lang, link.model if link else None, browser)
+    choices, chosen = listed(lang, link.model if link else None, browser)
+    dropdown = gr.Dropdown(choices=choices, value=chosen)
     if link is None:
-        empty = not dropdown.choices
-        text = note(say(lang, "generate.no_models"), "warn") if empty else SKIP
-        return Opened(dropdown, seed=draw_seed(), status=text)
+        text = SKIP if chosen else note(say(lang, "generate.no_models"), "warn")
+        prompt = suggest_prompt(chosen, DEFAULT_PROMPT)
+        return Opened(dropdown, prompt, seed=draw_seed(), status=text)
     single = len(link.temperatures) == 1
     spread = (*link.temperatures, *[None] * MAX_COLUMNS)[:MAX_COLUMNS]
     columns = [SKIP] * MAX_COLUMNS if single else list(spread)
@@ -516,7 +532,7 @@ def _temperature_number(index: int) -> gr.Number:
         label=i18n("generate.temperature"),
         step=0.1,
         elem_id=f"temperature-{index}",
-        elem_classes="temperature",
+        elem_classes="inline",
     )
 
 

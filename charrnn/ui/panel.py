@@ -12,7 +12,7 @@ from charrnn import checkpoint, runs
 from charrnn.config import TrainingConfig, is_hosted
 from charrnn.events import Event
 from charrnn.runs import ModelEntry, Status
-from charrnn.ui import links
+from charrnn.ui import chart, links
 from charrnn.ui.history import RunView
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, say
@@ -107,6 +107,27 @@ def news_html(lang: str, status: Status, view: RunView) -> str:
     if is_hosted():
         parts.append(note(say(lang, "progress.hosted")))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
+
+
+def legend_html(
+    lang: str, view: RunView, vocab_size: int, overlays: Sequence[str]
+) -> str:
+    """What the lines of the plot are, with the levels that do not change."""
+    values = {"guessing": math.log(max(2, vocab_size)), "floor": view.floor}
+    if view.best is not None:
+        values["best"] = view.best[1]
+    items = []
+    for key in chart.SERIES:
+        value = values.get(key)
+        level = "" if value is None else f" {value:.3f}"
+        items.append((chart.COLOURS[key], say(lang, f"series.{key}") + level))
+    items += zip(chart.OVERLAY_COLOURS, overlays, strict=False)
+    parts = [
+        f'<li><i style="background:{colour}"></i>'
+        f'<span dir="auto">{html.escape(name)}</span></li>'
+        for colour, name in items
+    ]
+    return f'<ul class="legend">{"".join(parts)}</ul>'
 
 
 def samples_html(lang: str, view: RunView, *, code: bool) -> str:

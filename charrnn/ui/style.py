@@ -58,6 +58,8 @@ def theme() -> gr.themes.Base:
         button_secondary_background_fill_hover="#e0e5eb",
         button_secondary_background_fill_dark="#243040",
         button_secondary_background_fill_hover_dark="#2d3b4e",
+        background_fill_secondary="#f3f5f7",
+        background_fill_secondary_dark="#131a23",
         slider_color="#0f766e",
         color_accent="#0f766e",
         checkbox_background_color_selected="#0f766e",
@@ -103,18 +105,19 @@ CSS: Final = """
 .dark .written mark { background: #4b3d15; }
 .card .resting { color: var(--body-text-color-subdued); font-style: italic;
   margin: auto; text-align: center; }
-.temperature label { display: flex !important; align-items: center; gap: 10px; }
-.temperature label > span { margin: 0; white-space: nowrap; }
-.temperature label input { padding: 4px 8px; font-weight: 600; min-width: 0; }
-.temperature { padding: 6px 12px !important; }
+.inline { padding: 4px 12px !important; min-width: 0 !important; }
+.inline label { display: flex !important; align-items: center; gap: 10px; }
+.inline label > span { margin: 0; white-space: nowrap; }
+.inline label input { padding: 4px 8px; font-weight: 600; min-width: 3.2em; }
+.offstage { display: none !important; }
 .html-container { padding: 0 !important; }
 .dark { --color-accent: #2fb5a5; }
 
 .note { margin: 4px 0; font-size: 14px; color: var(--body-text-color-subdued); }
 .note.warn { color: #a04a12; }
 .dark .note.warn { color: #f0a873; }
-.note a, .status a { color: #0f766e; text-decoration: underline; }
-.dark .note a, .dark .status a { color: #4fc0b4; }
+.note a, .status a { color: #0f766e !important; text-decoration: underline; }
+.dark .note a, .dark .status a { color: #4fc0b4 !important; }
 .status { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center;
   margin: 4px 0; min-height: 26px; font-size: 14px;
   color: var(--body-text-color-subdued); }
@@ -134,6 +137,11 @@ CSS: Final = """
 .badge.running, .badge.queued, .badge.stopping { background: #0f766e; color: white;
   border-color: #0f766e; }
 .badge.failed, .badge.died { background: #b3402a; color: white; border-color: #b3402a; }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 13px;
+  list-style: none; margin: 0; padding: 0; color: var(--body-text-color-subdued);
+  font-variant-numeric: tabular-nums; }
+.legend li { display: flex; align-items: center; gap: 6px; margin: 0; }
+.legend i { width: 16px; height: 3px; border-radius: 2px; flex: none; }
 .bar { height: 8px; border-radius: 4px; overflow: hidden; margin: 6px 0;
   background: var(--border-color-primary); }
 .bar i { display: block; height: 100%; background: #16877c; border-radius: 4px; }
@@ -210,3 +218,13 @@ HEAD: Final = """
 })();
 </script>
 """
+
+# on a phone the run stands below the form: bring it into view
+SHOW_RUN: Final = """() => {
+  if (innerWidth < 700)
+    document.querySelector("#watch")?.scrollIntoView({ behavior: "smooth" });
+}"""
+SHOW_LINKED_RUN: Final = """() => {
+  if (innerWidth < 700 && new URLSearchParams(location.search).has("run"))
+    setTimeout(() => document.querySelector("#watch")?.scrollIntoView(), 300);
+}"""

@@ -309,7 +309,8 @@ def build(
         listen(
             look, looked, text_shown, api_visibility="private", show_progress_on=facts
         )
-    pasted.input(look, looked, text_shown, trigger_mode="always_last", **quiet)
+    # not `input`: that one misses text that arrives in one piece
+    pasted.change(look, looked, text_shown, trigger_mode="always_last", **quiet)
     offline.click(take_offline, None, source, queue=False, **quiet).then(
         look, looked, text_shown, **quiet
     )
@@ -341,7 +342,7 @@ def build(
 
 
 def _text_fields() -> tuple[Any, ...]:
-    named = [(text.title, key) for key, text in corpus.NAMED.items()]
+    named = [(i18n(f"text.{key}"), key) for key in corpus.NAMED]
     source = gr.Radio(
         [*named, (i18n("train.upload"), UPLOAD), (i18n("train.paste"), PASTE)],
         value=DEFAULT_SOURCE,

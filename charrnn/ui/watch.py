@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import gradio as gr
+import pandas as pd  # type: ignore[import-untyped]
 
 from charrnn import checkpoint, runs
 from charrnn.config import is_hosted
@@ -51,6 +52,7 @@ class Panel(NamedTuple):
     progress: Any = SKIP
     news: Any = SKIP
     plot: Any = SKIP
+    legend: Any = SKIP
     samples: Any = SKIP
     stop: Any = SKIP
     resume: Any = SKIP
@@ -91,6 +93,14 @@ def plot_rows(
     for other, name in _overlay_names(overlay).items():
         rows += chart.overlay_rows(name, views.of(other))
     return rows
+
+
+def legend(
+    lang: str, run_id: str, record: checkpoint.Record, overlay: Sequence[str]
+) -> str:
+    """What the lines of the plot are, as HTML."""
+    names = list(_overlay_names(overlay).values())
+    return panel.legend_html(lang, views.of(run_id), record.model.vocab_size, names)
 
 
 def _buttons(state: str) -> dict[str, Any]:
@@ -147,6 +157,7 @@ def whole_panel(
         progress=panel.progress_html(lang, status, view, record.training),
         news=panel.news_html(lang, status, view),
         plot=chart.frame(plot_rows(lang, run_id, record, overlay)),
+        legend=legend(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, code=record.corpus.name in CODE),
         **_buttons(status.state),
         table=panel.runs_table(lang, visible(runs.list_runs(), browser.held)),
@@ -208,6 +219,8 @@ def _progressed(
     if changed & {"step", "validations", "floor", "extra"}:
         rows = plot_rows(lang, run_id, record, overlay)
         result = result._replace(plot=chart.frame(rows))
+    if changed & {"validations", "floor", "extra"}:
+        result = result._replace(legend=legend(lang, run_id, record, overlay))
     if changed & {"samples", "last_sample"}:
         samples = panel.samples_html(lang, view, code=record.corpus.name in CODE)
         result = result._replace(samples=samples)
@@ -224,17 +237,19 @@ def _discover(lang: str, browser: Browser) -> Panel:
     return whole_panel(lang, live[0].model_id, browser) if live else Panel()
 
 
-def lay_over(lang: str, run_id: str, overlay: list[str] | None) -> Any:
+def lay_over(lang: str, run_id: str, overlay: list[str] | None) -> tuple[Any, str]:
     """Lay other runs over the plot: the one thing that draws it anew."""
     lang, over = known(lang), overlay or []
     try:
         record = checkpoint.read_record(runs.find(run_id))
         rows = plot_rows(lang, run_id, record, over)
+        said = legend(lang, run_id, record, over)
     except CharrnnError as error:
         raise shown(error) from error
     tables = [series_names(code) for code in TABLES]
     names = list(_overlay_names(over).values())
-    return gr.LinePlot(chart.frame(rows), color_map=chart.colour_map(tables, names))
+    colours = chart.colour_map(tables, names)
+    return gr.LinePlot(chart.frame(rows), color_map=colours), said
 
 
 def stop(lang: str, run_id: str, browser: Any) -> Panel:
@@ -284,12 +299,12 @@ def ask_delete(lang: str, run_id: str) -> tuple[Any, str]:
     except CharrnnError as error:
         raise shown(error) from error
     sentence = say(known(lang), "train.delete_ask", title=title)
-    return gr.Row(visible=True), note(sentence, "warn")
+    return gr.Column(visible=True), note(sentence, "warn")
 
 
 def keep() -> Any:
     """The question was answered with no."""
-    return gr.Row(visible=False)
+    return gr.Column(visible=False)
 
 
 def delete(lang: str, run_id: str, browser: Any) -> tuple[Any, ...]:
@@ -303,7 +318,7 @@ def delete(lang: str, run_id: str, browser: Any) -> tuple[Any, ...]:
     return (
         *empty_panel(known(lang), mind, message),
         mind.store(),
-        gr.Row(visible=False),
+        gr.Column(visible=False),
     )
 
 
@@ -317,8 +332,25 @@ def zip_file(run_id: str) -> Any:
 
 
 def opened(browser: Any, request: gr.Request) -> tuple[Any, ...]:
-    """Find the run again: in the address, in the browser, or alive here."""
-    lang, mind = language(request), Browser.of(browser)
+    """Find the run again, and name the plot's axes in the visitor's language.
+
+    The axes are named once, before anything is drawn: a new name redraws.
+    """
+    lang = language(request)
+    *found, remembered = _find_again(lang, browser, request)
+    first = Panel(*found)
+    axes: dict[str, Any] = {
+        "x_title": say(lang, "train.axis_step"),
+        "y_title": say(lang, "train.axis_loss"),
+    }
+    has_rows = isinstance(first.plot, pd.DataFrame)
+    plot = gr.LinePlot(first.plot, **axes) if has_rows else gr.LinePlot(**axes)
+    return (*first._replace(plot=plot), remembered)
+
+
+def _find_again(lang: str, browser: Any, request: gr.Request) -> tuple[Any, ...]:
+    """The run in the address, in the browser, or alive here."""
+    mind = Browser.of(browser)
     wanted = request.query_params.get("run", "")
     if wanted:
         return follow(lang, wanted[:100], browser)
@@ -348,9 +380,9 @@ def _plot() -> gr.LinePlot:
         x="step",
         y="loss",
         color="series",
-        x_title=str(i18n("train.axis_step")),
-        y_title=str(i18n("train.axis_loss")),
-        color_title=" ",
+        x_title=say("en", "train.axis_step"),
+        y_title=say("en", "train.axis_loss"),
+        colors_in_legend=[],  # ours wraps on a phone and tells the levels
         color_map=chart.colour_map(tables),
         height=340,
         show_label=False,
@@ -377,7 +409,12 @@ def _controls() -> Controls:
         resume_button = gr.Button(i18n("train.resume"), visible=False, elem_id="resume")
         with gr.Row(visible=False) as more:
             epochs = gr.Number(
-                5, label=i18n("train.more_epochs"), precision=0, elem_id="more"
+                5,
+                label=i18n("train.more_epochs"),
+                precision=0,
+                min_width=220,
+                elem_id="more",
+                elem_classes="inline",
             )
             go_on = gr.Button(i18n("train.continue"), elem_id="continue")
     return Controls(stop_button, resume_button, more, epochs, go_on)
@@ -399,6 +436,18 @@ def _rate() -> tuple[gr.Accordion, gr.Number, gr.Button]:
     return box, factor, apply
 
 
+def _overlay() -> gr.Dropdown:
+    return gr.Dropdown(
+        [],
+        multiselect=True,
+        max_choices=MAX_OVERLAYS,
+        label=i18n("train.overlay"),
+        info=i18n("train.overlay_info"),
+        visible=False,
+        elem_id="overlay",
+    )
+
+
 def build(
     lang: gr.Textbox, followed: gr.Textbox, browser: gr.BrowserState
 ) -> WatchPanel:
@@ -414,26 +463,19 @@ def build(
         progress = gr.HTML(elem_id="progress", apply_default_css=False)
         controls = _controls()
         plot = _plot()
+        legend_box = gr.HTML(elem_id="legend", apply_default_css=False)
         news = gr.HTML(elem_id="news", apply_default_css=False)
         gr.Markdown(i18n("train.samples"), elem_classes="group")
         samples = gr.HTML(elem_id="samples", apply_default_css=False)
         factor_box, factor, apply = _rate()
-        overlay = gr.Dropdown(
-            [],
-            multiselect=True,
-            max_choices=MAX_OVERLAYS,
-            label=i18n("train.overlay"),
-            info=i18n("train.overlay_info"),
-            visible=False,
-            elem_id="overlay",
-        )
+        overlay = _overlay()
         manage = _manage()
-    with gr.Accordion(i18n("train.runs"), open=False, elem_id="all-runs"):
+    with gr.Accordion(i18n("train.runs"), open=False):
         table = gr.HTML(elem_id="runs-table", apply_default_css=False)
     outputs = [
         *(followed, seen, timer, choice, overlay, welcome, body, head, progress),
-        *(news, plot, samples, controls.stop, controls.resume, controls.more),
-        *(factor_box, table),
+        *(news, plot, legend_box, samples, controls.stop, controls.resume),
+        *(controls.more, factor_box, table),
     ]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     about = [lang, followed, browser]
@@ -441,7 +483,9 @@ def build(
     timer.tick(tick, looked, outputs, queue=False, **quiet)
     choosing = [lang, choice, browser]
     choice.input(follow, choosing, [*outputs, browser], queue=False, **quiet)
-    overlay.input(lay_over, [lang, followed, overlay], plot, queue=False, **quiet)
+    overlay.input(
+        lay_over, [lang, followed, overlay], [plot, legend_box], queue=False, **quiet
+    )
     apply.click(change_rate, [followed, factor], None, **quiet)
     _connect_controls(controls, about, outputs, quiet)
     _connect_manage(manage, about, outputs, browser, quiet)
@@ -464,31 +508,36 @@ class Manage(NamedTuple):
     zip: gr.Button
     download: gr.DownloadButton
     delete: gr.Button
-    question: gr.Row
+    question: gr.Column
     sentence: gr.HTML
     sure: gr.Button
     keep: gr.Button
 
 
 def _manage() -> Manage:
-    with gr.Row(elem_id="manage"):
-        title = gr.Textbox(
-            "",
-            label=i18n("train.title_new"),
-            max_length=200,
-            scale=2,
-            elem_id="new-title",
-        )
-        rename_button = gr.Button(i18n("train.rename"), size="sm", elem_id="rename")
-        zip_button = gr.Button(i18n("train.zip"), size="sm", elem_id="zip")
-        delete_button = gr.Button(i18n("train.delete"), size="sm", elem_id="delete")
-    download = gr.DownloadButton("zip", visible="hidden", elem_id="zip-file")
-    with gr.Row(visible=False, elem_id="delete-question") as question:
-        sentence = gr.HTML(apply_default_css=False)
-        sure = gr.Button(
-            i18n("train.delete_sure"), variant="stop", size="sm", elem_id="delete-sure"
-        )
-        kept = gr.Button(i18n("train.delete_keep"), size="sm", elem_id="delete-keep")
+    with gr.Accordion(i18n("train.manage"), open=False, elem_id="manage"):
+        with gr.Row(equal_height=True):
+            title = gr.Textbox(
+                "",
+                label=i18n("train.title_new"),
+                max_length=200,
+                scale=3,
+                elem_id="new-title",
+            )
+            rename_button = gr.Button(
+                i18n("train.rename"), min_width=100, elem_id="rename"
+            )
+        with gr.Row():
+            zip_button = gr.Button(i18n("train.zip"), elem_id="zip")
+            delete_button = gr.Button(i18n("train.delete"), elem_id="delete")
+        with gr.Column(visible=False, elem_id="delete-question") as question:
+            sentence = gr.HTML(apply_default_css=False)
+            with gr.Row():
+                sure = gr.Button(
+                    i18n("train.delete_sure"), variant="stop", elem_id="delete-sure"
+                )
+                kept = gr.Button(i18n("train.delete_keep"), elem_id="delete-keep")
+    download = gr.DownloadButton("zip", elem_id="zip-file", elem_classes="offstage")
     return Manage(
         *(title, rename_button, zip_button, download, delete_button),
         *(question, sentence, sure, kept),
