@@ -420,6 +420,58 @@ def run_export(args: argparse.Namespace) -> int:
     return FINE
 
 
+def _told_transfer() -> Callable[[str, int, int], None]:
+    told = [0.0]
+
+    def progress(stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if total and (done == total or now - told[0] > 1):
+            told[0] = now
+            say(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return progress
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """`push`: a model to the Hub, private unless --public."""
+    from charrnn import hub
+
+    path = runs.resolve(args.model)
+    pushed = hub.push(
+        path,
+        args.repo_id,
+        token=hub.local_token(),
+        private=not args.public,
+        license=args.license,
+        message=args.message,
+        keep_card=not runs.is_shipped(path),
+        progress=_told_transfer(),
+    )
+    kind = "private" if pushed.private else "public"
+    done = "is already what this model is" if pushed.unchanged else "now holds it"
+    say(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
+    show(pushed.url)
+    return FINE
+
+
+def run_pull(args: argparse.Namespace) -> int:
+    """`pull`: a model from the Hub, to be used like one's own."""
+    from charrnn import hub
+
+    pulled = hub.pull(
+        args.repo,
+        destination=runs.folder(),
+        model_id=args.id,
+        revision=args.revision,
+        token=hub.local_token(),
+        progress=_told_transfer(),
+    )
+    done = "is here already" if pulled.unchanged else "is here"
+    say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
+    show(pulled.model_id)
+    return FINE
+
+
 def run_bench(args: argparse.Namespace) -> int:
     """`bench`: this machine beside stock Keras, or a preset's quality in time."""
     with quiet_start():
@@ -534,6 +586,21 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.set_defaults(run=run_evaluate)
 
 
+def _add_hub(commands: Any) -> None:
+    push = commands.add_parser("push", help="share a model on the Hub")
+    push.add_argument("model", metavar="MODEL")
+    push.add_argument("repo_id", metavar="OWNER/NAME")
+    push.add_argument("--public", action="store_true", help="for everybody to see")
+    push.add_argument("--license", metavar="L", help="of the weights, like mit")
+    push.add_argument("--message", metavar="M", help="of the commit")
+    push.set_defaults(run=run_push)
+    pull = commands.add_parser("pull", help="take a model from the Hub")
+    pull.add_argument("repo", metavar="OWNER/NAME|URL|hf://...")
+    pull.add_argument("--revision", metavar="R", help="branch, tag or commit")
+    pull.add_argument("--id", help="name of the folder here")
+    pull.set_defaults(run=run_pull)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog="python -m charrnn", description=charrnn.__doc__)
@@ -561,6 +628,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("model", metavar="MODEL")
     export.add_argument("path", metavar="PATH")
     export.set_defaults(run=run_export)
+    _add_hub(commands)
     bench = commands.add_parser("bench", help="time this machine beside stock Keras")
     bench.add_argument("--quality", action="store_true", help="loss against seconds")
     bench.add_argument("--preset", choices=tuple(config.PRESETS))

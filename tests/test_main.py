@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from charrnn import checkpoint, runs
+from charrnn import checkpoint, hub_client, runs
 from charrnn.__main__ import main
 from charrnn.corpus import Corpus
+from tests.hub_server import Hub
 
 TINY = [
     *("--rnn-units", "16", "--embedding-dim", "8", "--batch-size", "4"),
@@ -160,6 +161,34 @@ def test_a_failed_training_exits_1(
     assert "failed: The saved state of sea" in err
     code, _, err = run(capfd, "follow", "sea")
     assert code == 1
+
+
+def test_push_and_pull_from_the_terminal(
+    text_file: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    token = "hf_alice_secret"
+    monkeypatch.setattr(hub_client, "local_token", lambda: token)
+    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
+    asked = ("--prompt", "sea", "--length", "40", "--seed", "5")
+    _, before, _ = run(capfd, "generate", "sea", *asked)
+    with Hub() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        server.add_user("alice", token=token)
+        push = ("push", "sea", "alice/sea", "--license", "mit")
+        code, out, err = run(capfd, *push)
+        assert (code, out) == (0, f"{server.url}/alice/sea\n")
+        assert "(private) now holds it" in err
+        assert token not in err
+        code, _, err = run(capfd, *push)
+        assert (code, "already what this model is" in err) == (0, True)
+        code, out, err = run(capfd, "pull", "alice/sea", "--id", "back")
+        assert (code, out) == (0, "back\n")
+        code, _, err = run(capfd, "pull", "alice/missing")
+        assert (code, err.startswith("charrnn: ")) == (2, True)
+    _, after, _ = run(capfd, "generate", "back", *asked)
+    assert after == before
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(text_file: Path) -> None:
