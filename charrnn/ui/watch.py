@@ -412,11 +412,13 @@ def _controls() -> Controls:
                 5,
                 label=i18n("train.more_epochs"),
                 precision=0,
-                min_width=220,
+                min_width=170,
                 elem_id="more",
                 elem_classes="inline",
             )
-            go_on = gr.Button(i18n("train.continue"), elem_id="continue")
+            go_on = gr.Button(
+                i18n("train.continue"), min_width=100, elem_id="continue"
+            )
     return Controls(stop_button, resume_button, more, epochs, go_on)
 
 

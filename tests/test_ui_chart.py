@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+
+from charrnn.ui import chart
+from charrnn.ui.history import view_of
+from charrnn.ui.texts import TABLES, say
+
+NAMES = {key: key for key in chart.SERIES}
+
+
+def events_of(losses, validations=(), **floor):
+    recorded = [
+        {"type": "step", "time": 0.0, "step": step, "loss": loss}
+        for step, loss in enumerate(losses, start=1)
+    ]
+    recorded += [
+        {"type": "validation", "time": 0.0, "step": step, "val_loss": loss}
+        for step, loss in validations
+    ]
+    return [*recorded, {"type": "floor", "time": 0.0, "step": 1, **floor}]
+
+
+def series(rows, name):
+    return [(s, v) for s, v, n in rows if n == name and not math.isnan(v)]
+
+
+def test_every_series_is_there_from_the_first_frame():
+    rows = chart.rows(view_of([]), 65, NAMES)
+    seeded = [name for _, loss, name in rows if math.isnan(loss)]
+    assert seeded == list(chart.SERIES)
+    assert series(rows, "train") == []
+    assert series(rows, "guessing") == [(0, 4.1744), (1, 4.1744)]
+
+
+def test_each_line_says_what_the_events_said():
+    view = view_of(events_of([3.0, 2.0], [(1, 2.5), (2, 2.25)], order=5, loss=1.669))
+    rows = chart.rows(view, 66, NAMES)
+    assert series(rows, "train") == [(1, 3.0), (2, 2.0)]
+    assert series(rows, "smooth") == [(1, 3.0), (2, 2.0)]
+    assert series(rows, "validation") == [(1, 2.5), (2, 2.25)]
+    assert series(rows, "floor") == [(0, 1.669), (2, 1.669)]
+    (step, low), (same, high) = series(rows, "best")
+    assert step == same == 2
+    assert low < 2.25 < high
+
+
+def test_reference_lines_reach_to_the_planned_end():
+    planned = {"type": "planned", "time": 0.0, "step": 2, "planned_steps": 500}
+    rows = chart.rows(view_of([*events_of([3.0, 2.0]), planned]), 66, NAMES)
+    assert [s for s, _ in series(rows, "guessing")] == [0, 500]
+
+
+def test_a_long_run_has_few_points_and_keeps_its_spikes():
+    losses = [2.0] * 20_000
+    losses[12_345], losses[777] = 9.0, 0.5
+    rows = chart.rows(view_of(events_of(losses)), 66, NAMES)
+    for name in chart.SERIES:
+        assert len(series(rows, name)) <= 300
+    assert (12_346, 9.0) in series(rows, "train")
+    assert (778, 0.5) in series(rows, "train")
+    assert len(rows) < 1000  # beyond that the browser thins once more
+
+
+def test_smoothing_is_the_mean_of_a_centred_neighbourhood():
+    assert chart.smooth(np.array([1.0, 2.0, 4.0])).tolist() == [1.0, 2.0, 4.0]
+    values = np.zeros(100)
+    values[50] = 1.0
+    smoothed = chart.smooth(values)  # reach 2 either side
+    assert smoothed[48:53] == pytest.approx([0.2] * 5)
+    assert smoothed[47] == smoothed[53] == 0
+    assert chart.smooth(np.full(1000, 3.0)) == pytest.approx(np.full(1000, 3.0))
+
+
+def test_values_that_are_not_finite_are_left_out():
+    rows = chart.rows(view_of(events_of([2.0, math.inf, math.nan, 1.0])), 66, NAMES)
+    assert series(rows, "train") == [(1, 2.0), (4, 1.0)]
+
+
+def test_colours_are_known_in_every_language():
+    tables = [{k: say(lang, f"series.{k}") for k in chart.SERIES} for lang in TABLES]
+    colours = chart.colour_map(tables, ["another run"])
+    assert colours["validation"] == chart.COLOURS["validation"]
+    assert colours["検証"] == chart.COLOURS["validation"]
+    assert colours["another run"] == chart.OVERLAY_COLOURS[0]
+    for table in tables:
+        assert len(set(table.values())) == len(chart.SERIES)

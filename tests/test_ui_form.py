@@ -1,0 +1,86 @@
+import math
+
+import pytest
+
+from charrnn import config
+from charrnn.config import PRESETS
+from charrnn.ui import form
+
+
+def test_every_setting_has_its_place_once():
+    placed = [name for names in form.GROUPS.values() for name in names]
+    assert sorted(placed) == sorted(form.SETTINGS)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_form_left_alone_is_the_preset_itself(preset):
+    given = form.read(form.values_of(preset))
+    assert form.changed(preset, given) == {}
+    assert form.problems("en", given) == {}
+    assert form.configs(preset, given, 66) == config.from_preset(
+        preset, {}, vocab_size=66
+    )
+
+
+def test_only_what_was_changed_is_a_setting():
+    given = form.preset_values("quick") | {"rnn_units": 128}
+    assert form.changed("quick", given) == {"rnn_units": 128}
+
+
+def test_epochs_and_minutes_are_changed_together():
+    given = form.preset_values("quick") | {"minutes": 5.0}
+    assert form.changed("quick", given) == {"epochs": 40, "minutes": 5.0}
+    model, training = form.configs("quick", given, 66)
+    assert (training.epochs, training.minutes) == (40, 5.0)
+    given |= {"epochs": None}
+    _, training = form.configs("quick", given, 66)
+    assert (training.epochs, training.minutes) == (None, 5.0)
+    assert model.vocab_size == 66
+
+
+def test_an_emptied_optional_number_is_none():
+    values = dict(zip(form.SETTINGS, form.values_of("quick"), strict=True))
+    for empty in (0, None):
+        values |= {"minutes": empty, "validate_every": empty}
+        given = form.read(list(values.values()))
+        assert given["minutes"] is given["validate_every"] is None
+    assert given["early_stopping"] == 0  # not optional: 0 is a value
+
+
+@pytest.mark.parametrize("name", form.SETTINGS)
+def test_each_number_is_bounded_as_the_settings_are(name):
+    metadata = config.setting_field(name).metadata
+    if metadata["low"] is None:
+        assert metadata["choices"]
+        return
+    for value in (metadata["low"], metadata["high"]):
+        assert name not in form.problems(
+            "en", {**form.preset_values("quick"), name: value}
+        )
+    for value in (metadata["low"] - 1, metadata["high"] * 2 + 1, math.nan):
+        found = form.problems("en", {**form.preset_values("quick"), name: value})
+        assert found[name].startswith("expected a number from")
+
+
+def test_wrong_values_are_told_on_their_fields_all_at_once():
+    given = form.preset_values("quick") | {
+        "rnn_units": 0,
+        "dropout": None,
+        "epochs": None,
+        "minutes": None,
+    }
+    assert form.problems("en", given) == {
+        "rnn_units": "expected a number from 1 to 2,048",
+        "dropout": "a value is needed",
+        "epochs": "give epochs or minutes: one of them ends the run",
+        "minutes": "give epochs or minutes: one of them ends the run",
+    }
+    assert form.configs("quick", given, 66) is None
+
+
+def test_whole_numbers_are_known():
+    assert form.whole("rnn_units")
+    assert form.whole("epochs")
+    assert form.whole("seed")
+    assert not form.whole("minutes")
+    assert not form.whole("learning_rate")

@@ -1,0 +1,86 @@
+import dataclasses
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.ui import links
+from charrnn.ui.links import Link
+
+
+def parse(query):
+    return links.parse(dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True)))
+
+
+def test_a_link_names_all_that_a_text_depends_on():
+    link = Link(
+        model="shakespeare",
+        weights_hash="0123456789abcdef",
+        prompt="ROMEO:\n& more=1",
+        seed=7,
+        temperatures=(0.2, 1.1),
+        length=50,
+        top_k=5,
+        top_p=0.9,
+        stop="\n\n",
+    )
+    assert links.build(link) == (
+        "?model=shakespeare&hash=0123456789abcdef&prompt=ROMEO%3A%0A%26+more%3D1&seed=7"
+        "&temperatures=0.2%2C1.1&length=50&top_k=5&top_p=0.9&stop=%0A%0A"
+    )
+    assert parse(links.build(link)) == link
+
+
+@given(
+    prompt=st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
+    seed=st.integers(0, links.MAX_PAGE_SEED),
+    temperatures=st.lists(
+        st.integers(0, 200).map(lambda n: n / 100), min_size=1, max_size=4
+    ),
+    stop=st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)
+def test_every_link_comes_back_as_it_was(prompt, seed, temperatures, stop):
+    link = Link(
+        model="m",
+        prompt=prompt,
+        seed=seed,
+        temperatures=tuple(temperatures),
+        stop=stop,
+    )
+    assert parse(links.build(link)) == link
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("length=10001", "length"),
+        ("length=-1", "length"),
+        ("length=1e3", "length"),
+        ("seed=9007199254740992", "seed"),
+        ("seed=x", "seed"),
+        ("temperatures=nan,inf,-1,3", "temperatures"),
+        ("top_k=-1", "top_k"),
+        ("top_p=0", "top_p"),
+        ("top_p=nan", "top_p"),
+        ("hash=<script>", "weights_hash"),
+    ],
+)
+def test_what_is_wrong_in_a_link_falls_back_to_the_default(query, field):
+    defaults = {f.name: f.default for f in dataclasses.fields(Link)}
+    assert getattr(parse(f"?model=m&{query}"), field) == defaults[field]
+
+
+def test_an_address_without_a_model_is_no_link():
+    assert links.parse({}) is None
+    assert links.parse({"run": "x"}) is None
+
+
+def test_what_is_long_is_cut():
+    link = parse("?model=m&prompt=" + "a" * 20_000 + "&stop=" + "b" * 500)
+    assert len(link.prompt) == links.MAX_PROMPT
+    assert len(link.stop) == links.MAX_STOP
+
+
+def test_a_lone_surrogate_in_a_prompt_builds_a_link():
+    assert "prompt=%3F" in links.build(Link(model="m", prompt="\ud800"))
