@@ -1,5 +1,8 @@
 import html
+import itertools
 import re
+import time
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import gradio as gr
@@ -47,10 +50,6 @@ def model(isolated):
 
 def frames(made, *, columns=4):
     return list(generate.write("en", made, columns=columns))
-
-
-def visible_text(card):
-    return html.unescape(re.sub(r"<[^>]*>", "", card.split("<div class=", 2)[2]))
 
 
 def test_an_order_carries_all_settings_to_every_row(model):
@@ -101,10 +100,11 @@ def test_a_model_is_an_id_and_never_a_path(model):
 
 
 def test_the_wrong_fields_are_marked(model):
-    verdicts = generate.check("en", *PLAIN.values())
-    assert len(verdicts) == len(generate.FIELDS) + 2  # language and temperatures
-    values = (*list(PLAIN.values())[:-1], 0.2, 9, None, 1)
-    marked = generate.check("en", *values)
+    given = list(PLAIN.values())[:-1]
+    verdicts = generate.check("en", *given, 0.8)
+    assert all(verdict["is_valid"] for verdict in verdicts)
+    assert len(verdicts) == len(given) + 2  # the language and the temperature
+    marked = generate.check("en", *given, 0.2, 9, None, 1)
     assert [v["is_valid"] for v in marked] == [True] * 10 + [False, True, True]
     assert marked[10]["message"] == "expected a number from 0 to 2"
 
@@ -126,10 +126,6 @@ def test_the_texts_are_those_of_the_model(model):
         temperatures=[0.2, 0.5, 0.8, 1.1],
         seed=7,
     )
-    assert [
-        visible_text(card)[len('"written" dir="auto" data-temperature="') :] or 1
-        for card in last.cards
-    ]
     for card, text in zip(last.cards, expected, strict=True):
         assert card.endswith('<span class="prompt">the </span>' + html.escape(text))
 
@@ -138,7 +134,7 @@ def test_each_frame_continues_the_one_before(model):
     made = generate.order("en", wish(length=2000), at_least=2)
     shown = [frame.cards for frame in frames(made)]
     assert len(shown) > 2
-    for before, after in zip(shown, shown[1:], strict=False):
+    for before, after in itertools.pairwise(shown):
         for column in range(4):
             assert after[column].startswith(before[column])
 
@@ -167,8 +163,6 @@ def test_closing_a_writing_ends_it(model):
     for _ in range(200):
         if not generate.engine.active:
             break
-        import time
-
         time.sleep(0.01)
     assert generate.engine.active == 0
 
@@ -231,8 +225,6 @@ def test_only_the_very_text_of_a_name_counts(model, tmp_path, monkeypatch):
     pretended = checkpoint.CorpusRecord(
         name="shakespeare", characters=1, distinct=1, sha256=named.sha256
     )
-    from dataclasses import replace
-
     assert generate.training_text(model, replace(record, corpus=pretended)) is None
     evil = replace(pretended, name="../shakespeare")
     assert generate.training_text(model, replace(record, corpus=evil)) is None
