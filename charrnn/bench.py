@@ -119,6 +119,7 @@ class _Side:
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=_worker, args=(kind, units, other))
         self.process.start()
+        other.close()  # so that a worker that dies is told and not waited for
         self.times: list[float] = []  # seconds a step, round by round
         self.run(2)  # traces
         self.count = max(1, round(ROUND_SECONDS / self.run(2)))

@@ -138,14 +138,14 @@ class Network(keras.Model):
         """The carried states, layer by layer."""
         return [variable for layer in self.carried for variable in layer]
 
-    def train_step(self, data: tuple[Any, Any]) -> dict[str, Any]:
+    def train_step(self, data: tuple[Any, ...]) -> dict[str, Any]:
         """One update on one window of every stream.
 
         Returns the batch's own loss: without a metric in between, a callback
         sees exactly it and not Keras' running mean.
         """
         self.num_traces += 1  # counts traces: this line runs only while tracing
-        ids, targets = data  # (B, T)
+        ids, targets = data[:2]  # (B, T); train_on_batch adds weights, None
         with tf.GradientTape() as tape:
             logits, states = self(ids, states=self.carried, training=True)
             loss = tf.reduce_mean(cross_entropy(targets, logits))
