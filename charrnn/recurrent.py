@@ -95,9 +95,9 @@ def choose_form(units: int, gemm_dtype: str) -> str:
 
     Whole training steps, thousand characters a second, batch 64, 100 characters, on
     2 cores with other work beside them; trust the ratios within a row. Keras is the
-    same network on its own GRU. The first two rows were measured with AVX2 alone,
-    best of 9 interleaved steps, the others on another processor, which has AVX-512
-    with bf16 (an earlier form of the same scan, on the whole batch)::
+    same network on its own GRU. The first block was measured with AVX2 alone, best
+    of 9 interleaved steps; the second on another processor, which has AVX-512 with
+    bf16, with an earlier form of the same scan, on the whole batch::
 
         units            256    512   1024
         Keras           18.6    8.6    2.6
