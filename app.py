@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
@@ -47,12 +48,15 @@ def language_of(request: gr.Request) -> str:
     return language(request)
 
 
-def first_tab(request: gr.Request) -> gr.Tabs:
+def first_tab(request: gr.Request) -> dict[str, Any]:
     """The Generate tab, unless the address names a run."""
-    return gr.Tabs(selected="train" if request.query_params.get("run") else "generate")
+    return gr.update(
+        selected="train" if request.query_params.get("run") else "generate"
+    )
 
 
 with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
+    api.publish()  # first, so that their names are theirs
     browser = gr.BrowserState(
         NEW_BROWSER, storage_key=STORAGE_KEY, secret=STORAGE_SECRET
     )
@@ -69,7 +73,6 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
                 watching = watch.build(lang, followed, browser)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_tab:
             sharing = hub_panel.build(lang, browser, generating.model)
-    api.publish()
 
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     demo.load(language_of, None, lang, **quiet)

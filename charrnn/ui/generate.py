@@ -331,10 +331,10 @@ def _stream(lang: str, wish: Wish, *, alone: bool) -> Iterator[Shown]:
     try:
         made = order(lang, wish, at_least=1 if alone else 2)
         shown_cards = Shown(
-            columns=gr.Row(visible=not alone),
-            alone=gr.Row(visible=alone),
+            columns=gr.update(visible=not alone),
+            alone=gr.update(visible=alone),
             seed=made.link.seed,
-            stop=gr.Button(interactive=True),
+            stop=gr.update(interactive=True),
         )
         count = 1 if alone else MAX_COLUMNS
         for cards, status in write(lang, made, columns=count, wide=alone):
@@ -414,12 +414,12 @@ def stopped(lang: str) -> tuple[str, Any]:
     """After Stop: what was written stays."""
     sentence = html.escape(say(known(lang), "generate.stopped"))
     status = f'<p class="status" role="status">{sentence}</p>'
-    return status, gr.Button(interactive=False)
+    return status, gr.update(interactive=False)
 
 
 def rested() -> Any:
     """After writing, well or not: there is nothing to stop."""
-    return gr.Button(interactive=False)
+    return gr.update(interactive=False)
 
 
 def prompt_of(entry: runs.ModelEntry) -> str:
@@ -443,7 +443,7 @@ def suggest_prompt(model: str | None, prompt: str) -> Any:
 def refresh(lang: str, model: str | None, browser: Any) -> Any:
     """The list of models as it is now; the chosen one stays chosen."""
     choices, kept = listed(known(lang), model, browser)
-    return gr.Dropdown(choices=choices, value=kept)
+    return gr.update(choices=choices, value=kept)
 
 
 def listed(
@@ -479,7 +479,7 @@ def opened(browser: Any, request: gr.Request) -> Opened:
     lang = language(request)
     link = links.parse(request.query_params)
     choices, chosen = listed(lang, link.model if link else None, browser)
-    dropdown = gr.Dropdown(choices=choices, value=chosen)
+    dropdown = gr.update(choices=choices, value=chosen)
     if link is None:
         text = SKIP if chosen else note(say(lang, "generate.no_models"), "warn")
         prompt = suggest_prompt(chosen, DEFAULT_PROMPT)

@@ -150,7 +150,7 @@ def pull(
         f"<code>{html.escape(pulled.revision[:12])}</code></p>"
     )
     choices = model_choices(lang, mind, pulled.model_id)
-    dropdown = gr.Dropdown(choices=choices, value=pulled.model_id)
+    dropdown = gr.update(choices=choices, value=pulled.model_id)
     return PulledShown(text, "", mind.store(), dropdown)
 
 
@@ -165,7 +165,7 @@ def refresh(lang: str, model: str | None, browser: Any) -> Any:
     """The models that can be pushed, as they are now."""
     choices = model_choices(known(lang), Browser.of(browser))
     ids = [value for _, value in choices]
-    return gr.Dropdown(choices=choices, value=model if model in ids else None)
+    return gr.update(choices=choices, value=model if model in ids else None)
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,8 @@ def look(
 ) -> TextShown:
     """Read the chosen text and tell its facts; a failure offers another text."""
     lang = known(lang)
-    boxes = gr.File(visible=source == UPLOAD), gr.Textbox(visible=source == PASTE)
-    hidden = gr.Button(visible=False)
+    boxes = gr.update(visible=source == UPLOAD), gr.update(visible=source == PASTE)
+    hidden = gr.update(visible=False)
     try:
         text = read_corpus(source, file, pasted, progress)
         if text is None:
@@ -116,7 +116,7 @@ def look(
             return TextShown(*boxes, hint, "", hidden)
         vocabulary, notices = corpus.vocabulary_of(text.text)
     except CharrnnError as error:
-        offer = gr.Button(visible=source in corpus.NAMED and source != OFFLINE)
+        offer = gr.update(visible=source in corpus.NAMED and source != OFFLINE)
         return TextShown(*boxes, note(str(error), "warn"), "", offer)
     facts = facts_html(lang, text, len(vocabulary) - 1, notices)
     seen = {"characters": len(text.text), "vocab_size": len(vocabulary)}

@@ -61,11 +61,15 @@ class Panel(NamedTuple):
     table: Any = SKIP
 
 
-def _timer(*, live: bool) -> Any:
-    """Quick while a run lives; slow where a terminal may start one."""
+def _timer(*, live: bool, following: bool) -> Any:
+    """Quick while a run lives; slow where something may still come.
+
+    The floor of a run may be found after its end, and on one's own computer a
+    terminal may start or resume a run.
+    """
     if live:
-        return gr.Timer(TICK_HOSTED if is_hosted() else TICK_HERE, active=True)
-    return gr.Timer(IDLE, active=not is_hosted())
+        return gr.update(value=TICK_HOSTED if is_hosted() else TICK_HERE, active=True)
+    return gr.update(value=IDLE, active=following or not is_hosted())
 
 
 def _overlay_names(overlay: Sequence[str]) -> dict[str, str]:
@@ -107,10 +111,10 @@ def _buttons(state: str) -> dict[str, Any]:
     """Which of the buttons are there in which state."""
     live = state in runs.LIVE
     return {
-        "stop": gr.Button(visible=live, interactive=state != "stopping"),
-        "resume": gr.Button(visible=state in ("stopped", "died", "failed")),
-        "more": gr.Row(visible=not live and state != "failed"),
-        "factor": gr.Accordion(visible=state == "running"),
+        "stop": gr.update(visible=live, interactive=state != "stopping"),
+        "resume": gr.update(visible=state in ("stopped", "died", "failed")),
+        "more": gr.update(visible=not live and state != "failed"),
+        "factor": gr.update(visible=state == "running"),
     }
 
 
@@ -121,12 +125,12 @@ def empty_panel(lang: str, browser: Browser, message: str = "") -> Panel:
     return Panel(
         followed="",
         seen="",
-        timer=_timer(live=False),
-        choice=gr.Dropdown(
+        timer=_timer(live=False, following=False),
+        choice=gr.update(
             choices=run_choices(lang, browser), value=None, visible=bool(entries)
         ),
-        welcome=gr.HTML(text + TABLES[lang]["welcome"], visible=True),
-        body=gr.Column(visible=False),
+        welcome=gr.update(value=text + TABLES[lang]["welcome"], visible=True),
+        body=gr.update(visible=False),
         table=panel.runs_table(lang, entries),
     )
 
@@ -148,11 +152,11 @@ def whole_panel(
     return Panel(
         followed=run_id,
         seen=panel.mark_of(status, view, overlay),
-        timer=_timer(live=status.state in runs.LIVE),
-        choice=gr.Dropdown(choices=choices, value=run_id, visible=True),
-        overlay=gr.Dropdown(choices=others, value=list(overlay), visible=bool(others)),
-        welcome=gr.HTML(visible=False),
-        body=gr.Column(visible=True),
+        timer=_timer(live=status.state in runs.LIVE, following=True),
+        choice=gr.update(choices=choices, value=run_id, visible=True),
+        overlay=gr.update(choices=others, value=list(overlay), visible=bool(others)),
+        welcome=gr.update(visible=False),
+        body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
         news=panel.news_html(lang, status, view),
@@ -249,7 +253,7 @@ def lay_over(lang: str, run_id: str, overlay: list[str] | None) -> tuple[Any, st
     tables = [series_names(code) for code in TABLES]
     names = list(_overlay_names(over).values())
     colours = chart.colour_map(tables, names)
-    return gr.LinePlot(chart.frame(rows), color_map=colours), said
+    return gr.update(value=chart.frame(rows), color_map=colours), said
 
 
 def stop(lang: str, run_id: str, browser: Any) -> Panel:
@@ -299,12 +303,12 @@ def ask_delete(lang: str, run_id: str) -> tuple[Any, str]:
     except CharrnnError as error:
         raise shown(error) from error
     sentence = say(known(lang), "train.delete_ask", title=title)
-    return gr.Column(visible=True), note(sentence, "warn")
+    return gr.update(visible=True), note(sentence, "warn")
 
 
 def keep() -> Any:
     """The question was answered with no."""
-    return gr.Column(visible=False)
+    return gr.update(visible=False)
 
 
 def delete(lang: str, run_id: str, browser: Any) -> tuple[Any, ...]:
@@ -318,7 +322,7 @@ def delete(lang: str, run_id: str, browser: Any) -> tuple[Any, ...]:
     return (
         *empty_panel(known(lang), mind, message),
         mind.store(),
-        gr.Column(visible=False),
+        gr.update(visible=False),
     )
 
 
@@ -326,7 +330,7 @@ def zip_file(run_id: str) -> Any:
     """Pack what a model shows; the page then clicks the hidden download."""
     folder = Path(tempfile.mkdtemp(prefix="charrnn-"))
     try:
-        return gr.DownloadButton(value=str(runs.archive(run_id, folder)))
+        return gr.update(value=str(runs.archive(run_id, folder)))
     except CharrnnError as error:
         raise shown(error) from error
 
@@ -344,7 +348,7 @@ def opened(browser: Any, request: gr.Request) -> tuple[Any, ...]:
         "y_title": say(lang, "train.axis_loss"),
     }
     has_rows = isinstance(first.plot, pd.DataFrame)
-    plot = gr.LinePlot(first.plot, **axes) if has_rows else gr.LinePlot(**axes)
+    plot = gr.update(value=first.plot, **axes) if has_rows else gr.update(**axes)
     return (*first._replace(plot=plot), remembered)
 
 
@@ -416,9 +420,7 @@ def _controls() -> Controls:
                 elem_id="more",
                 elem_classes="inline",
             )
-            go_on = gr.Button(
-                i18n("train.continue"), min_width=100, elem_id="continue"
-            )
+            go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
     return Controls(stop_button, resume_button, more, epochs, go_on)
 
 

@@ -1,0 +1,259 @@
+"""The page's endpoints, asked by gradio_client on a live server."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+import app
+from charrnn import checkpoint, events, generation
+from tests.sample_models import make_folder, make_record
+
+ROOT = Path(__file__).parent.parent
+PUBLIC = {"/generate", "/compare", "/models", "/train", "/status", "/stop"}
+TEXT = "The quick brown fox jumps over the lazy dog. " * 100
+TINY = {
+    "rnn_units": 8,
+    "embedding_dim": 4,
+    "epochs": 2000,
+    "seq_length": 20,
+    "batch_size": 4,
+}
+
+
+class Served:
+    """A page in a process of its own."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")],
+            env={
+                **os.environ,
+                "CHARRNN_CHECKPOINTS": str(folder),
+                "GRADIO_TEMP_DIR": str(folder / ".gradio"),
+                **environment,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.first_line = self.process.stdout.readline()
+        self.url = self.first_line.split()[3]
+
+    def end(self) -> str:
+        """What it says at Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        said, _ = self.process.communicate(timeout=30)
+        return said
+
+
+def client_of(served: Served) -> Client:
+    return Client(served.url, verbose=False, analytics_enabled=False)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("page") / "checkpoints"
+    make_folder(folder / "m", make_record(title="A model"))
+    running = Served(folder)
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Client:
+    return client_of(served)
+
+
+def test_the_address_that_is_printed_answers(served):
+    assert served.first_line.startswith("charrnn is at http://127.0.0.1:")
+    assert httpx.get(served.url).status_code == 200
+
+
+def test_the_endpoints_are_the_documented_ones(client):
+    described = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(described) == PUBLIC
+    for name, endpoint in described.items():
+        assert endpoint["description"], name
+    names = [p["parameter_name"] for p in described["/compare"]["parameters"]]
+    assert names == [
+        *("model", "prompt", "length", "temperatures", "seed", "top_k", "top_p")
+    ]
+
+
+def test_generate_writes_what_the_model_writes(served, client):
+    text, seed = client.predict("m", "the ", 50, 0.8, 7, 0, 1.0, api_name="/generate")
+    model = checkpoint.load(served.folder / "m")
+    *_, expected = generation.generate(
+        model, "the ", length=50, temperatures=[0.8], seed=7
+    )
+    assert [text] == expected
+    assert seed == 7
+
+
+def test_generate_streams_and_draws_a_seed(client):
+    job = client.submit("m", "the ", 5000, api_name="/generate")
+    text, seed = job.result(timeout=60)
+    assert len(text) == 5000
+    texts = [part[0] for part in job.outputs()]
+    assert all(text.startswith(part) for part in texts)
+    again = client.predict("m", "the ", 5000, seed=seed, api_name="/generate")
+    assert list(again) == [text, seed]
+
+
+def test_compare_writes_all_temperatures_with_one_seed(client):
+    texts, seed = client.predict("m", "the ", 40, [0.0, 0.5], None, api_name="/compare")
+    alone, _ = client.predict("m", "the ", 40, 0.5, seed, api_name="/generate")
+    assert len(texts) == 2
+    assert texts[1] == alone
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("../m", ""), "There is no model"),
+        (("m", "", 10_001), "10,000"),
+        (("m", "", 10, 3.0), "0 to 2"),
+        (("<b>x</b>", ""), "&lt;b&gt;"),
+    ],
+)
+def test_wrong_requests_are_told_why(client, arguments, said):
+    with pytest.raises(AppError, match=said):
+        client.predict(*arguments, api_name="/generate")
+
+
+def test_models_are_listed(client):
+    listed = {model["id"]: model for model in client.predict(api_name="/models")}
+    assert listed["m"]["title"] == "A model"
+    assert listed["m"]["val_loss"] == 1.5
+    assert listed["m"]["parameters"] == make_record().model.num_parameters()
+
+
+def test_a_training_from_beginning_to_end(served, client):
+    run = client.predict(TEXT, "my text", "quick", TINY, api_name="/train")
+    deadline = time.monotonic() + 90
+    seen, since, state = [], 0, {}
+    while time.monotonic() < deadline:
+        state = client.predict(run, since, api_name="/status")
+        seen += state["events"]
+        since = state["next"]
+        if any(event["type"] == "validation" for event in seen):
+            break
+        time.sleep(0.3)
+    assert state["state"] == "running"
+    assert client.predict(run, api_name="/stop") in ("stopping", "stopped")
+    while state["state"] in ("running", "stopping") and time.monotonic() < deadline:
+        time.sleep(0.3)
+        state = client.predict(run, since, api_name="/status")
+        seen += state["events"]
+        since = state["next"]
+    assert state["state"] == "stopped"
+    assert seen == events.read_all(served.folder / run)
+    text, _ = client.predict(run, "The ", 20, api_name="/generate")
+    assert len(text) == 20
+
+
+def test_a_named_text_never_becomes_a_path(client):
+    with pytest.raises(AppError, match="There is no text"):
+        client.predict("", "/etc/passwd", "quick", {}, api_name="/train")
+    with pytest.raises(AppError, match="no setting"):
+        client.predict(TEXT, "x", "quick", {"units": 3}, api_name="/train")
+
+
+def test_files_of_the_project_are_not_served(served):
+    for name in ("app.py", "m/config.json", str(served.folder / "m" / "config.json")):
+        answer = httpx.get(f"{served.url}gradio_api/file={name}")
+        assert answer.status_code in (403, 404), name
+
+
+def test_ctrl_c_says_which_runs_go_on(tmp_path):
+    running = Served(tmp_path / "checkpoints")
+    run = client_of(running).predict(TEXT, "my text", "quick", TINY, api_name="/train")
+    deadline = time.monotonic() + 60
+    while not (running.folder / run / "lock").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    said = running.end()
+    assert f"python -m charrnn stop {run}" in said
+    assert "Traceback" not in said
+    # it did go on: stop it, as the line says
+    while time.monotonic() < deadline:
+        if any(e["type"] == "started" for e in events.read_all(running.folder / run)):
+            break
+        time.sleep(0.2)
+    environment = {**os.environ, "CHARRNN_CHECKPOINTS": str(running.folder)}
+    subprocess.run(
+        [sys.executable, "-m", "charrnn", "stop", run],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    while time.monotonic() < deadline:
+        last = events.read_all(running.folder / run)[-1]
+        if last["type"] == "ended":
+            break
+        time.sleep(0.2)
+    assert last["reason"] == "stopped"
+
+
+def test_a_taken_port_gives_the_next_one_and_a_hosted_page_lists_nobodys(
+    served, tmp_path
+):
+    folder = tmp_path / "checkpoints"
+    make_folder(folder / "private", make_record())
+    port = served.url.rsplit(":", 1)[1].strip("/")
+    other = Served(folder, GRADIO_SERVER_PORT=port, GRADIO_SERVER_NAME="0.0.0.0")
+    try:
+        assert other.url != served.url
+        address = f"http://127.0.0.1:{other.url.rsplit(':', 1)[1]}"
+        other.url = address
+        listed = client_of(other).predict(api_name="/models")
+        assert "private" not in {model["id"] for model in listed}
+    finally:
+        assert "goes on" not in other.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "loopback"),
+    [
+        ("", True),
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.168.1.5", False),
+        ("example.org", False),
+    ],
+)
+def test_what_counts_as_this_computer_alone(name, loopback):
+    assert app.is_loopback(name) is loopback
+
+
+def test_no_component_holds_a_connection_per_tab():
+    kinds = {block.__class__.__name__ for block in app.demo.blocks.values()}
+    assert "State" not in kinds
+    assert not any(
+        fn.targets and fn.targets[0][1] == "unload" for fn in app.demo.fns.values()
+    )
+
+
+def test_every_html_block_has_the_default_template():
+    blocks = [b for b in app.demo.blocks.values() if b.__class__.__name__ == "HTML"]
+    assert len(blocks) > 10
+    for block in blocks:
+        assert block.html_template == "${value}"
+        assert block.css_template == ""
+        assert not block.props

@@ -1,0 +1,96 @@
+from collections.abc import Iterator
+
+import gradio as gr
+import pytest
+
+from charrnn import checkpoint, runs
+from charrnn.errors import HubError
+from charrnn.ui import hub_panel, shared
+from charrnn.ui.shared import NEW_BROWSER, Browser
+from tests.hub_server import Hub
+from tests.sample_models import make_folder, make_record
+
+TOKEN = "hf_" + "a" * 30
+EVIL = "<img src=x onerror=alert(2)>"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hub]:
+    with Hub() as running:
+        running.add_user("alice", token=TOKEN)
+        yield running
+
+
+@pytest.fixture
+def there(server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    return server
+
+
+def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
+    make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
+    said, token = hub_panel.push(
+        "en", "m", "alice/mine", False, "", TOKEN, None, progress=None
+    )
+    assert "Pushed" in said
+    assert f'href="{there.url}/alice/mine"' in said
+    assert token == ""
+    assert there.repositories["alice/mine"].private
+    again, _ = hub_panel.push(
+        "en", "m", "alice/mine", False, "", TOKEN, None, progress=None
+    )
+    assert "Nothing had changed" in again
+    pulled = hub_panel.pull("en", "alice/mine", "", TOKEN, NEW_BROWSER, None, None)
+    assert "is in the Generate tab now" in pulled.said
+    assert "<img" not in pulled.said
+    assert pulled.token == ""
+    model_id = pulled.model["value"]
+    assert checkpoint.read_record(runs.find(model_id)).origin.repo == "alice/mine"
+    assert model_id in pulled.browser["held"]
+    assert TOKEN not in pulled.said + said
+
+
+def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatch):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    folder = make_folder(isolated / "m", make_record())
+    files = {name: (folder / name).read_bytes() for name in checkpoint.PUBLIC_FILES[:3]}
+    there.add_repository("alice/secret", {**files, "README.md": b"# x"}, private=True)
+    pulled = hub_panel.pull("en", "alice/secret", "", TOKEN, NEW_BROWSER, None, None)
+    model_id = pulled.model["value"]
+    assert runs.ID_PATTERN.fullmatch(model_id)
+    assert len(model_id) == 32
+    mine = shared.model_choices("en", Browser.of(pulled.browser))
+    nobody = shared.model_choices("en", Browser())
+    assert model_id in {value for _, value in mine}
+    assert model_id not in {value for _, value in nobody}
+
+
+def test_a_failure_is_one_sentence_and_escaped(there):
+    with pytest.raises(gr.Error) as caught:
+        hub_panel.pull("en", EVIL, "", "", NEW_BROWSER, None, None)
+    assert "<img" not in str(caught.value)
+
+
+def test_whose_token_is_used(there, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    login = gr.OAuthToken("hf_login", "write", 0)
+    assert hub_panel.token_for("en", " hf_given ", None) == "hf_given"
+    assert hub_panel.token_for("en", "", None) == TOKEN  # the computer's own
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    assert hub_panel.token_for("en", "", None) is None  # never the page's
+    monkeypatch.setenv("OAUTH_CLIENT_ID", "x")
+    assert hub_panel.token_for("en", "", login) == "hf_login"
+    with pytest.raises(HubError, match="Sign in"):
+        hub_panel.token_for("en", "", None)
+    assert hub_panel._reading_token("en", "", None) is None
+
+
+def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    make_folder(isolated / "m", make_record())
+    with pytest.raises(gr.Error, match="Choose a model"):
+        hub_panel.push("en", None, "a/b", False, "", TOKEN, None, None)
+    with pytest.raises(gr.Error, match="access token is needed"):
+        hub_panel.push("en", "m", "a/b", False, "", "", None, None)
