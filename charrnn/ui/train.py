@@ -299,7 +299,7 @@ def build(
     train = gr.Button(
         i18n("train.start"), variant="primary", elem_id="train", size="lg"
     )
-    with gr.Accordion(i18n("train.command"), open=False):
+    with gr.Accordion(i18n("train.command"), open=False, elem_id="terminal"):
         command = gr.HTML(elem_id="command", apply_default_css=False)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}

@@ -1,0 +1,149 @@
+"""A page in a process of its own, and a browser that watches what it does."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sample_models import make_folder, make_record
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-screenshot",
+        action="store_true",
+        help="write docs/page.webp anew, with the shipped model",
+    )
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
+    found = [path for name in NAMES if (path := shutil.which(name))]
+    if not found:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=found[0], args=["--no-sandbox"]
+        )
+        yield running
+        running.close()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Served:
+    """The page, which can be ended and started again at the same address."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.port = free_port()
+        self.environment = {
+            **os.environ,
+            "CHARRNN_CHECKPOINTS": str(folder),
+            "GRADIO_SERVER_PORT": str(self.port),
+            "GRADIO_TEMP_DIR": str(folder.parent / "gradio"),
+            **environment,
+        }
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py")],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        first_line = self.process.stdout.readline()
+        assert self.url in first_line, first_line + self.process.stdout.read()
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("page") / "checkpoints"
+    record = make_record(title="A toy")
+    make_folder(folder / "toy", record)
+    large = dataclasses.replace(record.model, rnn_units=512, num_layers=2)
+    make_folder(folder / "slow", dataclasses.replace(record, title="Slow", model=large))
+    running = Served(folder)
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="session")
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A page that strangers share."""
+    folder = tmp_path_factory.mktemp("hosted") / "checkpoints"
+    running = Served(folder, CHARRNN_HOSTED="1")
+    yield running
+    running.end()
+
+
+class Visitor:
+    """Opens pages in a browser of one's own and notes what must not happen."""
+
+    def __init__(self, browser: Any, **settings: Any) -> None:
+        self.context = browser.new_context(**{"locale": "en-US", **settings})
+        self.faults: list[str] = []
+
+    def open(self, url: str) -> Any:
+        page = self.context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
+        page.on("dialog", lambda dialog: self.faults.append("a script ran"))
+        page.on("request", lambda request: self._asked(request.url))
+        page.goto(url)
+        page.locator("#model input").wait_for()
+        page.wait_for_function(
+            "() => document.querySelector('#model input').value !== ''"
+            " || document.querySelector('#writing-status')?.innerText"
+        )
+        return page
+
+    def _heard(self, message: Any) -> None:
+        if message.type == "error":
+            self.faults.append(f"console: {message.text}")
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith(("http://127.0.0.1", "data:", "blob:")):
+            self.faults.append(f"asked {url}")
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Visitor]]:
+    """Make visitors; at the end none may have met an error or another host."""
+    visitors: list[Visitor] = []
+
+    def make(**settings: Any) -> Visitor:
+        visitors.append(Visitor(browser, **settings))
+        return visitors[-1]
+
+    yield make
+    for visitor in visitors:
+        visitor.context.close()
+        assert visitor.faults == []

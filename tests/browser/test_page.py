@@ -1,0 +1,382 @@
+"""What a visitor does with the page, in a real browser."""
+
+import re
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charrnn import events, runs
+from charrnn.events import EventLog
+from tests.sample_models import make_folder, make_record
+
+EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
+TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
+TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
+TRAIN_TAB, HUB_TAB = 1, 2
+
+
+def written(page: Any) -> list[str]:
+    """What stands in the four columns, prompt included."""
+    columns = page.locator("#columns .written")
+    return [columns.nth(i).inner_text() for i in range(columns.count())]
+
+
+def finish(page: Any) -> None:
+    """Wait until the writing is over."""
+    page.locator("#writing-status a").wait_for(timeout=30_000)
+
+
+def compare(page: Any) -> list[str]:
+    page.locator("#compare").click()
+    finish(page)
+    return written(page)
+
+
+def open_settings(page: Any, accordion: str) -> None:
+    page.locator(f"#{accordion} button").first.click()
+
+
+def fill(page: Any, setting: str, value: Any) -> None:
+    page.locator(f"#set-{setting} input").fill(str(value))
+
+
+def paste_and_shrink(page: Any, text: str, **settings: Any) -> None:
+    """The Train tab with a pasted text and a network that learns in seconds."""
+    page.get_by_role("tab").nth(TRAIN_TAB).click()
+    page.locator("#source input[value=paste]").check()
+    page.locator("#pasted textarea").fill(text)
+    page.locator("#facts .facts").wait_for()
+    open_settings(page, "advanced")
+    for name, value in {**TINY, **settings}.items():
+        fill(page, name, value)
+
+
+def run_of(page: Any) -> str:
+    """The id of the run that is followed, out of its link."""
+    href = page.locator("#run-head button").get_attribute("data-href")
+    return urllib.parse.parse_qs(href.removeprefix("?"))["run"][0]
+
+
+# --- generating ------------------------------------------------------------
+
+
+def test_a_first_visitor_compares_with_one_click(served, visit):
+    page = visit().open(served.url)
+    texts = compare(page)
+    assert len(set(texts)) == 4
+    prompt = page.locator("#prompt textarea").input_value()
+    assert all(text.startswith(prompt) for text in texts)
+    assert all(len(text) == len(prompt) + 400 for text in texts)
+    # the prompt stands apart from what the model wrote
+    assert page.locator("#card-0 .prompt").inner_text() == prompt
+
+
+def test_a_link_writes_the_same_texts_elsewhere(served, visit):
+    page = visit().open(served.url)
+    page.locator("#model input").click()
+    page.get_by_role("option", name="A toy").click()
+    page.locator("#prompt textarea").fill("the sea é")
+    texts = compare(page)
+    assert "never seen “é”" in page.locator("#writing-status").inner_text()
+    href = page.locator("#writing-status a").get_attribute("href")
+    other = visit().open(served.url + href)
+    assert other.locator("#prompt textarea").input_value() == "the sea é"
+    assert compare(other) == texts
+    assert other.locator("#writing-status a").get_attribute("href") == href
+
+
+def test_stop_ends_the_writing_within_half_a_second(served, visit):
+    page = visit().open(served.url + "?model=slow&length=10000&prompt=the")
+    page.locator("#compare").click()
+    page.wait_for_function(
+        "() => document.querySelector('#card-0 .written')?.textContent.length > 100"
+    )
+    page.locator("#stop-writing").click()
+    page.wait_for_timeout(500)
+    stopped = written(page)
+    page.wait_for_timeout(1000)
+    assert written(page) == stopped
+    assert len(stopped[0]) < 10_000
+    assert "Stopped" in page.locator("#writing-status").inner_text()
+    assert page.locator("#stop-writing").is_disabled()
+    open_settings(page, "sampling")
+    page.locator("#length input").fill("20")
+    assert len(compare(page)[0]) == len("the") + 20  # and it writes again
+
+
+def test_one_text_is_copied_and_saved(served, visit):
+    visitor = visit()
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = visitor.open(served.url)
+    page.locator("#generate-one").click()
+    finish(page)
+    text = page.locator("#single .written").evaluate("e => e.textContent")
+    page.locator("#single button[data-act=copy]").click()
+    page.wait_for_function(
+        "async t => await navigator.clipboard.readText() === t", arg=text
+    )
+    with page.expect_download() as download:
+        page.locator("#single button[data-act=save]").click()
+    assert Path(download.value.path()).read_text(encoding="utf-8") == text
+    assert re.fullmatch(r"[\w-]+-0\.8-\d+\.txt", download.value.suggested_filename)
+
+
+def test_a_wrong_number_is_marked_on_its_field(served, visit):
+    visitor = visit()
+    page = visitor.open(served.url)
+    page.locator("#temperature-1 input").fill("7")
+    page.locator("#compare").click()
+    error = page.locator("#temperature-1 .validation-error").first
+    error.wait_for()
+    assert (
+        "expected a number from 0 to 2" in page.locator("#temperature-1").inner_text()
+    )
+    # the refusal is an answer with status 422, which the browser's log notes
+    assert all("422" in fault for fault in visitor.faults)
+    visitor.faults.clear()
+
+
+def test_a_seed_of_ones_own_is_kept(served, visit):
+    page = visit().open(served.url)
+    open_settings(page, "sampling")
+    page.locator("#seed input").fill("123")
+    page.locator("#seed input").press("End")
+    page.locator("#new-seed input").uncheck()
+    first = compare(page)
+    assert "seed 123" in page.locator("#writing-status").inner_text()
+    page.locator("#compare").click()
+    page.wait_for_timeout(300)
+    finish(page)
+    assert written(page) == first
+
+
+def test_nothing_that_is_typed_runs(served, visit):
+    page = visit().open(served.url)
+    page.locator("#prompt textarea").fill(EVIL)
+    texts = compare(page)
+    assert all(text.startswith(EVIL) for text in texts)
+    evil = urllib.parse.quote(EVIL)
+    linked = visit().open(
+        f"{served.url}?model={evil}&prompt={evil}&stop={evil}&run={evil}"
+    )
+    assert linked.locator("#prompt textarea").input_value() == EVIL
+    linked.wait_for_timeout(500)
+
+
+# --- training --------------------------------------------------------------
+
+
+def follow_to_sample(page: Any) -> None:
+    page.get_by_role("tab").nth(TRAIN_TAB).click()
+    page.locator("#samples .sample").first.wait_for(timeout=60_000)
+
+
+def test_a_training_is_watched_left_found_again_and_used(served, visit):
+    visitor = visit()
+    page = visitor.open(served.url)
+    paste_and_shrink(page, TEXT, epochs=9000, minutes=3)
+    page.locator("#train").click()
+    page.locator("#plot svg").first.wait_for(timeout=20_000)
+    page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
+    drawn = "() => document.querySelectorAll('#plot svg path').length"
+    page.locator("#samples .sample").first.wait_for(timeout=60_000)
+    before = page.evaluate(drawn)
+    page.wait_for_function(f"n => ({drawn})() > n", arg=before)
+    assert page.evaluate("() => window.node.isConnected")
+    run = run_of(page)
+
+    # a reload and a second device find it whole
+    page.reload()
+    follow_to_sample(page)
+    assert run_of(page) == run
+    elsewhere = visit().open(f"{served.url}?run={run}")
+    elsewhere.locator("#plot svg").first.wait_for()
+    assert "pasted" in elsewhere.locator("#run-head").inner_text()
+    elsewhere.context.close()
+
+    # so does the page when its server comes back; the training never stopped
+    page.evaluate("() => { window.old = true; }")
+    served.end()
+    step = last_step(served, run)
+    served.start()
+    page.wait_for_function("() => !window.old", timeout=30_000)
+    follow_to_sample(page)
+    assert run_of(page) == run
+    assert last_step(served, run) > step
+    visitor.faults.clear()  # a server that is gone is noted as an error
+
+    page.locator("#stop").click()
+    page.locator("#run-head .badge.stopped").wait_for(timeout=30_000)
+    assert page.locator("#resume").is_visible()
+    page.get_by_role("tab").nth(0).click()
+    page.locator("#model input").click()
+    page.get_by_role("option", name=re.compile("pasted quick")).click()
+    texts = compare(page)
+    assert all(text.startswith("The quick") for text in texts)
+
+
+def last_step(served: Any, run: str) -> int:
+    return max(event["step"] for event in events.read_all(served.folder / run))
+
+
+def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
+    """A finished run with a history, its texts as hostile as can be."""
+    path = make_folder(folder / model_id, make_record(title=title))
+    (path / runs.STATE).mkdir()
+    log = EventLog(path)
+    log.append("started", 0, planned_steps=100, steps_per_epoch=10, parameters=1)
+    log.append("notice", 0, message=EVIL)
+    for step in range(1, 101):
+        log.append("step", step, epoch=1, loss=4 - step / 50, chars_per_second=9.0)
+    log.append("validation", 100, val_loss=2.0, best=True)
+    log.append("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL)
+    log.append("floor", 100, order=5, loss=1.7)
+    log.append("ended", 100, reason="finished")
+
+
+def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, visit):
+    make_run(served.folder, "evil")
+    make_run(served.folder, "other", title="Other")
+    page = visit().open(served.url + "?run=evil")
+    page.locator("#plot svg").first.wait_for()
+    assert EVIL in page.locator("#run-head").inner_text()
+    assert EVIL in page.locator("#samples").inner_text()
+    page.locator("#overlay input").click()
+    page.get_by_role("option", name="Other").click()
+    page.locator("#legend li").nth(6).wait_for()
+    assert "Other" in page.locator("#legend").inner_text()
+
+    open_settings(page, "manage")
+    page.locator("#new-title input, #new-title textarea").first.fill("A new name")
+    page.locator("#rename").click()
+    page.locator("#run-head strong", has_text="A new name").wait_for()
+    with page.expect_download() as download:
+        page.locator("#zip").click()
+    assert download.value.suggested_filename == "a-new-name.zip"
+    page.locator("#delete").click()
+    page.locator("#delete-keep").click()
+    page.locator("#delete-keep").wait_for(state="hidden")
+    assert (served.folder / "evil").is_dir()
+    page.locator("#delete").click()
+    page.locator("#delete-sure").click()
+    page.locator("#welcome").wait_for()
+    assert not (served.folder / "evil").exists()
+
+
+def test_wrong_settings_are_marked_before_anything_starts(served, visit):
+    visitor = visit()
+    page = visitor.open(served.url)
+    paste_and_shrink(page, TEXT, rnn_units=0, dropout=5)
+    before = set(served.folder.iterdir())
+    page.locator("#train").click()
+    page.locator("#set-dropout .validation-error").first.wait_for()
+    assert "from 1 to 2,048" in page.locator("#set-rnn_units").inner_text()
+    assert set(served.folder.iterdir()) == before
+    assert all("422" in fault for fault in visitor.faults)
+    visitor.faults.clear()
+
+
+def test_a_preset_fills_the_form_and_its_command(served, visit):
+    page = visit().open(served.url)
+    page.get_by_role("tab").nth(TRAIN_TAB).click()
+    open_settings(page, "advanced")
+    page.locator("#preset input[value=tutorial]").check()
+    page.wait_for_function(
+        "() => document.querySelector('#set-rnn_units input').value === '1024'"
+    )
+    assert page.locator("#set-minutes input").input_value() == ""
+    fill(page, "num_layers", 2)
+    page.locator("#terminal button").first.click()
+    page.locator("#command", has_text="--num-layers 2").wait_for()
+    assert "--preset tutorial" in page.locator("#command").inner_text()
+
+
+def test_strangers_do_not_see_each_others_runs(hosted, visit):
+    run = runs.hosted_id()
+    make_run(hosted.folder, run, title="Mine alone")
+    first, second = visit(), visit()
+    mine = first.open(f"{hosted.url}?run={run}")
+    mine.locator("#run-head strong", has_text="Mine alone").wait_for()
+    again = first.open(hosted.url)  # the browser holds the id now
+    again.get_by_role("tab").nth(TRAIN_TAB).click()
+    again.locator("#run-head strong", has_text="Mine alone").wait_for()
+    theirs = second.open(hosted.url)
+    theirs.get_by_role("tab").nth(TRAIN_TAB).click()
+    theirs.locator("#welcome").wait_for()
+    theirs.wait_for_timeout(1000)
+    assert "Mine alone" not in theirs.content()
+    theirs.get_by_role("tab").nth(HUB_TAB).click()
+    theirs.wait_for_timeout(500)
+    assert "Mine alone" not in theirs.content()
+
+
+# --- looks -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("width", "theme", "locale"),
+    [
+        (1280, "light", "en-US"),
+        (1280, "dark", "ja-JP"),
+        (390, "light", "ja-JP"),
+        (390, "dark", "en-US"),
+    ],
+)
+def test_every_tab_fits_its_width(served, visit, width, theme, locale):
+    page = visit(
+        viewport={"width": width, "height": 900}, color_scheme=theme, locale=locale
+    ).open(served.url)
+    compare(page)
+    words = {"en-US": "Temperature", "ja-JP": "温度"}
+    assert words[locale] in page.locator("#lead").inner_text()
+    if "other" in {path.name for path in served.folder.iterdir()}:
+        page.goto(served.url + "?run=other")
+        page.locator("#plot svg").first.wait_for()
+    for tab in range(3):
+        page.get_by_role("tab").nth(tab).click()
+        page.wait_for_timeout(300)
+        wide = page.evaluate("() => document.documentElement.scrollWidth")
+        assert wide <= width
+        assert "__i18n__" not in page.locator("body").inner_text()
+    assert page.evaluate("() => document.body.classList.contains('dark')") == (
+        theme == "dark"
+    )
+
+
+def test_the_page_is_used_by_keyboard(served, visit):
+    page = visit().open(served.url)
+    page.locator("#prompt textarea").focus()
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        if page.evaluate("() => document.activeElement.id") == "compare":
+            break
+    page.keyboard.press("Enter")
+    finish(page)
+    page.locator("#card-0 button[data-act=copy]").focus()
+    page.keyboard.press("Enter")
+    page.locator("#card-0 button", has_text="Copied").wait_for()
+
+
+def test_the_picture_of_the_readme(request, browser, tmp_path):
+    """Not a test unless asked: writes docs/page.webp."""
+    if not request.config.getoption("--update-screenshot", default=False):
+        pytest.skip("only with --update-screenshot")
+    image = pytest.importorskip("PIL.Image")
+    from tests.browser.conftest import Served, Visitor
+
+    served = Served(tmp_path / "checkpoints")
+    try:
+        visitor = Visitor(browser, viewport={"width": 1280, "height": 900})
+        page = visitor.open(served.url + "?model=shakespeare&prompt=ROMEO%3A&seed=4")
+        compare(page)
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(300)
+        page.screenshot(path=tmp_path / "page.png")
+        visitor.context.close()
+    finally:
+        served.end()
+    target = Path(__file__).parent.parent.parent / "docs" / "page.webp"
+    image.open(tmp_path / "page.png").save(target, quality=82, method=6)
+    assert target.stat().st_size <= 300_000
