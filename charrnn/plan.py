@@ -1,9 +1,10 @@
-"""When a run validates, saves and ends, and how fast it learns: in steps alone.
+"""When a run validates and ends, and how fast it learns: in steps alone.
 
 Minutes and "about every 20 seconds" become step counts once, from the speed of
-the first steps. The counts are stored with the run; from then on everything
-depends on the step, so that a run that was killed and resumed repeats what it
-would have done, bit for bit.
+the first steps. The counts are stored with the run; from then on everything that
+touches a number depends on the step, so that a run that was killed and resumed
+repeats what it would have done, bit for bit. (Saving the state touches none and
+goes by the clock.)
 """
 
 import dataclasses
@@ -16,7 +17,6 @@ from charrnn.config import TrainingConfig
 
 VALIDATION_SECONDS: Final = 20.0
 SHORTEST_SECONDS: Final = 3.0  # between validations of a text with tiny epochs
-CHECKPOINT_SECONDS: Final = 25.0  # below 30 with some room for a slower moment
 CONTINUED_PEAK: Final = 0.5  # of the learning rate, when a finished run goes on
 
 
@@ -32,7 +32,6 @@ class Plan:
         validate_every: Steps between validations inside an epoch.
         epochs_per_validation: Validate only at the end of each so many epochs.
         fixed: Whether ``validate_every`` was asked for and counts from step 0.
-        checkpoint_every: Steps between two savings of the whole state.
         epochs: The setting that the plan was made from.
         minutes: Likewise.
     """
@@ -43,14 +42,13 @@ class Plan:
     validate_every: int | None = None
     epochs_per_validation: int = 1
     fixed: bool = False
-    checkpoint_every: int | None = None
     epochs: int | None = None
     minutes: float | None = None
 
     @property
     def complete(self) -> bool:
         """Whether the speed has been measured and every count is known."""
-        return self.planned_steps is not None and self.checkpoint_every is not None
+        return self.planned_steps is not None and self.validate_every is not None
 
     def epoch(self, step: int) -> int:
         """The epoch, from 1, that a step (from 1) belongs to."""
@@ -72,11 +70,6 @@ class Plan:
             return self.epoch(step) % self.epochs_per_validation == 0
         within = step % self.steps_per_epoch
         return self.epochs_per_validation == 1 and within % self.validate_every == 0
-
-    def saves(self, step: int) -> bool:
-        """Whether the plan saves the whole state after a step."""
-        every = self.checkpoint_every
-        return every is not None and (step - self.start_step) % every == 0
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values."""
@@ -140,7 +133,6 @@ def fulfil(
         if plan.fixed
         else math.ceil(plan.steps_per_epoch / parts),
         epochs_per_validation=together,
-        checkpoint_every=max(1, int(CHECKPOINT_SECONDS / per_step)),
     )
 
 

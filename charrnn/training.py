@@ -54,8 +54,10 @@ VALIDATION_STREAMS: Final = 128
 VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
 VALIDATION_WINDOW: Final = 128
 EVENT_SECONDS: Final = 0.5
+CHECKPOINT_SECONDS: Final = 25.0  # between two savings of the whole state
 PROBE_STEPS: Final = 8  # steps whose speed makes the plan, and at least
-PROBE_SECONDS: Final = 2.0
+PROBE_SECONDS: Final = 3.0
+PROBE_QUANTILE: Final = 0.25  # of the steps' times: other work passes
 
 
 @dataclass
@@ -450,6 +452,7 @@ class Keeper(_Callback):
         super().__init__(session)
         self.recorder = recorder
         self.probe: list[float] = []  # moments of the first steps
+        self.saved = time.monotonic()
         self.floor_asked = False  # after the first validation: it delays nothing
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -461,7 +464,7 @@ class Keeper(_Callback):
             self._validate(scheduled=True)
         elif session.stop_asked():
             self._validate(scheduled=False)
-        elif progress.plan.saves(step):
+        elif time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self._save()
         self._end_if_due(step)
 
@@ -481,18 +484,19 @@ class Keeper(_Callback):
         """Time the first steps; then make the plan, once, and save it."""
         self.probe.append(time.monotonic())
         warm = self.probe[2:]  # the first ones trace and fill caches
-        if len(warm) <= PROBE_STEPS or warm[-1] - warm[0] < PROBE_SECONDS:
-            last = self.session.progress.plan.planned_steps
-            if last is None or self.session.progress.step < last:
-                return
-        gaps = np.diff(self.probe[-len(warm) :] if len(warm) > 1 else [0.0, 0.1])
+        enough = len(warm) > PROBE_STEPS and warm[-1] - warm[0] >= PROBE_SECONDS
+        last = self.session.progress.plan.planned_steps
+        if not enough and (last is None or self.session.progress.step < last):
+            return
+        gaps = np.diff(warm) if len(warm) > 1 else np.array([1.0])
+        per_step = float(np.quantile(gaps, PROBE_QUANTILE))
         progress = self.session.progress
         progress.plan = plan.fulfil(
             progress.plan,
             step=progress.step,
             elapsed=self.session.elapsed(),
-            seconds_per_step=float(np.median(gaps)),
-            overhead=self._validation_seconds(float(np.median(gaps))),
+            seconds_per_step=per_step,
+            overhead=self._validation_seconds(per_step),
         )
         self.session.log.append(
             "planned", progress.step, planned_steps=progress.plan.planned_steps
@@ -511,6 +515,7 @@ class Keeper(_Callback):
     def _save(self) -> None:
         self.session.log.append("checkpoint", self.session.progress.step)
         save_state(self.session)
+        self.saved = time.monotonic()
 
     def _validate(self, *, scheduled: bool) -> None:
         session, progress = self.session, self.session.progress

@@ -29,7 +29,6 @@ def test_minutes_become_steps_from_the_measured_speed() -> None:
     # 60 s less the 5 gone, at 0.1 s a step and no overhead: 550 more steps
     done = fulfilled(training(epochs=None, minutes=1.0), per_epoch=100, per_step=0.1)
     assert done.planned_steps == 20 + 550
-    assert done.checkpoint_every == 250
     assert done.complete
 
 

@@ -260,7 +260,7 @@ def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
 
 def test_progress_survives_its_file() -> None:
     progress = training.Progress(
-        training.plan.Plan(steps_per_epoch=7, planned_steps=70, checkpoint_every=5),
+        training.plan.Plan(steps_per_epoch=7, planned_steps=70, validate_every=5),
         step=12,
         best_loss=1.25,
         best_step=10,
