@@ -17,6 +17,9 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "200")
+for variable in ("NO_PROXY", "no_proxy"):  # Gradio asks itself whether it is up
+    others = os.environ.get(variable, "")
+    os.environ[variable] = ",".join(filter(None, [others, "127.0.0.1,localhost"]))
 
 
 def is_loopback(server_name: str) -> bool:
@@ -141,7 +144,7 @@ def main() -> None:
         for line in living_runs():
             say(line)
     finally:
-        demo.close()
+        demo.close(verbose=False)
 
 
 if __name__ == "__main__":

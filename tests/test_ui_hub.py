@@ -24,7 +24,7 @@ def server() -> Iterator[Hub]:
 @pytest.fixture
 def there(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_ID"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_ID", "SYSTEM"):
         monkeypatch.delenv(name, raising=False)
     return server
 
@@ -81,6 +81,8 @@ def test_whose_token_is_used(there, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     assert hub_panel.token_for("en", "", None) is None  # never the page's
     monkeypatch.setenv("OAUTH_CLIENT_ID", "x")
+    assert not hub_panel.has_login()
+    monkeypatch.setenv("SYSTEM", "spaces")
     assert hub_panel.token_for("en", "", login) == "hf_login"
     with pytest.raises(HubError, match="Sign in"):
         hub_panel.token_for("en", "", None)

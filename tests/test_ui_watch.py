@@ -158,6 +158,17 @@ def test_a_run_from_a_terminal_shows_up_by_itself(run, monkeypatch):
         assert changed(watch.tick("en", "", "", NEW_BROWSER, [])) == set()
 
 
+def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
+    EventLog(run).append("ended", 10, reason="finished")
+    shown, _ = follow("en", "my-run")
+    assert changed(watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])) == set()
+    prepared = runs.prepare(small_corpus, preset="quick", settings={"rnn_units": 4})
+    runs.create(prepared, title="From a terminal")
+    joined = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    assert joined.followed == "my-run"
+    assert "From a terminal" in joined.table
+
+
 def test_a_hosted_page_shows_a_browser_only_its_own_runs(run, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     empty = watch.empty_panel("en", Browser())

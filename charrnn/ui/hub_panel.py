@@ -24,8 +24,12 @@ SKIP: Final[Any] = gr.skip()
 
 
 def has_login() -> bool:
-    """Whether visitors can sign in here: on a Space with OAuth."""
-    return bool(os.environ.get("OAUTH_CLIENT_ID"))
+    """Whether visitors can sign in here: on a Space with OAuth.
+
+    Elsewhere Gradio's login button would not let the page start.
+    """
+    on_space = os.environ.get("SYSTEM") == "spaces"
+    return on_space and bool(os.environ.get("OAUTH_CLIENT_ID"))
 
 
 def token_for(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:

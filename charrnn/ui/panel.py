@@ -27,10 +27,13 @@ def head_html(lang: str, status: Status, record: checkpoint.Record) -> str:
     copied = html.escape(say(lang, "generate.copied"))
     link = html.escape(say(lang, "progress.link"))
     text = html.escape(record.corpus.name)
+    count = record.model.num_parameters()
+    parameters = say(lang, "estimate.parameters", count=count)
     return (
         f'<div class="run-head"><strong dir="auto">{html.escape(status.title)}</strong>'
         f'<span class="badge {html.escape(status.state)}">{state}</span>'
         f'<span class="note" dir="auto">{text}</span>'
+        f'<span class="note">{html.escape(parameters)}</span>'
         f'<button class="tool" type="button" data-act="link" data-href="{href}" '
         f'data-done="{copied}">{link}</button></div>'
     )

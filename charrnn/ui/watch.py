@@ -118,6 +118,17 @@ def _buttons(state: str) -> dict[str, Any]:
     }
 
 
+def _extra(state: str, overlay: Sequence[str]) -> list[str]:
+    """What else a frame is drawn from: the overlay and, at rest, all runs.
+
+    Reading all runs takes a millisecond each, so it is left to the slow ticks;
+    strangers' runs on a hosted page are none of a visitor's frame.
+    """
+    if state in runs.LIVE or is_hosted():
+        return list(overlay)
+    return [*overlay, *(f"{e.model_id} {e.state}" for e in runs.list_runs())]
+
+
 def empty_panel(lang: str, browser: Browser, message: str = "") -> Panel:
     """No run is followed."""
     entries = visible(runs.list_runs(), browser.held)
@@ -151,7 +162,7 @@ def whole_panel(
     others = [choice for choice in choices if choice[1] != run_id]
     return Panel(
         followed=run_id,
-        seen=panel.mark_of(status, view, overlay),
+        seen=panel.mark_of(status, view, _extra(status.state, overlay)),
         timer=_timer(live=status.state in runs.LIVE, following=True),
         choice=gr.update(choices=choices, value=run_id, visible=True),
         overlay=gr.update(choices=others, value=list(overlay), visible=bool(others)),
@@ -209,21 +220,21 @@ def _progressed(
     lang: str, run_id: str, seen: str, browser: Browser, overlay: list[str]
 ) -> Panel:
     status, view = runs.status(run_id), views.of(run_id)
-    mark = panel.mark_of(status, view, overlay)
+    mark = panel.mark_of(status, view, _extra(status.state, overlay))
     if mark == seen:
         return Panel()
     new, old = json.loads(mark), panel.read_mark(seen)
     changed = {name for name in new if new[name] != old.get(name)}
-    if changed & {"run", "state", "title"}:
+    if changed & {"run", "state", "title", "extra"}:
         return whole_panel(lang, run_id, browser, overlay)
     record = checkpoint.read_record(runs.find(run_id))
     result = Panel(
         seen=mark, progress=panel.progress_html(lang, status, view, record.training)
     )
-    if changed & {"step", "validations", "floor", "extra"}:
+    if changed & {"step", "validations", "floor"}:
         rows = plot_rows(lang, run_id, record, overlay)
         result = result._replace(plot=chart.frame(rows))
-    if changed & {"validations", "floor", "extra"}:
+    if changed & {"validations", "floor"}:
         result = result._replace(legend=legend(lang, run_id, record, overlay))
     if changed & {"samples", "last_sample"}:
         samples = panel.samples_html(lang, view, code=record.corpus.name in CODE)
