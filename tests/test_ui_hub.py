@@ -68,9 +68,11 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
 
 
 def test_a_failure_is_one_sentence_and_escaped(there):
-    with pytest.raises(gr.Error) as caught:
-        hub_panel.pull("en", EVIL, "", "", NEW_BROWSER, None, None)
-    assert "<img" not in str(caught.value)
+    failed = hub_panel.pull("en", EVIL, "", TOKEN, NEW_BROWSER, None, None)
+    assert "names no model on the Hub" in failed.said
+    assert "<img" not in failed.said
+    assert failed.token == hub_panel.SKIP  # never sent back
+    assert failed.browser == hub_panel.SKIP
 
 
 def test_whose_token_is_used(there, monkeypatch):
@@ -92,7 +94,8 @@ def test_whose_token_is_used(there, monkeypatch):
 def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     make_folder(isolated / "m", make_record())
-    with pytest.raises(gr.Error, match="Choose a model"):
-        hub_panel.push("en", None, "a/b", False, "", TOKEN, None, None)
-    with pytest.raises(gr.Error, match="access token is needed"):
-        hub_panel.push("en", "m", "a/b", False, "", "", None, None)
+    said, _ = hub_panel.push("en", None, "a/b", False, "", TOKEN, None, None)
+    assert "Choose a model" in said
+    said, _ = hub_panel.push("en", "m", "a/b", False, "", "", None, None)
+    assert "access token is needed" in said
+    assert TOKEN not in said

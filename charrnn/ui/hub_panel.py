@@ -17,7 +17,7 @@ from charrnn import card, checkpoint, hub, runs
 from charrnn.config import is_hosted
 from charrnn.errors import CharrnnError, HubError
 from charrnn.hub import Pushed
-from charrnn.ui.shared import Browser, model_choices, shown
+from charrnn.ui.shared import Browser, model_choices, note
 from charrnn.ui.texts import i18n, known, say
 
 SKIP: Final[Any] = gr.skip()
@@ -85,8 +85,8 @@ def push(
     token: str,
     login: gr.OAuthToken | None,
     progress: gr.Progress | None = gr.Progress(),  # noqa: B008  Gradio's own way
-) -> tuple[str, str]:
-    """Push a model; the token's field is emptied.
+) -> tuple[str, Any]:
+    """Push a model; when that went well, the token's field is emptied.
 
     Returns:
         What happened, as HTML, and the new value of the token's field.
@@ -108,8 +108,8 @@ def push(
             keep_card=not runs.is_shipped(path),
             progress=_told(progress),
         )
-    except CharrnnError as error:
-        raise shown(error) from error
+    except CharrnnError as error:  # in place, where it stays to be read
+        return note(str(error), "warn"), SKIP
     return pushed_html(lang, pushed), ""
 
 
@@ -117,7 +117,7 @@ class PulledShown(NamedTuple):
     """What a pull changes."""
 
     said: str
-    token: str
+    token: Any
     browser: Any
     model: Any  # the Generate tab's list
 
@@ -145,7 +145,7 @@ def pull(
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:
-        raise shown(error) from error
+        return PulledShown(note(str(error), "warn"), SKIP, SKIP, SKIP)
     mind = Browser.of(browser).holding(pulled.model_id)
     said = say(lang, "hub.pulled", repo=pulled.repo, title=title)
     commit = say(lang, "hub.commit")

@@ -166,7 +166,7 @@ CSS: Final = """
   color: var(--body-text-color-subdued); }
 .runs th, .runs td { padding: 6px 10px; vertical-align: top;
   border-bottom: 1px solid var(--block-border-color); }
-.runs td { overflow-wrap: anywhere; min-width: 5em; }
+.runs td { overflow-wrap: break-word; max-width: 16em; }
 .command { font-family: var(--font-mono); font-size: 13px; white-space: pre-wrap;
   overflow-wrap: anywhere; margin: 0; padding: 10px 12px; border-radius: 6px;
   background: var(--background-fill-secondary); color: var(--body-text-color); }
