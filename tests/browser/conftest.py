@@ -82,6 +82,11 @@ class Served:
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=30)
 
+    def end_runs(self) -> None:
+        """What a test left training outlives the page: ask it to end."""
+        for history in self.folder.glob("*/events.jsonl"):
+            (history.parent / "stop").touch()
+
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -93,6 +98,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     running = Served(folder)
     yield running
     running.end()
+    running.end_runs()
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +108,7 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     running = Served(folder, CHARRNN_HOSTED="1")
     yield running
     running.end()
+    running.end_runs()
 
 
 class Visitor:
