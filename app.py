@@ -72,7 +72,7 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
             generating = generate.build(lang)
         with gr.Tab(i18n("train.tab"), id="train") as train_tab, gr.Row():
             with gr.Column(scale=2, min_width=300):
-                training = train.build(lang, followed, browser)
+                training = train.build(train_tab, lang, followed, browser)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch.build(lang, followed, browser)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_tab:
@@ -94,9 +94,6 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
     )
     hub_tab.select(
         hub_panel.refresh, [lang, sharing.model, browser], sharing.model, **quiet
-    )
-    first_look = train_tab.select(
-        train.look, training.looked, training.text_shown, **quiet
     )
 
 demo.queue(max_size=200, default_concurrency_limit=8)

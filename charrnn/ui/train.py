@@ -73,8 +73,6 @@ def _told(progress: gr.Progress | None) -> corpus.Progress | None:
 class TextShown(NamedTuple):
     """What choosing a text changes."""
 
-    file: Any
-    pasted: Any
     facts: str  # HTML
     known: str  # JSON: characters and ids, for the estimate
     offline: Any  # the button that offers the offline text
@@ -107,20 +105,24 @@ def look(
 ) -> TextShown:
     """Read the chosen text and tell its facts; a failure offers another text."""
     lang = known(lang)
-    boxes = gr.update(visible=source == UPLOAD), gr.update(visible=source == PASTE)
     hidden = gr.update(visible=False)
     try:
         text = read_corpus(source, file, pasted, progress)
         if text is None:
             hint = note(say(lang, f"facts.none_{source}"))
-            return TextShown(*boxes, hint, "", hidden)
+            return TextShown(hint, "", hidden)
         vocabulary, notices = corpus.vocabulary_of(text.text)
     except CharrnnError as error:
         offer = gr.update(visible=source in corpus.NAMED and source != OFFLINE)
-        return TextShown(*boxes, note(str(error), "warn"), "", offer)
+        return TextShown(note(str(error), "warn"), "", offer)
     facts = facts_html(lang, text, len(vocabulary) - 1, notices)
     seen = {"characters": len(text.text), "vocab_size": len(vocabulary)}
-    return TextShown(*boxes, facts, json.dumps(seen), hidden)
+    return TextShown(facts, json.dumps(seen), hidden)
+
+
+def show_box(source: str) -> tuple[Any, Any]:
+    """The box that the chosen kind of text needs: for a file, or for pasting."""
+    return gr.update(visible=source == UPLOAD), gr.update(visible=source == PASTE)
 
 
 def take_offline() -> str:
@@ -260,8 +262,6 @@ class TrainForm:
     """The components that the rest of the page reaches into."""
 
     source: gr.Radio
-    looked: list[Any]  # inputs of `look`
-    text_shown: list[Any]  # outputs of `look`
     preset: gr.Radio
     settings: list[Any]
     started: Any  # the event of the Train button
@@ -269,11 +269,12 @@ class TrainForm:
 
 
 def build(
-    lang: gr.Textbox, followed: gr.Textbox, browser: gr.BrowserState
+    tab: gr.Tab, lang: gr.Textbox, followed: gr.Textbox, browser: gr.BrowserState
 ) -> TrainForm:
     """Lay the form out and connect it.
 
     Args:
+        tab: The tab that it stands in.
         lang: Hidden: language code.
         followed: Hidden: id of the run that the page follows.
         browser: What the browser remembers.
@@ -303,16 +304,23 @@ def build(
         command = gr.HTML(elem_id="command", apply_default_css=False)
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    looked = [lang, source, file, pasted]
-    text_shown = [file, pasted, facts, seen, offline]
-    for listen in (source.input, file.upload, file.clear):
-        listen(
-            look, looked, text_shown, api_visibility="private", show_progress_on=facts
-        )
+    source.change(show_box, source, [file, pasted], queue=False, **quiet)
+    reading: dict[str, Any] = {
+        "fn": look,
+        "inputs": [lang, source, file, pasted],
+        "outputs": [facts, seen, offline],
+        "api_visibility": "private",
+        "trigger_mode": "always_last",
+    }
+    # a later choice drops what an earlier one is still reading
+    opened = tab.select(**reading, show_progress="hidden")
+    chosen = source.input(**reading, show_progress_on=facts, cancels=[opened])
+    for listen in (file.upload, file.clear):
+        listen(**reading, show_progress_on=facts, cancels=[opened, chosen])
     # not `input`: that one misses text that arrives in one piece
-    pasted.change(look, looked, text_shown, trigger_mode="always_last", **quiet)
+    pasted.change(**reading, show_progress="hidden", cancels=[opened, chosen])
     offline.click(take_offline, None, source, queue=False, **quiet).then(
-        look, looked, text_shown, **quiet
+        **reading, show_progress_on=facts
     )
     preset.input(form.values_of, preset, settings, queue=False, **quiet)
     preset.change(
@@ -338,7 +346,7 @@ def build(
         api_visibility="private",
         show_progress_on=cost,
     )
-    return TrainForm(source, looked, text_shown, preset, settings, started, costs)
+    return TrainForm(source, preset, settings, started, costs)
 
 
 def _text_fields() -> tuple[Any, ...]:
