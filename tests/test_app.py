@@ -14,7 +14,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
-from charrnn import checkpoint, events, generation
+from charrnn import checkpoint, events, generation, runs
 from tests.sample_models import make_folder, make_record
 
 ROOT = Path(__file__).parent.parent
@@ -177,36 +177,6 @@ def test_files_of_the_project_are_not_served(served):
         assert answer.status_code in (403, 404), name
 
 
-def test_ctrl_c_says_which_runs_go_on(tmp_path):
-    running = Served(tmp_path / "checkpoints")
-    run = client_of(running).predict(TEXT, "my text", "quick", TINY, api_name="/train")
-    deadline = time.monotonic() + 60
-    while not (running.folder / run / "lock").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    said = running.end()
-    assert f"python -m charrnn stop {run}" in said
-    assert "Traceback" not in said
-    # it did go on: stop it, as the line says
-    while time.monotonic() < deadline:
-        if any(e["type"] == "started" for e in events.read_all(running.folder / run)):
-            break
-        time.sleep(0.2)
-    environment = {**os.environ, "CHARRNN_CHECKPOINTS": str(running.folder)}
-    subprocess.run(
-        [sys.executable, "-m", "charrnn", "stop", run],
-        cwd=ROOT,
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
-    while time.monotonic() < deadline:
-        last = events.read_all(running.folder / run)[-1]
-        if last["type"] == "ended":
-            break
-        time.sleep(0.2)
-    assert last["reason"] == "stopped"
-
-
 def test_a_taken_port_gives_the_next_one_and_a_hosted_page_lists_nobodys(
     served, tmp_path
 ):
@@ -257,3 +227,14 @@ def test_every_html_block_has_the_default_template():
         assert block.html_template == "${value}"
         assert block.css_template == ""
         assert not block.props
+
+
+def test_at_the_end_ctrl_c_says_which_runs_go_on(served, small_corpus, monkeypatch):
+    monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(served.folder))
+    path = runs.create(runs.prepare(small_corpus), title="Going on")
+    with runs.hold(path):  # as its trainer does
+        said = served.end()
+    assert said == (
+        "Going on goes on: stop it with `python -m charrnn stop going-on`\n"
+    )
+    assert served.process.returncode == 0
