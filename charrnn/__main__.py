@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ from charrnn.config import SamplingConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, ConfigError, TrainingError
 from charrnn.events import Event, EventLog
+from charrnn.quiet import quiet_start
 
 FINE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -35,34 +37,19 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
 def show(text: str, *, end: str = "\n") -> None:
     """What the command is asked for; a terminal gets no control characters.
 
     A stranger's model may write any character it has seen, escape included.
     """
     if sys.stdout.isatty():
-        text = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+        text = _printable(text)
     sys.stdout.buffer.write((text + end).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
-
-
-@contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Import TensorFlow without the lines it writes past every log setting.
-
-    They tell of CUDA drivers; where there is no card it is also kept from
-    asking for one.
-    """
-    if not runs.has_gpu():
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 a device, no path
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def show_json(value: Any) -> None:
@@ -111,7 +98,14 @@ def _prepare_new(args: argparse.Namespace) -> Path:
 
 
 def _prepare_resumed(args: argparse.Namespace) -> Path:
-    path = runs.find(args.resume)
+    path = runs.own_run(args.resume)
+    given = [n for n in _given_settings(args) if n != "epochs"]
+    given += [n for n in ("preset", "id", "title", "init") if getattr(args, n)]
+    if given:
+        raise ConfigError(
+            f"{given[0]} was given with --resume: a run keeps its settings; only "
+            "--epochs N, that many more, can be given."
+        )
     if not args.background:
         runs.request_resume(path, more_epochs=args.epochs)
     return path
@@ -136,11 +130,15 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     stop_file = path / runs.STOP
     with contextlib.ExitStack() as stack:
         try:
             ours = stack.enter_context(runs.turn(path, log, stopped=stop_file.exists))
+            with quiet_start():  # TensorFlow comes in here, not before our turn
+                if ours:
+                    from charrnn import training
         except KeyboardInterrupt:
             log.append("ended", runs.last_step(path.name), reason="stopped")
             raise
@@ -148,9 +146,6 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             stop_file.unlink(missing_ok=True)
             log.append("ended", runs.last_step(path.name), reason="stopped")
             return FINE
-        with quiet_start():  # TensorFlow comes in here, not before our turn
-            from charrnn import training
-
         training.train(path, listener=printer)
     return FINE
 
@@ -164,15 +159,25 @@ class Printer:
 
     def __init__(self, live: bool) -> None:
         self.live = live
+        self.heard = True  # until the reader of a pipe goes away
         self.planned: int | None = None
         self.open_line = False
 
     def __call__(self, event: Event) -> None:
-        """Print one event, if it has something to say."""
+        """Print one event, if it has something to say and somebody listens."""
         self.planned = event.get("planned_steps", self.planned)
+        if self.heard:
+            try:
+                self._tell(event)
+            except BrokenPipeError:
+                self.heard = False  # a training does not depend on its reader
+
+    def _tell(self, event: Event) -> None:
         if event["type"] == "step":
             if self.live:
-                print(f"\r{self._step(event):<78}", end="", file=sys.stderr, flush=True)
+                width = shutil.get_terminal_size().columns - 1
+                line = self._step(event)[:width].ljust(width)
+                print(f"\r{line}", end="", file=sys.stderr, flush=True)
                 self.open_line = True
             return
         line = self._line(event)
@@ -202,7 +207,7 @@ class Printer:
                 f"({loss / math.log(2):.3f} bits){mark}"
             )
         if kind == "sample":
-            text = str(event["text"])[:150].replace("\n", "\n    ")
+            text = _printable(str(event["text"])[:150]).replace("\n", "\n    ")
             return f"    {text} ..."
         lines: dict[str, Callable[[], str]] = {
             "queued": lambda: _queued(event),
@@ -272,7 +277,7 @@ def _stream(texts: Iterator[list[str]], temperatures: list[float]) -> None:
     """Print the first text as it grows, the others below when all are done."""
     several = len(temperatures) > 1
     if several:
-        show(f"--- temperature {temperatures[0]:g}")
+        show(f"--- temperature {temperatures[0]:g} ---")
     shown = 0
     rows: list[str] = [""]
     for rows in texts:
@@ -280,7 +285,7 @@ def _stream(texts: Iterator[list[str]], temperatures: list[float]) -> None:
         shown = len(rows[0])
     show("")
     for temperature, text in zip(temperatures[1:], rows[1:], strict=True):
-        show(f"--- temperature {temperature:g}")
+        show(f"--- temperature {temperature:g} ---")
         show(text)
 
 
@@ -375,8 +380,10 @@ def run_runs(args: argparse.Namespace) -> int:
 
 def run_stop(args: argparse.Namespace) -> int:
     """`stop`: ask a training to end well."""
+    waiting = runs.status(args.id).state == "queued"
     runs.stop(args.id)
-    say(f"{args.id} ends after its current step, validated and saved")
+    done = "leaves the queue" if waiting else "ends after its step, validated and saved"
+    say(f"{args.id} {done}")
     return FINE
 
 
@@ -401,7 +408,7 @@ def run_follow(args: argparse.Namespace) -> int:
 def run_floor(args: argparse.Namespace) -> int:
     """`floor`: append the loss of a table of 5-grams to a run's history."""
     os.nice(19)  # it must not delay the training that it is for
-    path = runs.find(args.id)
+    path = runs.own_run(args.id)
     loss = runs.floor(path)
     EventLog(path).append(
         "floor", runs.last_step(args.id), order=runs.FLOOR_ORDER, loss=loss
@@ -524,8 +531,10 @@ def run_bench(args: argparse.Namespace) -> int:
 
 
 def _number(text: str) -> int | float:
-    value = float(text)
-    return int(value) if value.is_integer() and "e" not in text else value
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -642,8 +651,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         return int(args.run(args))
-    except TrainingError:
-        return FAILED  # the history's last line has said why
+    except TrainingError as error:
+        if not error.told:  # else the history's last line has said it
+            say(f"charrnn: {error}")
+        return FAILED
     except CharrnnError as error:
         say(f"charrnn: {error}")
         return MENDABLE

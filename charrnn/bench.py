@@ -32,6 +32,7 @@ from charrnn import checkpoint, corpus, events, runs, scores
 from charrnn.config import ModelConfig, from_preset, max_text_bytes
 from charrnn.errors import TrainingError
 from charrnn.model import Network
+from charrnn.quiet import quiet_start
 from charrnn.recurrent import choose_gemm_dtype
 
 VOCAB_SIZE: Final = 66
@@ -118,7 +119,8 @@ class _Side:
         context = multiprocessing.get_context("spawn")
         self.pipe, other = context.Pipe()
         self.process = context.Process(target=_worker, args=(kind, units, other))
-        self.process.start()
+        with quiet_start():
+            self.process.start()
         other.close()  # so that a worker that dies is told and not waited for
         self.times: list[float] = []  # seconds a step, round by round
         self.run(2)  # traces

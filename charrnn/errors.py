@@ -48,4 +48,13 @@ class HubError(CharrnnError):
 
 
 class TrainingError(CharrnnError):
-    """A training had begun and could not go on."""
+    """A training had begun and could not go on.
+
+    Args:
+        message: The sentence to show.
+        told: Whether the run's history (and so its listener) has said it.
+    """
+
+    def __init__(self, message: str, *, told: bool = False) -> None:
+        super().__init__(message)
+        self.told = told

@@ -138,15 +138,18 @@ def read_all(folder: Path) -> list[Event]:
         offset = following
 
 
+def _taken_back(event: Event, step: int) -> bool:
+    """Beyond the step, or a validation of a stop, whose weights were put back."""
+    if event["type"] not in REWOUND:
+        return False
+    return bool(event["step"] > step or event.get("scheduled") is False)
+
+
 def effective(events: Iterable[Event]) -> list[Event]:
     """Drop what a later `resumed` event took back."""
     kept: list[Event] = []
     for event in events:
         if event["type"] == "resumed":
-            kept = [
-                e
-                for e in kept
-                if e["type"] not in REWOUND or e["step"] <= event["step"]
-            ]
+            kept = [e for e in kept if not _taken_back(e, event["step"])]
         kept.append(event)
     return kept

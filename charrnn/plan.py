@@ -77,8 +77,9 @@ class Plan:
 
 
 def from_json(values: Mapping[str, Any]) -> Plan:
-    """The plan of a saved state."""
-    return Plan(**values)
+    """The plan of a saved state; what other versions kept beside it is left."""
+    known = {item.name for item in dataclasses.fields(Plan)}
+    return Plan(**{key: value for key, value in values.items() if key in known})
 
 
 def begin(training: TrainingConfig, steps_per_epoch: int, *, step: int = 0) -> Plan:

@@ -49,11 +49,12 @@ from charrnn.config import (
     from_preset,
 )
 from charrnn.corpus import Corpus
-from charrnn.errors import CharrnnError, CheckpointError, RunError
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
 from charrnn.events import Event, EventLog
-from charrnn.vocabulary import Vocabulary
+from charrnn.quiet import has_gpu
+from charrnn.vocabulary import UNKNOWN_ID, Vocabulary, count_characters
 
-PACKAGE_ROOT: Final = Path(charrnn.__file__).parent.parent
+PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
 SHIPPED_FOLDER: Final = PACKAGE_ROOT / "checkpoints"
 SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
@@ -63,6 +64,7 @@ QUEUE: Final = ".queue"
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
 QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
+MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
 FLOOR_ORDER: Final = 5
 FLOOR_CHARACTERS: Final = 5_000_000
 LOG_LIMIT: Final = 1_000_000  # bytes of train.log
@@ -76,7 +78,7 @@ TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
 def folder() -> Path:
     """The folder of models and runs: `CHARRNN_CHECKPOINTS`, else the project's."""
     text = os.environ.get("CHARRNN_CHECKPOINTS", "").strip()
-    return Path(text) if text else SHIPPED_FOLDER
+    return Path(text).resolve() if text else SHIPPED_FOLDER
 
 
 def find(model: str) -> Path:
@@ -90,7 +92,8 @@ def find(model: str) -> Path:
         RunError: If there is no such model.
     """
     if ID_PATTERN.fullmatch(model):
-        for place in (folder(), SHIPPED_FOLDER):
+        places = [folder(), *([SHIPPED_FOLDER] if model == SHIPPED_ID else [])]
+        for place in places:
             if (place / model / checkpoint.CONFIG).is_file():
                 return place / model
     shown = model[:80] if model.isprintable() else ascii(model[:80])
@@ -146,12 +149,6 @@ def _new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
 # --- what a training needs -------------------------------------------------
 
 
-def has_gpu() -> bool:
-    """Whether an NVIDIA driver shows a card, told without TensorFlow."""
-    cards = Path("/proc/driver/nvidia/gpus")
-    return cards.is_dir() and any(cards.iterdir())
-
-
 def default_preset() -> str:
     """The preset for this machine: larger where there is a GPU."""
     return DEFAULT_PRESET_GPU if has_gpu() else DEFAULT_PRESET
@@ -181,9 +178,12 @@ def available_memory() -> int:
     try:
         limit = (cgroup / "memory.max").read_text().strip()
         used = int((cgroup / "memory.current").read_text())
+        statistics = (cgroup / "memory.stat").read_text().split()
+        # cached files count as used but make room when room is needed
+        used -= int(statistics[statistics.index("inactive_file") + 1])
+        return free if limit == "max" else min(free, max(0, int(limit) - used))
     except (OSError, ValueError):
         return free
-    return free if limit == "max" else min(free, max(0, int(limit) - used))
 
 
 def check_memory(model: ModelConfig, training: TrainingConfig, characters: int) -> None:
@@ -239,9 +239,7 @@ def prepare(
         parent = checkpoint.read_record(init)
         vocabulary = checkpoint.read_vocabulary(init, parent)
         notices = _unknown_notice(vocabulary, corpus.text)
-        sizes = dataclasses.asdict(parent.model)
-        del sizes["vocab_size"]
-        settings |= {k: v for k, v in sizes.items() if k != "dropout"}
+        settings = _sizes_of(parent.model, settings)
     model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
     plan = streams.fit_plan(
         len(corpus.text),
@@ -257,10 +255,30 @@ def prepare(
     )
 
 
+def _sizes_of(parent: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A person's settings with the sizes of the model that is begun from."""
+    sizes = dataclasses.asdict(parent)
+    del sizes["vocab_size"], sizes["dropout"]
+    for name, value in sizes.items():
+        if settings.get(name, value) != value:
+            raise ConfigError(
+                f"{name} is {settings[name]} and the model to begin from has {value}: "
+                f"leave {name} out, or begin from nothing.",
+                field=name,
+            )
+    return {**settings, **sizes}
+
+
 def _unknown_notice(vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
     unknown = vocabulary.unknown(text)
     if not unknown:
         return ()
+    share = float((vocabulary.encode(text) == UNKNOWN_ID).mean())
+    if share > MOST_UNKNOWN:
+        raise ConfigError(
+            f"{share:.0%} of the text are characters that the model to begin from does "
+            "not know: it would learn next to nothing. Train a new model on this text."
+        )
     return (
         f"{len(unknown):,} characters of the text are unknown to the model that the "
         f"training begins from and count as [UNK]: {unknown[:40]!r}.",
@@ -298,7 +316,7 @@ def create(
         corpus=CorpusRecord(
             name=clean_title(corpus.name) or "text",
             characters=len(corpus.text),
-            distinct=len(prepared.vocabulary) - 1,
+            distinct=len(count_characters(corpus.text)),
             sha256=corpus.sha256,
         ),
         versions={"charrnn": charrnn.__version__},
@@ -403,7 +421,12 @@ def hosted_id() -> str:
     return secrets.token_hex(16)
 
 
-def _own_run(run_id: str) -> Path:
+def own_run(run_id: str) -> Path:
+    """The folder of a run that was made here, not of a pulled or shipped model.
+
+    Raises:
+        RunError: If there is no such run, or only a model of that id.
+    """
     path = find(run_id)
     if not (path / STATE).is_dir():
         raise RunError(
@@ -420,7 +443,7 @@ def resume(run_id: str, *, more_epochs: int | None = None) -> None:
         RunError: If it is being trained, or is finished and no more epochs
             are asked for.
     """
-    path = _own_run(run_id)
+    path = own_run(run_id)
     request_resume(path, more_epochs=more_epochs)
     EventLog(path).append("queued", last_step(run_id), position=0)
     spawn(path)
@@ -434,11 +457,15 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     """
     if is_alive(path):
         raise RunError(f"{path.name} is being trained already: follow or stop it.")
-    for name in (STOP,):
+    if more_epochs is not None and more_epochs < 1:
+        raise RunError(f"{more_epochs} more epochs were asked for: expected 1 or more.")
+    record = checkpoint.read_record(path)
+    check_memory(record.model, record.training, record.corpus.characters)
+    for name in (STOP, LEARNING_RATE):
         (path / name).unlink(missing_ok=True)
     if more_epochs is not None:
         _extend(path, more_epochs)
-    elif _lifecycle(path.name) == "finished":
+    elif _lifecycle(path.name) in ("finished", "early"):
         raise RunError(
             f"{path.name} has finished: continue it with a number of epochs "
             f"(`python -m charrnn train --resume {path.name} --epochs 5`)."
@@ -470,7 +497,7 @@ def stop(run_id: str) -> None:
     Raises:
         RunError: If it is not being trained.
     """
-    path = _own_run(run_id)
+    path = own_run(run_id)
     if status(run_id).state not in LIVE:
         raise RunError(f"{run_id} is not being trained: there is nothing to stop.")
     checkpoint.write_file(path / STOP, b"")
@@ -482,9 +509,11 @@ def set_learning_rate_factor(run_id: str, factor: float) -> None:
     Raises:
         RunError: If the factor is not from 0.01 to 100.
     """
-    path = _own_run(run_id)
+    path = own_run(run_id)
     if not (math.isfinite(factor) and 0.01 <= factor <= 100):
         raise RunError(f"The factor is {factor}: expected a number from 0.01 to 100.")
+    if status(run_id).state not in LIVE:
+        raise RunError(f"{run_id} is not being trained: its learning rate rests.")
     checkpoint.write_file(path / LEARNING_RATE, repr(float(factor)).encode())
 
 
@@ -517,6 +546,8 @@ def delete(run_id: str) -> None:
         aside = path.with_name(f".deleted-{secrets.token_hex(4)}")
         path.rename(aside)
         shutil.rmtree(aside)
+        with _histories_lock:
+            _histories.pop(path.resolve(), None)
     except OSError as error:
         raise RunError(f"{run_id} cannot be deleted ({error.strerror}).") from error
 
@@ -584,18 +615,22 @@ def is_alive(path: Path) -> bool:
     return _is_locked(path / LOCK)
 
 
+_probing = threading.Lock()  # two looks at a free lock would see each other
+
+
 def _is_locked(path: Path) -> bool:
     if not path.exists():
         return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    except OSError:
-        return False  # a read-only folder has no trainer
-    lock.release()
-    return False
+    with _probing:
+        for _ in range(2):  # another process may be looking: over in a moment
+            try:
+                with FileLock(path).acquire(blocking=False):
+                    return False
+            except Timeout:
+                time.sleep(0.004)
+            except OSError:
+                return False  # a read-only folder has no trainer
+    return True
 
 
 class _History:
@@ -742,6 +777,7 @@ class ModelEntry:
     has_weights: bool
     shipped: bool
     is_run: bool
+    changed: float  # when its record was last written, seconds since the epoch
 
 
 def _entries(place: Path) -> Iterator[ModelEntry]:
@@ -754,8 +790,9 @@ def _entries(place: Path) -> Iterator[ModelEntry]:
             record = checkpoint.read_record(path)
             recorded = history(path.name) if path.parent == folder() else []
             state = _state(path, recorded)
-        except CharrnnError:
-            continue  # no model, or one that this program cannot read
+            changed = (path / checkpoint.CONFIG).stat().st_mtime
+        except (CharrnnError, FileNotFoundError):
+            continue  # no model, or no longer, or one that we cannot read
         yield ModelEntry(
             model_id=path.name,
             path=path,
@@ -764,21 +801,16 @@ def _entries(place: Path) -> Iterator[ModelEntry]:
             has_weights=(path / checkpoint.WEIGHTS).is_file(),
             shipped=is_shipped(path),
             is_run=(path / STATE).is_dir(),
+            changed=changed,
         )
 
 
 def entries() -> list[ModelEntry]:
     """All models and runs, the shipped one first, then the newest."""
-    places = list(dict.fromkeys((SHIPPED_FOLDER.resolve(), folder().resolve())))
-    found = {e.model_id: e for place in places for e in _entries(place)}
-    if folder().resolve() != SHIPPED_FOLDER.resolve():
-        own = [e for e in found.values() if e.shipped or e.path.parent == places[-1]]
-        found = {e.model_id: e for e in own}
-
-    def age(entry: ModelEntry) -> tuple[bool, float]:
-        return not entry.shipped, -(entry.path / checkpoint.CONFIG).stat().st_mtime
-
-    return sorted(found.values(), key=age)
+    found = list(_entries(folder()))
+    if folder() != SHIPPED_FOLDER:
+        found += [entry for entry in _entries(SHIPPED_FOLDER) if entry.shipped]
+    return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
 
 
 def models() -> list[ModelEntry]:
@@ -907,7 +939,7 @@ def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[
         queue.mkdir(exist_ok=True)
         mutex = FileLock(queue / "mutex")
         with mutex:
-            ticket = queue / f"{time.time_ns():020d}-{path.name}"
+            ticket = queue / f"{_next_number(queue):020d}-{path.name}"
             lock = FileLock(ticket)
             lock.acquire()
     except OSError as error:
@@ -922,6 +954,12 @@ def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[
             ticket.unlink(missing_ok=True)
 
 
+def _next_number(queue: Path) -> int:
+    """The time, or more where a clock that was set back would jump the queue."""
+    taken = [int(t.name[:20]) for t in queue.iterdir() if t.name[:20].isdigit()]
+    return max([time.time_ns(), *(number + 1 for number in taken)])
+
+
 def _wait(
     mutex: FileLock, ticket: Path, log: EventLog, stopped: Callable[[], bool]
 ) -> bool:
@@ -929,11 +967,11 @@ def _wait(
     while not stopped():
         with mutex:
             position = _earlier(ticket)
-        if position == 0:
-            return True
         if position != told:
             log.append("queued", last_step(log.path.parent.name), position=position)
             told = position
+        if position == 0:
+            return True
         time.sleep(QUEUE_POLL)
     return False
 
@@ -973,15 +1011,12 @@ def capture_output(path: Path) -> None:
     os.close(write_end)
 
     def pump() -> None:
-        with (
-            os.fdopen(read_end, "r", errors="replace") as source,
-            contextlib.suppress(OSError),
-            (path / LOG).open("a", encoding="utf-8") as target,
-        ):
-            for line in source:
-                stripped = strip_line(line)
-                if target.tell() + 4 * len(stripped) < LOG_LIMIT:
-                    target.write(stripped)
-                    target.flush()
+        log = path / LOG
+        with os.fdopen(read_end, "r", errors="replace") as source:
+            for line in source:  # to the end: a pipe nobody reads would block us
+                data = strip_line(line).encode("utf-8", "replace")
+                with contextlib.suppress(OSError), log.open("ab") as target:
+                    if target.tell() + len(data) < LOG_LIMIT:
+                        target.write(data)
 
     threading.Thread(target=pump, daemon=True).start()

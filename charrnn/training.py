@@ -47,9 +47,8 @@ STATE_FILE: Final = "state.safetensors"
 BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
 SAMPLE_LENGTH: Final = 300
 SAMPLE_TEMPERATURE: Final = 0.8
-CARD_TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
-CARD_LENGTH: Final = 400
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
+EXACT_OPERATIONS: Final = 8e11  # weights times characters of the last, exact pass
 VALIDATION_STREAMS: Final = 128
 VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
 VALIDATION_WINDOW: Final = 128
@@ -57,7 +56,7 @@ EVENT_SECONDS: Final = 0.5
 CHECKPOINT_SECONDS: Final = 25.0  # between two savings of the whole state
 PROBE_STEPS: Final = 8  # steps whose speed makes the plan, and at least
 PROBE_SECONDS: Final = 3.0
-PROBE_QUANTILE: Final = 0.25  # of the steps' times: other work passes
+PROBE_QUANTILE: Final = 0.4  # of the steps' times: other work passes
 
 
 @dataclass
@@ -105,9 +104,20 @@ class Session:
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
 
+    def kept(self) -> str:
+        """What is left of a training that diverged."""
+        if not self.progress.best_step:
+            return "No weights were kept yet."
+        return f"The best weights, of step {self.progress.best_step:,}, are kept."
+
     def elapsed(self) -> float:
         """Seconds of training, earlier processes included."""
         return self.seconds_before + time.monotonic() - self.begun
+
+    def wish(self, step: int, factor: float) -> None:
+        """Have a factor hold from a step on, until a later wish."""
+        earlier = [wish for wish in self.pending_factors if wish[0] < step]
+        self.pending_factors = [*earlier, (step, factor)]
 
     def stop_asked(self) -> bool:
         """Whether a stop file, Ctrl-C or a polite kill asks for the end."""
@@ -319,14 +329,14 @@ def _restore(session: Session) -> None:
     training = session.record.training
     asked = (training.epochs, training.minutes)
     if saved.plan.complete and asked != (saved.plan.epochs, saved.plan.minutes):
-        session.progress.plan = plan.begin(
+        saved.worse = 0  # a run that ended early is given another chance
+        saved.plan = plan.begin(
             training, session.streams.steps_per_epoch, step=saved.step
         )
-    session.pending_factors = [
-        (event["step"], float(event["factor"]))
-        for event in events.read_all(session.folder)
-        if event["type"] == "learning_rate" and event["step"] > saved.step
-    ]
+    for event in events.read_all(session.folder):
+        if event["type"] == "learning_rate":
+            session.wish(event["step"], float(event["factor"]))
+    session.pending_factors = [w for w in session.pending_factors if w[0] > saved.step]
 
 
 def _restore_best(session: Session) -> None:
@@ -343,6 +353,13 @@ def _restore_best(session: Session) -> None:
         )
     elif aside.is_file():
         checkpoint.write_file(session.folder / checkpoint.WEIGHTS, aside.read_bytes())
+        figures = Figures(
+            val_loss=progress.best_loss,
+            cold256_val_loss=None,
+            steps=progress.best_step,
+            seconds=round(progress.seconds, 1),
+        )
+        update_figures(session, figures)
     aside.unlink(missing_ok=True)
 
 
@@ -393,14 +410,16 @@ class Schedule(_Callback):
         if not path.exists():
             return
         step = self.session.progress.step
+        aside = path.with_name(f".{path.name}.tmp")
         try:
-            factor = float(path.read_text(encoding="ascii"))
+            path.rename(aside)  # first: whatever happens, a wish holds only once
+            factor = float(aside.read_text(encoding="ascii"))
         except (OSError, ValueError):
             factor = math.nan
         if 0.01 <= factor <= 100:
             self.session.log.append("learning_rate", step, factor=factor)
-            self.session.pending_factors.insert(0, (step, factor))
-        path.unlink(missing_ok=True)
+            self.session.wish(step, factor)
+        aside.unlink(missing_ok=True)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self.session.progress.plan.ends_epoch(self.session.progress.step):
@@ -420,7 +439,7 @@ class Recorder(_Callback):
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss is {loss} at step {self.session.progress.step}: the "
-                "training diverged. The best weights are kept. Use a smaller "
+                f"training diverged. {self.session.kept()} Use a smaller "
                 "learning_rate (a third, say) or a clipnorm of 1."
             )
         self.losses.append(loss)
@@ -524,11 +543,14 @@ class Keeper(_Callback):
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The validation loss is {loss} at step {progress.step}: the training "
-                "diverged. The best weights are kept. Use a smaller learning_rate."
+                f"diverged. {session.kept()} Use a smaller learning_rate."
             )
         best = loss < progress.best_loss
         weights = to_weights(self.model)
-        session.log.append("validation", progress.step, val_loss=loss, best=best)
+        extra = {} if scheduled else {"scheduled": False}
+        session.log.append(
+            "validation", progress.step, val_loss=loss, best=best, **extra
+        )
         self._sample(weights)
         if scheduled:
             progress.worse = 0 if best else progress.worse + 1
@@ -614,7 +636,9 @@ def _final_figures(session: Session) -> None:
     model = checkpoint.load(session.folder)
     text = corpus.read_clean(session.folder / runs.STATE / runs.CORPUS_FILE)
     start = corpus.split_at(len(text))
-    validation = text[start : start + VALIDATION_LIMIT + 1]
+    parameters = session.record.model.num_parameters()
+    limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
+    validation = text[start : start + limit + 1]
     result = scores.evaluate(model, session.vocabulary.encode(validation))
     known = model.record.figures
     update_figures(
@@ -634,6 +658,9 @@ def fit(session: Session) -> str:
     progress = session.progress
     if progress.plan.complete and progress.step >= (progress.plan.planned_steps or 0):
         return "finished"  # killed between the last step and the last line
+    patience = session.record.training.early_stopping
+    if patience and progress.worse >= patience:
+        return "early"  # likewise
     recorder = Recorder(session)
     session.network.fit(
         _dataset(session),
@@ -652,9 +679,10 @@ def _catch_signals(session: Session) -> Callable[[], None]:
     def ask(number: int, frame: Any) -> None:
         del frame
         session.interrupted = True
-        signal.signal(number, signal.default_int_handler)  # a second one means now
+        os.write(2, b"\nending after this step, validated and saved; once more: now\n")
+        signal.signal(number, signal.default_int_handler)
 
-    numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+    numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():
         numbers = ()  # only the main thread may; others have the stop file
     previous = {number: signal.signal(number, ask) for number in numbers}
@@ -708,10 +736,13 @@ def train(folder: Path, *, listener: Callable[[Event], None] | None = None) -> s
         reason = _work(session)
     except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
         message = _explain(error)
-        _record_failure(log, session, message)
-        raise TrainingError(message) from error
+        told = _record_failure(log, session, message)
+        raise TrainingError(message, told=told) from error
     except KeyboardInterrupt:
-        _record_failure(log, session, "Interrupted before the step was saved: resume.")
+        if session is None:
+            log.append("ended", 0, reason="stopped")
+        else:
+            _record_failure(log, session, "Interrupted before it was saved: resume.")
         raise
     if session.interrupted:
         raise KeyboardInterrupt
@@ -731,8 +762,10 @@ def _explain(error: BaseException) -> str:
     ]
 
 
-def _record_failure(log: EventLog, session: Session | None, message: str) -> None:
+def _record_failure(log: EventLog, session: Session | None, message: str) -> bool:
+    """Whether it could be recorded: a full disk is what a message may be about."""
     step = 0 if session is None else session.progress.step
-    # a disk that is full is what the message is about
     with contextlib.suppress(CheckpointError):
         log.append("failed", step, message=message)
+        return True
+    return False

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -244,3 +245,13 @@ def test_several_writers_do_not_mix_their_lines(tmp_path):
     assert len(found) == 400
     for writer in range(4):
         assert steps(e for e in found if e["writer"] == writer) == list(range(100))
+
+
+def test_a_resume_takes_back_the_validation_of_a_stop(tmp_path: Path) -> None:
+    log = EventLog(tmp_path)
+    log.append("validation", 5, val_loss=2.0, best=True)
+    log.append("validation", 7, val_loss=1.5, best=True, scheduled=False)
+    assert len(events.read_all(tmp_path)) == 2
+    log.append("resumed", 7)
+    kept = [e for e in events.read_all(tmp_path) if e["type"] == "validation"]
+    assert [e["step"] for e in kept] == [5]

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "charrnn"
 TENSORFLOW = {"training", "model", "recurrent", "export", "bench"}
 # from the ground up; a module imports only from rows above its own
 LAYERS = [
-    {"errors", "__init__"},
+    {"errors", "quiet", "__init__"},
     {"config"},
     {"vocabulary"},
     {"events", "checkpoint", "corpus", "streams", "ngram", "plan", "generation"},

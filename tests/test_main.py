@@ -75,8 +75,8 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert len(out) == 51
     assert "'é'" in err
     code, several, _ = run(capfd, *asked, "--length", "50", "--temperature", "0.8", "0")
-    first, rest = several.split("--- temperature 0\n")
-    assert first == f"--- temperature 0.8\n{out}"
+    first, rest = several.split("--- temperature 0 ---\n")
+    assert first == f"--- temperature 0.8 ---\n{out}"
     code, as_json, _ = run(
         capfd, *asked, "--length", "50", "--temperature", "0.8", "0", "--json"
     )
@@ -119,6 +119,7 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
         (["train", "--corpus", "TEXT", "--id", "a/b"], "cannot be an id"),
         (["train", "--corpus", "TEXT", "--init", "nothing"], "no model or run"),
         (["train", "--resume", "nothing"], "no model or run"),
+        (["train", "--resume", "shakespeare"], "model without a training"),
         (["evaluate", "nothing", "--corpus", "TEXT"], "no model or run"),
         (["export", "nothing", "there"], "no model or run"),
     ],
@@ -203,6 +204,31 @@ def test_a_reader_that_has_seen_enough_is_no_error(text_file: Path) -> None:
     )
     assert len(result.stdout) == 10
     assert b"Traceback" not in result.stderr
+
+
+def test_a_reader_that_goes_away_does_not_end_a_training(text_file: Path) -> None:
+    command = [sys.executable, "-m", "charrnn", "train", "--corpus", str(text_file)]
+    process = subprocess.Popen(
+        [*command, *TINY, "--id", "sea"],
+        cwd=runs.PACKAGE_ROOT,
+        env={**os.environ},
+        stderr=subprocess.PIPE,
+    )
+    process.stderr.readline()
+    process.stderr.close()
+    process.wait(timeout=120)
+    assert runs.status("sea").state == "finished"
+
+
+def test_a_folder_that_vanishes_is_told(
+    text_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
+    (runs.find("sea") / "events.jsonl").unlink()
+    (runs.find("sea") / "events.jsonl").mkdir()
+    code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
+    assert code in (1, 2)
+    assert "history" in err
 
 
 def test_a_run_of_the_background_keeps_its_log_clean(

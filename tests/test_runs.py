@@ -1,16 +1,19 @@
 """Runs as folders: names, queue, life and death, without TensorFlow."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from charrnn import checkpoint, events, ngram, runs
+from charrnn import checkpoint, corpus, events, ngram, runs
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, ConfigError, RunError
@@ -197,7 +200,7 @@ def queue(path: Path, out: Path, seconds: float) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, cwd=runs.PACKAGE_ROOT, env={**os.environ})
 
 
-def wait_until(condition: object, seconds: float = 20) -> None:
+def wait_until(condition: object, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -223,6 +226,50 @@ def test_three_processes_train_in_order_of_arrival(
     assert not list(isolated.glob(".queue/0*"))
 
 
+def test_a_clock_that_is_set_back_does_not_jump_the_queue(
+    small_corpus: Corpus, isolated: Path
+) -> None:
+    first, second = created(small_corpus), created(small_corpus)
+    ahead = isolated / ".queue" / f"{time.time_ns() + 10**13:020d}-ahead"
+    ahead.parent.mkdir()
+    with FileLock(ahead):
+        looks = iter([False, True])
+        log = EventLog(second)
+        with runs.turn(second, log, stopped=lambda: next(looks)) as ours:
+            assert not ours
+        assert runs.status(second.name).position == 1
+    with runs.turn(first, EventLog(first), stopped=lambda: False) as ours:
+        assert ours
+
+
+def test_many_looks_at_a_dead_run_do_not_see_each_other(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    (folder / "lock").touch()
+    with ThreadPoolExecutor(8) as pool:
+        seen = set(pool.map(lambda _: runs.is_alive(folder), range(400)))
+    assert seen == {False}
+    with runs.hold(folder):
+        assert runs.is_alive(folder)
+
+
+def test_a_model_without_a_run_is_not_trained(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    shutil.rmtree(folder / "state")
+    with pytest.raises(RunError, match="without a training"):
+        runs.own_run(folder.name)
+
+
+def test_what_a_run_begins_from_keeps_its_sizes_and_knows_the_text(
+    small_corpus: Corpus,
+) -> None:
+    parent = with_weights(created(small_corpus))
+    with pytest.raises(ConfigError, match="rnn_units is 64"):
+        runs.prepare(small_corpus, settings={"rnn_units": 64}, init=parent)
+    foreign = corpus.from_text("あいうえお" * 300, name="other", max_bytes=10**6)
+    with pytest.raises(ConfigError, match="next to nothing"):
+        runs.prepare(foreign, init=parent)
+
+
 def test_the_dead_do_not_hold_the_queue(
     small_corpus: Corpus, tmp_path: Path, isolated: Path
 ) -> None:
@@ -234,7 +281,7 @@ def test_the_dead_do_not_hold_the_queue(
     wait_until(lambda: runs.status("second").position == 1)
     first.kill()
     first.wait()
-    assert second.wait(timeout=5) == 0
+    assert second.wait(timeout=30) == 0
     assert out.read_text().splitlines()[1:] == ["in second", "out second"]
 
 

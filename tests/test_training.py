@@ -14,7 +14,7 @@ import pytest
 
 from charrnn import checkpoint, corpus, events, runs, scores, training
 from charrnn.corpus import Corpus
-from charrnn.errors import TrainingError
+from charrnn.errors import RunError, TrainingError
 from charrnn.events import Event, EventLog
 from charrnn.generation import generate
 from charrnn.model import to_weights
@@ -160,6 +160,21 @@ def test_a_factor_changes_the_learning_rate_from_the_next_step(
     assert {e["learning_rate"] for e in of("step", told)} == {np.float32(0.25 * peak)}
 
 
+def test_a_later_wish_holds_against_an_earlier_one_still_to_come(
+    small_corpus: Corpus,
+) -> None:
+    folder = created(small_corpus, schedule="constant", warmup_steps=0, epochs=1)
+    log = EventLog(folder)
+    session = training.open_session(folder, log)
+    session.progress.step = 10
+    training.save_state(session)
+    # a first pass went on to step 30; a second one, from 10, was told at step 20
+    for step, factor in ((5, 0.25), (30, 0.5), (20, 2.0), (40, 4.0)):
+        log.append("learning_rate", step, factor=factor)
+    again = training.open_session(folder, log)
+    assert again.pending_factors == [(20, 2.0), (40, 4.0)]
+
+
 def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> None:
     folder = created(
         small_corpus,
@@ -178,6 +193,13 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
             assert event is of("validation", told)[-1]
     assert worse == 2
     assert of("ended", told)[0]["reason"] == "early"
+    # it needs to be told how much more, and then has another chance
+    with pytest.raises(RunError, match="--epochs"):
+        runs.request_resume(folder)
+    before = runs.last_step(folder.name)
+    runs.request_resume(folder, more_epochs=1)
+    training.train(folder)
+    assert runs.last_step(folder.name) >= before + 2 * 5  # two worse ones, at least
 
 
 def test_training_begins_with_the_weights_of_another_model(
