@@ -28,6 +28,7 @@ class Plan:
         steps_per_epoch: Updates in a pass over the training text.
         start_step: The last step before this plan holds: 0, or where a
             finished run was continued.
+        start_seconds: Seconds of training by then, which ``minutes`` leaves out.
         planned_steps: The run's last step; None until the speed is known.
         validate_every: Steps between validations inside an epoch.
         epochs_per_validation: Validate only at the end of each so many epochs.
@@ -38,6 +39,7 @@ class Plan:
 
     steps_per_epoch: int
     start_step: int = 0
+    start_seconds: float = 0.0
     planned_steps: int | None = None
     validate_every: int | None = None
     epochs_per_validation: int = 1
@@ -82,14 +84,21 @@ def from_json(values: Mapping[str, Any]) -> Plan:
     return Plan(**{key: value for key, value in values.items() if key in known})
 
 
-def begin(training: TrainingConfig, steps_per_epoch: int, *, step: int = 0) -> Plan:
-    """The plan before any speed is known."""
+def begin(
+    training: TrainingConfig,
+    steps_per_epoch: int,
+    *,
+    step: int = 0,
+    seconds: float = 0.0,
+) -> Plan:
+    """The plan before any speed is known, from a step and second of a run on."""
     planned = None
     if training.minutes is None and training.epochs is not None:
         planned = max(training.epochs * steps_per_epoch, step + 1)
     return Plan(
         steps_per_epoch=steps_per_epoch,
         start_step=step,
+        start_seconds=seconds,
         planned_steps=planned,
         validate_every=training.validate_every,
         fixed=training.validate_every is not None,
@@ -121,7 +130,7 @@ def fulfil(
         together = math.ceil(SHORTEST_SECONDS / epoch_seconds)
     planned = plan.planned_steps
     if planned is None:
-        budget = 60 * (plan.minutes or 0.0) - elapsed
+        budget = 60 * (plan.minutes or 0.0) - (elapsed - plan.start_seconds)
         between = max(SHORTEST_SECONDS, min(epoch_seconds / parts, VALIDATION_SECONDS))
         share = between / (between + overhead)  # what validating leaves for steps
         planned = step + max(1, int(budget * share / per_step))

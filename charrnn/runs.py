@@ -47,6 +47,7 @@ from charrnn.config import (
     ModelConfig,
     TrainingConfig,
     from_preset,
+    is_hosted,
 )
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
@@ -62,6 +63,9 @@ CORPUS_FILE: Final = "corpus.txt"
 LOCK, STOP, LEARNING_RATE, LOG = "lock", "stop", "learning_rate", "train.log"
 QUEUE: Final = ".queue"
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
+HOSTED_MINUTES: Final = 30.0  # of a stranger's training: others wait for the machine
+HOSTED_WAITING: Final = 12  # trainings in the queue of a hosted page
 START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
 QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
 MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
@@ -86,12 +90,14 @@ def find(model: str) -> Path:
 
     An id is matched against a pattern without separators, so a name from a
     visitor can never become a path. The shipped model is found wherever the
-    runs are kept.
+    runs are kept. On a hosted page only ids that cannot be guessed are, so that
+    what its owner trained from a terminal stays the owner's.
 
     Raises:
         RunError: If there is no such model.
     """
-    if ID_PATTERN.fullmatch(model):
+    pattern = HOSTED_PATTERN if is_hosted() and model != SHIPPED_ID else ID_PATTERN
+    if pattern.fullmatch(model):
         places = [folder(), *([SHIPPED_FOLDER] if model == SHIPPED_ID else [])]
         for place in places:
             if (place / model / checkpoint.CONFIG).is_file():
@@ -249,10 +255,23 @@ def prepare(
     training = dataclasses.replace(
         training, batch_size=plan.batch_size, seq_length=plan.seq_length
     )
+    training, limited = _limit_hosted(training)
     check_memory(model, training, len(corpus.text))
     return Prepared(
-        corpus, vocabulary, model, training, (*corpus.notices, *notices, *plan.notices)
+        corpus,
+        vocabulary,
+        model,
+        training,
+        (*corpus.notices, *notices, *plan.notices, *limited),
     )
+
+
+def _limit_hosted(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:
+    """On a hosted page a training shares the machine with those that wait."""
+    if not is_hosted() or (training.minutes or math.inf) <= HOSTED_MINUTES:
+        return training, ()
+    notice = f"On this page a training ends after {HOSTED_MINUTES:g} minutes."
+    return dataclasses.replace(training, minutes=HOSTED_MINUTES), (notice,)
 
 
 def _sizes_of(parent: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -410,6 +429,7 @@ def start(
     Raises:
         CharrnnError: As `prepare` and `create`.
     """
+    check_queue()
     prepared = prepare(corpus, preset=preset, settings=settings, init=init)
     path = create(prepared, title=title, model_id=model_id, init=init)
     spawn(path)
@@ -443,6 +463,7 @@ def resume(run_id: str, *, more_epochs: int | None = None) -> None:
         RunError: If it is being trained, or is finished and no more epochs
             are asked for.
     """
+    check_queue()
     path = own_run(run_id)
     request_resume(path, more_epochs=more_epochs)
     EventLog(path).append("queued", last_step(run_id), position=0)
@@ -479,6 +500,7 @@ def _extend(path: Path, more_epochs: int) -> None:
     training = dataclasses.replace(
         record.training, epochs=math.ceil(done + more_epochs), minutes=None
     )
+    training, _ = _limit_hosted(training)
     checkpoint.save_record(path, dataclasses.replace(record, training=training))
 
 
@@ -952,6 +974,20 @@ def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[
         with mutex:
             lock.release()
             ticket.unlink(missing_ok=True)
+
+
+def check_queue() -> None:
+    """Refuse one more training where strangers already queue for the machine.
+
+    Raises:
+        RunError: If so many wait on a hosted page.
+    """
+    waiting = len(list((folder() / QUEUE).glob("[0-9]*")))
+    if is_hosted() and waiting > HOSTED_WAITING:
+        raise RunError(
+            f"{waiting} trainings run or wait on this page already: come back later, "
+            "or run charrnn on your own computer."
+        )
 
 
 def _next_number(queue: Path) -> int:

@@ -331,7 +331,10 @@ def _restore(session: Session) -> None:
     if saved.plan.complete and asked != (saved.plan.epochs, saved.plan.minutes):
         saved.worse = 0  # a run that ended early is given another chance
         saved.plan = plan.begin(
-            training, session.streams.steps_per_epoch, step=saved.step
+            training,
+            session.streams.steps_per_epoch,
+            step=saved.step,
+            seconds=saved.seconds,
         )
     for event in events.read_all(session.folder):
         if event["type"] == "learning_rate":

@@ -32,6 +32,15 @@ def test_minutes_become_steps_from_the_measured_speed() -> None:
     assert done.complete
 
 
+def test_minutes_of_a_continued_run_count_from_there() -> None:
+    settings = training(epochs=None, minutes=1.0)
+    begun = plan.begin(settings, 100, step=1000, seconds=300.0)
+    done = plan.fulfil(
+        begun, step=1020, elapsed=305.0, seconds_per_step=0.1, overhead=0.0
+    )
+    assert done.planned_steps == 1020 + 550
+
+
 def test_the_shorter_of_epochs_and_minutes_ends_the_run() -> None:
     done = fulfilled(training(epochs=2, minutes=1.0), per_epoch=100, per_step=0.1)
     assert done.planned_steps == 200

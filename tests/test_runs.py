@@ -190,13 +190,13 @@ from charrnn.events import EventLog
 path, out = Path(sys.argv[1]), Path(sys.argv[2])
 with runs.hold(path), runs.turn(path, EventLog(path), stopped=lambda: False) as ours:
     with out.open("a") as file: file.write(f"in {path.name}\\n")
-    time.sleep(float(sys.argv[3]))
+    while not Path(sys.argv[3]).exists(): time.sleep(0.01)
     with out.open("a") as file: file.write(f"out {path.name}\\n")
 """
 
 
-def queue(path: Path, out: Path, seconds: float) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-c", QUEUE_SCRIPT, str(path), str(out), str(seconds)]
+def queue(path: Path, out: Path, until: Path) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-c", QUEUE_SCRIPT, str(path), str(out), str(until)]
     return subprocess.Popen(command, cwd=runs.PACKAGE_ROOT, env={**os.environ})
 
 
@@ -215,10 +215,11 @@ def test_three_processes_train_in_order_of_arrival(
     folders = [created(small_corpus, model_id=name) for name in ("c", "a", "b")]
     processes = []
     for number, folder in enumerate(folders, start=1):
-        processes.append(queue(folder, out, 1.0))
+        processes.append(queue(folder, out, tmp_path / "go"))
         wait_until(lambda n=number: len(list(isolated.glob(".queue/0*"))) >= n)
     wait_until(lambda: runs.status("b").position == 2)
     assert runs.status("b").state == "queued"
+    (tmp_path / "go").touch()
     for process in processes:
         assert process.wait(timeout=30) == 0
     expected = ["in c", "out c", "in a", "out a", "in b", "out b"]
@@ -270,14 +271,34 @@ def test_what_a_run_begins_from_keeps_its_sizes_and_knows_the_text(
         runs.prepare(foreign, init=parent)
 
 
+def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
+    small_corpus: Corpus, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners = created(small_corpus)
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    strangers = created(small_corpus, model_id=runs.hosted_id())
+    assert runs.find(strangers.name) == strangers
+    with pytest.raises(RunError, match="no model or run"):
+        runs.find(owners.name)
+    prepared = runs.prepare(small_corpus, settings={"epochs": 9000})
+    assert (prepared.training.epochs, prepared.training.minutes) == (9000, 30)
+    assert "30 minutes" in " ".join(prepared.notices)
+    runs.check_queue()
+    (isolated / ".queue").mkdir()
+    for number in range(13):
+        (isolated / ".queue" / f"{number:020d}-x").touch()
+    with pytest.raises(RunError, match="come back later"):
+        runs.start(small_corpus)
+
+
 def test_the_dead_do_not_hold_the_queue(
     small_corpus: Corpus, tmp_path: Path, isolated: Path
 ) -> None:
     out = tmp_path / "out.txt"
     out.touch()
-    first = queue(created(small_corpus, model_id="first"), out, 60)
+    first = queue(created(small_corpus, model_id="first"), out, tmp_path / "never")
     wait_until(lambda: "in first" in out.read_text())
-    second = queue(created(small_corpus, model_id="second"), out, 0)
+    second = queue(created(small_corpus, model_id="second"), out, out)
     wait_until(lambda: runs.status("second").position == 1)
     first.kill()
     first.wait()
