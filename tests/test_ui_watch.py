@@ -8,7 +8,7 @@ import pytest
 
 from charrnn import checkpoint, corpus, events, runs
 from charrnn.events import EventLog
-from charrnn.ui import panel, watch
+from charrnn.ui import api, panel, watch
 from charrnn.ui.history import view_of
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.watch import SKIP
@@ -171,14 +171,29 @@ def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
 
 def test_a_hosted_page_shows_a_browser_only_its_own_runs(run, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    key = runs.hosted_id()
+    run.rename(run.with_name(key))
     empty = watch.empty_panel("en", Browser())
     assert "My run" not in empty.table
-    mine = watch.empty_panel("en", Browser(None, ("my-run",)))
+    mine = watch.empty_panel("en", Browser(None, (key,)))
     assert "My run" in mine.table
-    shown, remembered = follow("en", "my-run")  # the id is the key
+    shown, remembered = follow("en", key)  # the id is the key
     assert "My run" in shown.table
-    assert remembered["held"] == ["my-run"]
+    assert remembered["held"] == [key]
     assert "gone when this page restarts" in shown.news
+
+
+def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeypatch):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    assert follow("en", "my-run")[0].followed == ""
+    assert "My run" not in watch.empty_panel("en", Browser(None, ("my-run",))).table
+    for action in (watch.stop, watch.resume, watch.delete):
+        with pytest.raises(gr.Error, match="no such model or run"):
+            action("en", "my-run", NEW_BROWSER)
+    for action in (watch.zip_file, api.status, api.stop):
+        with pytest.raises(gr.Error, match="no such model or run"):
+            action("my-run")
+    assert run.is_dir()
 
 
 def test_other_runs_are_laid_over_by_name(run, small_corpus):
@@ -222,10 +237,11 @@ def test_more_epochs_are_bounded(run, count):
 
 
 def test_the_rate_is_changed_by_a_file_in_the_run(run):
-    watch.change_rate("my-run", 0.5)
-    assert (run / runs.LEARNING_RATE).read_text() == "0.5"
-    with pytest.raises(gr.Error, match=r"from 0\.01 to 100"):
-        watch.change_rate("my-run", None)
+    with runs.hold(run):
+        watch.change_rate("my-run", 0.5)
+        assert (run / runs.LEARNING_RATE).read_text() == "0.5"
+        with pytest.raises(gr.Error, match=r"from 0\.01 to 100"):
+            watch.change_rate("my-run", None)
 
 
 def test_nothing_of_a_run_becomes_html(small_corpus):

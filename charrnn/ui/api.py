@@ -17,7 +17,7 @@ from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, CorpusError
 from charrnn.ui.generate import CONCURRENCY, Wish, engine, order
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.shared import shown, visible
+from charrnn.ui.shared import allowed, reach, shown, visible
 
 
 def _write(wish: Wish, at_least: int) -> Iterator[tuple[list[str], int]]:
@@ -168,8 +168,8 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
         run's events.jsonl, and `next`.
     """
     try:
-        now = runs.status(run)
-        recent, following = events.read(runs.find(run), since)
+        now = runs.status(allowed(run))
+        recent, following = events.read(reach(run), since)
     except CharrnnError as error:
         raise shown(error) from error
     return {
@@ -191,8 +191,8 @@ def stop(run: str) -> str:
         The run's state now.
     """
     try:
-        runs.stop(run)
-        return runs.status(run).state
+        runs.stop(allowed(run))
+        return runs.status(allowed(run)).state
     except CharrnnError as error:
         raise shown(error) from error
 

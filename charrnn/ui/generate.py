@@ -16,7 +16,15 @@ from charrnn.engine import Engine
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
 from charrnn.ui import links, verbatim
 from charrnn.ui.links import DEFAULT_TEMPERATURES, MAX_COLUMNS, Link
-from charrnn.ui.shared import Browser, Choice, model_choices, note, shown
+from charrnn.ui.shared import (
+    Browser,
+    Choice,
+    allowed,
+    model_choices,
+    note,
+    reach,
+    shown,
+)
 from charrnn.ui.texts import i18n, known, language, resting_card, say, shorten
 
 CONCURRENCY: Final = 32  # handlers only feed and drain the engine
@@ -124,7 +132,7 @@ def order(lang: str, wish: Wish, *, at_least: int) -> Order:
     columns = tuple(i for i, t in enumerate(wish.temperatures) if t is not None)
     if len(columns) < at_least:
         raise ConfigError(say(lang, "generate.two"), field="temperatures")
-    path = runs.find(wish.model)
+    path = reach(wish.model)
     loaded = engine.models.get(path)
     seed = draw_seed() if wish.new_seed or wish.seed is None else int(wish.seed)
     link = Link(
@@ -435,9 +443,11 @@ def suggest_prompt(model: str | None, prompt: str) -> Any:
     """A beginning that suits the model, unless the visitor wrote one."""
     prompts = {entry.model_id: prompt_of(entry) for entry in runs.models()}
     untouched = {"", *PROMPTS.values(), *prompts.values()}
-    if model not in prompts or prompt not in untouched:
+    try:
+        suggested = prompts.get(allowed(model or ""))
+    except CharrnnError:
         return SKIP
-    return prompts[model]
+    return SKIP if suggested is None or prompt not in untouched else suggested
 
 
 def refresh(lang: str, model: str | None, browser: Any) -> Any:
@@ -505,7 +515,7 @@ def opened(browser: Any, request: gr.Request) -> Opened:
 def link_status(lang: str, link: Link, *, single: bool) -> str:
     """What a visitor who came by a link should know."""
     try:
-        digest = engine.models.get(runs.find(link.model)).weights_hash
+        digest = engine.models.get(reach(link.model)).weights_hash
     except CharrnnError:
         return note(say(lang, "generate.link_gone"), "warn")
     key = "generate.link_ready_one" if single else "generate.link_ready"

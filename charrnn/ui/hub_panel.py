@@ -17,7 +17,7 @@ from charrnn import card, checkpoint, hub, runs
 from charrnn.config import is_hosted
 from charrnn.errors import CharrnnError, HubError
 from charrnn.hub import Pushed
-from charrnn.ui.shared import Browser, model_choices, note
+from charrnn.ui.shared import Browser, model_choices, note, reach
 from charrnn.ui.texts import i18n, known, say
 
 SKIP: Final[Any] = gr.skip()
@@ -98,7 +98,7 @@ def push(
         key = token_for(lang, token, login)
         if key is None:
             raise HubError(say(lang, "hub.no_token"))
-        path = runs.find(model)
+        path = reach(model)
         pushed = hub.push(
             path,
             repo,

@@ -6,15 +6,17 @@ value that is checked here.
 """
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
 
 from charrnn import runs
 from charrnn.config import is_hosted
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, RunError
 from charrnn.runs import ModelEntry
 from charrnn.ui.texts import say
 
@@ -22,6 +24,8 @@ STORAGE_KEY: Final = "charrnn"
 STORAGE_SECRET: Final = "charrnn-page"  # it ships to the browser: no secret
 NEW_BROWSER: Final[dict[str, Any]] = {"run": None, "held": []}
 MAX_HELD: Final = 200  # ids that a browser remembers
+
+KEY: Final = re.compile(r"[0-9a-f]{32}")  # as `runs.hosted_id` makes them
 
 Choice = tuple[str, str]
 
@@ -64,6 +68,29 @@ class Browser:
         return {"run": self.run, "held": list(self.held)}
 
 
+def allowed(model_id: str) -> str:
+    """The same id, if whoever knows it may use it here.
+
+    On a hosted page an id is the only key to a run, so one that could be
+    guessed, as a local run's readable id can, opens nothing.
+
+    Raises:
+        RunError: As if there were no such model.
+    """
+    if is_hosted() and model_id != runs.SHIPPED_ID and not KEY.fullmatch(model_id):
+        raise RunError("There is no such model or run here.")
+    return model_id
+
+
+def reach(model_id: str) -> Path:
+    """The folder of a model that a visitor names.
+
+    Raises:
+        RunError: If there is no such model, or it is not theirs to name.
+    """
+    return runs.find(allowed(model_id))
+
+
 def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry]:
     """The entries that a visitor may see in a list.
 
@@ -72,7 +99,8 @@ def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry
     """
     if not is_hosted():
         return list(found)
-    return [entry for entry in found if entry.shipped or entry.model_id in held]
+    keys = {name for name in held if KEY.fullmatch(name)}
+    return [entry for entry in found if entry.shipped or entry.model_id in keys]
 
 
 def model_label(lang: str, entry: ModelEntry) -> str:

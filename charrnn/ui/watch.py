@@ -5,8 +5,12 @@ grown. The chart's node stays while a run is followed: only its data change.
 Which run is followed lies in the page itself, in a hidden field.
 """
 
+import atexit
+import functools
 import json
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +25,22 @@ from charrnn.errors import CharrnnError
 from charrnn.ui import chart, panel
 from charrnn.ui.generate import CODE
 from charrnn.ui.history import Views
-from charrnn.ui.shared import Browser, note, run_choices, shown, visible
+from charrnn.ui.shared import (
+    Browser,
+    allowed,
+    note,
+    reach,
+    run_choices,
+    shown,
+    visible,
+)
 from charrnn.ui.texts import TABLES, i18n, known, language, say
 
 SKIP: Final[Any] = gr.skip()
 TICK_HERE: Final = 1.0  # seconds
 TICK_HOSTED: Final = 2.0  # a Space limits how often it may be asked
 IDLE: Final = 5.0  # seconds between looks for runs that a terminal started
+ZIP_SECONDS: Final = 600.0
 MAX_OVERLAYS: Final = len(chart.OVERLAY_COLOURS)
 
 views: Final = Views()
@@ -77,7 +90,7 @@ def _overlay_names(overlay: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for run_id in overlay[:MAX_OVERLAYS]:
         try:
-            title = checkpoint.read_record(runs.find(run_id)).title
+            title = checkpoint.read_record(reach(run_id)).title
         except CharrnnError:
             continue
         taken = {
@@ -154,8 +167,8 @@ def whole_panel(
     Raises:
         CharrnnError: If there is no such run.
     """
-    status = runs.status(run_id)
-    record = checkpoint.read_record(runs.find(run_id))
+    status = runs.status(allowed(run_id))
+    record = checkpoint.read_record(reach(run_id))
     view = views.of(run_id)
     browser = browser.following(run_id)
     choices = run_choices(lang, browser)
@@ -219,7 +232,7 @@ def tick(
 def _progressed(
     lang: str, run_id: str, seen: str, browser: Browser, overlay: list[str]
 ) -> Panel:
-    status, view = runs.status(run_id), views.of(run_id)
+    status, view = runs.status(allowed(run_id)), views.of(run_id)
     mark = panel.mark_of(status, view, _extra(status.state, overlay))
     if mark == seen:
         return Panel()
@@ -227,7 +240,7 @@ def _progressed(
     changed = {name for name in new if new[name] != old.get(name)}
     if changed & {"run", "state", "title", "extra"}:
         return whole_panel(lang, run_id, browser, overlay)
-    record = checkpoint.read_record(runs.find(run_id))
+    record = checkpoint.read_record(reach(run_id))
     result = Panel(
         seen=mark, progress=panel.progress_html(lang, status, view, record.training)
     )
@@ -256,7 +269,7 @@ def lay_over(lang: str, run_id: str, overlay: list[str] | None) -> tuple[Any, st
     """Lay other runs over the plot: the one thing that draws it anew."""
     lang, over = known(lang), overlay or []
     try:
-        record = checkpoint.read_record(runs.find(run_id))
+        record = checkpoint.read_record(reach(run_id))
         rows = plot_rows(lang, run_id, record, over)
         said = legend(lang, run_id, record, over)
     except CharrnnError as error:
@@ -269,12 +282,12 @@ def lay_over(lang: str, run_id: str, overlay: list[str] | None) -> tuple[Any, st
 
 def stop(lang: str, run_id: str, browser: Any) -> Panel:
     """Ask the run to end."""
-    return _act(lang, run_id, browser, lambda: runs.stop(run_id))
+    return _act(lang, run_id, browser, lambda: runs.stop(allowed(run_id)))
 
 
 def resume(lang: str, run_id: str, browser: Any) -> Panel:
     """Go on with a run that was stopped or died."""
-    return _act(lang, run_id, browser, lambda: runs.resume(run_id))
+    return _act(lang, run_id, browser, lambda: runs.resume(allowed(run_id)))
 
 
 def train_more(lang: str, run_id: str, browser: Any, epochs: float | None) -> Panel:
@@ -283,20 +296,22 @@ def train_more(lang: str, run_id: str, browser: Any, epochs: float | None) -> Pa
     if not 1 <= count <= 10_000:
         bounds = {"low": "1", "high": "10,000"}
         raise gr.Error(say(known(lang), "field.range", **bounds), print_exception=False)
-    return _act(lang, run_id, browser, lambda: runs.continue_for(run_id, count))
+    return _act(
+        lang, run_id, browser, lambda: runs.continue_for(allowed(run_id), count)
+    )
 
 
 def change_rate(run_id: str, factor: float | None) -> None:
     """Multiply the run's learning rate."""
     try:
-        runs.set_learning_rate_factor(run_id, float(factor or 0))
+        runs.set_learning_rate_factor(allowed(run_id), float(factor or 0))
     except CharrnnError as error:
         raise shown(error) from error
 
 
 def rename(lang: str, run_id: str, browser: Any, title: str) -> Panel:
     """Give the run another title."""
-    return _act(lang, run_id, browser, lambda: runs.rename(run_id, title))
+    return _act(lang, run_id, browser, lambda: runs.rename(allowed(run_id), title))
 
 
 def _act(lang: str, run_id: str, browser: Any, action: Any) -> Panel:
@@ -310,7 +325,7 @@ def _act(lang: str, run_id: str, browser: Any, action: Any) -> Panel:
 def ask_delete(lang: str, run_id: str) -> tuple[Any, str]:
     """Ask before a run is deleted."""
     try:
-        title = checkpoint.read_record(runs.find(run_id)).title
+        title = checkpoint.read_record(reach(run_id)).title
     except CharrnnError as error:
         raise shown(error) from error
     sentence = say(known(lang), "train.delete_ask", title=title)
@@ -325,7 +340,7 @@ def keep() -> Any:
 def delete(lang: str, run_id: str, browser: Any) -> tuple[Any, ...]:
     """Delete the run; no run is followed afterwards."""
     try:
-        runs.delete(run_id)
+        runs.delete(allowed(run_id))
     except CharrnnError as error:
         raise shown(error) from error
     mind = Browser.of(browser).following(None)
@@ -337,11 +352,25 @@ def delete(lang: str, run_id: str, browser: Any) -> tuple[Any, ...]:
     )
 
 
+@functools.cache
+def _zips() -> Path:
+    """A folder for what is downloaded, gone when the page ends."""
+    folder = tempfile.mkdtemp(prefix="charrnn-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def zip_file(run_id: str) -> Any:
-    """Pack what a model shows; the page then clicks the hidden download."""
-    folder = Path(tempfile.mkdtemp(prefix="charrnn-"))
+    """Pack what a model shows; the page then clicks the hidden download.
+
+    Gradio makes a copy of its own of each: what was packed a while ago goes.
+    """
+    for old in _zips().iterdir():
+        if old.stat().st_mtime < time.time() - ZIP_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(dir=_zips()))
     try:
-        return gr.update(value=str(runs.archive(run_id, folder)))
+        return gr.update(value=str(runs.archive(allowed(run_id), folder)))
     except CharrnnError as error:
         raise shown(error) from error
 
