@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from charrnn.config import TrainingConfig
 
-VALIDATION_SECONDS: Final = 20.0
+VALIDATION_SECONDS: Final = 20.0  # between validations inside a long epoch
+VALIDATION_SHARE: Final = 0.06  # of a run's time that validating may take there
 SHORTEST_SECONDS: Final = 3.0  # between validations of a text with tiny epochs
 CONTINUED_PEAK: Final = 0.5  # of the learning rate, when a finished run goes on
 
@@ -124,14 +125,15 @@ def fulfil(
     """
     per_step = max(seconds_per_step, 1e-6)
     epoch_seconds = plan.steps_per_epoch * per_step
-    parts = max(1, round(epoch_seconds / VALIDATION_SECONDS))
+    apart = max(VALIDATION_SECONDS, overhead / VALIDATION_SHARE)
+    parts = max(1, round(epoch_seconds / apart))
     together = 1
     if epoch_seconds < SHORTEST_SECONDS:
         together = math.ceil(SHORTEST_SECONDS / epoch_seconds)
     planned = plan.planned_steps
     if planned is None:
         budget = 60 * (plan.minutes or 0.0) - (elapsed - plan.start_seconds)
-        between = max(SHORTEST_SECONDS, min(epoch_seconds / parts, VALIDATION_SECONDS))
+        between = max(SHORTEST_SECONDS, epoch_seconds / parts)
         share = between / (between + overhead)  # what validating leaves for steps
         planned = step + max(1, int(budget * share / per_step))
         if plan.epochs is not None:

@@ -63,6 +63,13 @@ def test_validations_are_about_twenty_seconds_apart(
     assert found == expected
 
 
+def test_costly_validations_are_further_apart() -> None:
+    begun = plan.begin(training(epochs=30), 900)
+    done = plan.fulfil(begun, step=20, elapsed=5.0, seconds_per_step=0.1, overhead=2.7)
+    # 2.7 s are 6 % of 45 s: twice in an epoch of 90 s and not four times
+    assert [s for s in range(1, 901) if done.validates(s)] == [450, 900]
+
+
 def test_fixed_validations_count_from_the_first_step_and_the_end() -> None:
     begun = plan.begin(training(epochs=1, validate_every=7), 20)
     assert [s for s in range(1, 21) if begun.validates(s)] == [7, 14, 20]
