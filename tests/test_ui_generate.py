@@ -82,7 +82,7 @@ def test_a_missing_temperature_leaves_its_column_out(model):
         ({"top_k": -1}, "top_k"),
         ({"top_p": 0}, "top_p"),
         ({"top_p": float("nan")}, "top_p"),
-        ({"temperatures": (0.2, 2.1)}, "t1"),
+        ({"temperatures": (0.2, 2.1)}, "temperatures"),
         ({"temperatures": (0.2, None)}, "temperatures"),
         ({"model": None}, "model"),
     ],
@@ -99,14 +99,15 @@ def test_a_model_is_an_id_and_never_a_path(model):
             generate.order("en", wish(model=name), at_least=2)
 
 
-def test_the_wrong_fields_are_marked(model):
-    given = list(PLAIN.values())[:-1]
-    verdicts = generate.check("en", *given, 0.8)
-    assert all(verdict["is_valid"] for verdict in verdicts)
-    assert len(verdicts) == len(given) + 2  # the language and the temperature
-    marked = generate.check("en", *given, 0.2, 9, None, 1)
-    assert [v["is_valid"] for v in marked] == [True] * 10 + [False, True, True]
-    assert marked[10]["message"] == "expected a number from 0 to 2"
+def test_the_wrong_fields_are_marked():
+    right = (400, 7, 0, 1, 0.8, 0.2, 0.5, None, 1.1)
+    assert all("wrong" not in m["elem_classes"] for m in generate.marks("en", *right))
+    wrong = (0, -1, None, 0, 2.1, 9, 0.5, None, 1.1)
+    marks = generate.marks("en", *wrong)
+    assert ["wrong" in m["elem_classes"] for m in marks] == [True] * 6 + [False] * 3
+    assert marks[0]["info"] == "expected a number from 1 to 10,000"
+    assert marks[5]["elem_classes"] == ["inline", "wrong"]
+    assert generate.marks("ja", *wrong)[2]["info"] == "値が必要です"
 
 
 def test_a_drawn_seed_is_shown_and_a_given_one_kept(model):

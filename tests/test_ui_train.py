@@ -86,7 +86,7 @@ def test_a_failed_download_offers_the_offline_text(tmp_path, monkeypatch):
 def test_size_time_and_command_are_told():
     seen = json.dumps({"characters": 1_115_394, "vocab_size": 66})
     given = quick(rnn_units=128, learning_rate=0.01)
-    cost, command = train.estimate(
+    cost, command, *_ = train.estimate(
         "en", seen, "shakespeare", "quick", "My 'run'", *given
     )
     # 66 x 64 + (64 + 128 + 2) x 384 + 129 x 66
@@ -103,22 +103,26 @@ def test_size_time_and_command_are_told():
 def test_without_a_text_or_with_wrong_settings_there_is_no_estimate():
     assert train.estimate("en", "", "upload", "quick", "", *quick())[0] == ""
     assert train.estimate("en", "[]", "x", "quick", "", *quick())[0] == ""
-    assert train.estimate("en", "", "x", "quick", "", *quick(rnn_units=0)) == ("", "")
+    assert train.estimate("en", "", "x", "quick", "", *quick(rnn_units=0))[:2] == (
+        "",
+        "",
+    )
 
 
 def test_a_small_text_shrinks_the_batch_and_says_so():
     seen = json.dumps({"characters": 1720, "vocab_size": 17})
-    cost, _ = train.estimate("en", seen, "paste", "quick", "", *quick())
+    cost, *_ = train.estimate("en", seen, "paste", "quick", "", *quick())
     assert "too few for 32 streams" in cost
 
 
 def test_wrong_settings_are_marked_and_nothing_else():
-    verdicts = train.check(
-        "en", "paste", None, TEXT, "quick", "", {}, *quick(dropout=2)
-    )
-    wrong = [i for i, verdict in enumerate(verdicts) if not verdict["is_valid"]]
-    assert wrong == [7 + form.SETTINGS.index("dropout")]
-    assert len(verdicts) == 7 + len(form.SETTINGS)
+    marks = train.estimate("en", "", "x", "quick", "", *quick(dropout=2))[2:]
+    wrong = {
+        name: mark["info"]
+        for name, mark in zip(form.SETTINGS, marks, strict=True)
+        if mark["elem_classes"]
+    }
+    assert wrong == {"dropout": "expected a number from 0 to 0.9"}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +130,7 @@ def test_wrong_settings_are_marked_and_nothing_else():
     [
         ("paste", "", quick(), "Paste a text"),
         ("paste", "short", quick(), "at least 50"),
-        ("paste", TEXT, quick(rnn_units=0), "rnn_units"),
+        ("paste", TEXT, quick(rnn_units=0), "Units: expected"),
         ("/etc/passwd", "", quick(), "There is no text"),
     ],
 )

@@ -16,6 +16,7 @@ from charrnn.config import (
     setting_field,
 )
 from charrnn.errors import ConfigError
+from charrnn.ui.shared import mark
 from charrnn.ui.texts import i18n, is_optional, say, shorten
 
 SETTINGS: Final = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
@@ -105,6 +106,19 @@ def problems(lang: str, given: Mapping[str, Any]) -> dict[str, str]:
     if given.get("epochs") is None and given.get("minutes") is None:
         found["epochs"] = found["minutes"] = say(lang, "field.needed")
     return found
+
+
+def marks(lang: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Updates that mark the wrong fields, in the order of `SETTINGS`."""
+    found = problems(lang, given)
+    return [mark(found.get(n, ""), i18n(f"help.{n}")) for n in SETTINGS]
+
+
+def first_problem(lang: str, given: Mapping[str, Any]) -> str:
+    """The first of the problems with its field's name; empty if there is none."""
+    for name, problem in problems(lang, given).items():
+        return f"{say(lang, f'setting.{name}')}: {problem}"
+    return ""
 
 
 def configs(

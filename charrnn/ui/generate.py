@@ -4,7 +4,7 @@ import contextlib
 import html
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +20,7 @@ from charrnn.ui.shared import (
     Browser,
     Choice,
     allowed,
+    mark,
     model_choices,
     note,
     reach,
@@ -33,6 +34,13 @@ DRAWN_SEEDS: Final = 1_000_000  # short enough to read out
 PROMPTS: Final = {"shakespeare": "ROMEO:", "python-stdlib": "def "}
 DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
 CODE: Final = frozenset({"python-stdlib"})  # texts that are set in a fixed width
+NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
+    "length": (1, MAX_LENGTH),
+    "seed": (0, links.MAX_PAGE_SEED),
+    "top_k": (0, MAX_VOCAB_SIZE),
+    "top_p": (1e-6, 1),
+}
+TEMPERATURES: Final = (0, 2)
 SKIP: Final[Any] = gr.skip()
 
 engine: Final = Engine()
@@ -54,9 +62,6 @@ class Wish:
     top_p: float | None
     stop: str
     temperatures: tuple[float | None, ...]
-
-
-FIELDS: Final = tuple(item.name for item in fields(Wish))[:-1]
 
 
 @dataclass(frozen=True)
@@ -94,19 +99,19 @@ def field_problem(
     return say(lang, "field.range", low=shorten(low), high=shorten(high))
 
 
-def problems(lang: str, wish: Wish) -> dict[str, str]:
-    """A sentence for each field that is wrong, by the field's name."""
-    found = {
-        "length": field_problem(lang, wish.length, 1, MAX_LENGTH),
-        "seed": ""
-        if wish.new_seed
-        else field_problem(lang, wish.seed, 0, links.MAX_PAGE_SEED),
-        "top_k": field_problem(lang, wish.top_k, 0, MAX_VOCAB_SIZE),
-        "top_p": field_problem(lang, wish.top_p, 1e-6, 1),
-    }
-    for index, value in enumerate(wish.temperatures):
-        found[f"t{index}"] = field_problem(lang, value, 0, 2, optional=True)
-    return {name: problem for name, problem in found.items() if problem}
+def first_problem(lang: str, wish: Wish) -> tuple[str, str]:
+    """Name and sentence of the first field that is wrong; empty if none is."""
+    for name, (low, high) in NUMBERS.items():
+        if name == "seed" and wish.new_seed:
+            continue
+        problem = field_problem(lang, getattr(wish, name), low, high)
+        if problem:
+            return name, f"{say(lang, f'generate.{name}')}: {problem}"
+    for value in wish.temperatures:
+        problem = field_problem(lang, value, *TEMPERATURES, optional=True)
+        if problem:
+            return "temperatures", f"{say(lang, 'generate.temperature')}: {problem}"
+    return "", ""
 
 
 def draw_seed() -> int:
@@ -127,8 +132,9 @@ def order(lang: str, wish: Wish, *, at_least: int) -> Order:
     """
     if not wish.model:
         raise ConfigError(say(lang, "generate.no_model"), field="model")
-    for name, problem in problems(lang, wish).items():
-        raise ConfigError(f"{name}: {problem}", field=name)
+    name, problem = first_problem(lang, wish)
+    if problem:
+        raise ConfigError(problem, field=name)
     columns = tuple(i for i, t in enumerate(wish.temperatures) if t is not None)
     if len(columns) < at_least:
         raise ConfigError(say(lang, "generate.two"), field="temperatures")
@@ -400,22 +406,25 @@ def generate_one(
     yield from _stream(known(lang), wish, alone=True)
 
 
-def check(lang: str, *values: Any) -> list[dict[str, Any]]:
-    """Mark the fields that are wrong before anything is written.
+def marks(lang: str, *values: float | None) -> list[dict[str, Any]]:
+    """Updates that mark the wrong numbers.
 
     Args:
-        lang: As in `compare` and `generate_one`.
-        *values: Their other inputs.
-
-    Returns:
-        A verdict for each input.
+        lang: Language code.
+        *values: Length, seed, top-k and top-p, the temperature of a single
+            text and those of the columns.
     """
-    count = len(FIELDS)
-    wish = Wish(*values[:count], *[tuple(values[count:])])
-    found = problems(known(lang), wish)
-    names = [*FIELDS, *(f"t{i}" for i in range(len(wish.temperatures)))]
-    verdicts = [gr.validate(name not in found, found.get(name, "")) for name in names]
-    return [gr.validate(True, ""), *verdicts]
+    lang = known(lang)
+    bounds = (*NUMBERS.values(), *[TEMPERATURES] * (1 + MAX_COLUMNS))
+    infos = [i18n(f"generate.{name}_info") for name in (*NUMBERS, "one_temperature")]
+    columns = len(NUMBERS) + 1
+    result = []
+    for index, (value, (low, high)) in enumerate(zip(values, bounds, strict=True)):
+        column = index >= columns
+        problem = field_problem(lang, value, low, high, optional=column)
+        info = "" if column else infos[index]
+        result.append(mark(problem, info, *(["inline"] if column else [])))
+    return result
 
 
 def stopped(lang: str) -> tuple[str, Any]:
@@ -557,6 +566,24 @@ def _column(index: int) -> tuple[gr.Number, gr.HTML]:
     return number, card
 
 
+def _buttons() -> tuple[gr.Button, gr.Button, gr.Button]:
+    with gr.Row():
+        run = gr.Button(
+            i18n("generate.compare"),
+            variant="primary",
+            min_width=110,
+            elem_id="compare",
+        )
+        one = gr.Button(i18n("generate.one"), min_width=110, elem_id="generate-one")
+        stop = gr.Button(
+            i18n("generate.stop"),
+            interactive=False,
+            min_width=70,
+            elem_id="stop-writing",
+        )
+    return run, one, stop
+
+
 def build(lang: gr.Textbox) -> GenerateTab:
     """Lay the tab out and connect it."""
     with gr.Row(equal_height=False):
@@ -573,29 +600,14 @@ def build(lang: gr.Textbox) -> GenerateTab:
             gr.Markdown(i18n("generate.lead"), elem_id="lead")
         with gr.Column(scale=2, min_width=260):
             model = gr.Dropdown([], label=i18n("generate.model"), elem_id="model")
-            with gr.Row():
-                run = gr.Button(
-                    i18n("generate.compare"),
-                    variant="primary",
-                    min_width=110,
-                    elem_id="compare",
-                )
-                one = gr.Button(
-                    i18n("generate.one"), min_width=110, elem_id="generate-one"
-                )
-                stop = gr.Button(
-                    i18n("generate.stop"),
-                    interactive=False,
-                    min_width=70,
-                    elem_id="stop-writing",
-                )
+            run, one, stop = _buttons()
     status = gr.HTML(elem_id="writing-status", apply_default_css=False)
     with gr.Row(elem_id="columns") as columns:
         pairs = [_column(index) for index in range(MAX_COLUMNS)]
     with gr.Row(visible=False) as alone:
         single = gr.HTML(elem_id="single", apply_default_css=False)
     settings = _settings()
-    temperatures, cards = [n for n, _ in pairs], [c for _, c in pairs]
+    temperatures, cards = zip(*pairs, strict=True)
     length, seed, new_seed, top_k, top_p, stop_string, temperature = settings
     inputs = [lang, model, prompt, length, seed, new_seed, top_k, top_p, stop_string]
     outputs = [columns, alone, *cards, single, status, seed, stop]
@@ -607,8 +619,8 @@ def build(lang: gr.Textbox) -> GenerateTab:
         "concurrency_limit": CONCURRENCY,
     }
     events = [
-        run.click(compare, [*inputs, *temperatures], validator=check, **shared),
-        one.click(generate_one, [*inputs, temperature], validator=check, **shared),
+        run.click(compare, [*inputs, *temperatures], **shared),
+        one.click(generate_one, [*inputs, temperature], **shared),
     ]
     quiet: dict[str, Any] = {
         "queue": False,
@@ -619,6 +631,11 @@ def build(lang: gr.Textbox) -> GenerateTab:
         event.then(rested, None, stop, **quiet)
     stop.click(stopped, lang, [status, stop], cancels=list(events), **quiet)
     model.input(suggest_prompt, [model, prompt], prompt, **quiet)
+    numbers = [length, seed, top_k, top_p, temperature, *temperatures]
+    changes = [number.change for number in numbers]
+    gr.on(
+        changes, marks, [lang, *numbers], numbers, trigger_mode="always_last", **quiet
+    )
     seed.input(lambda: False, None, new_seed, **quiet)
     filled = [
         *(model, prompt, length, seed, new_seed, top_k, top_p, stop_string),

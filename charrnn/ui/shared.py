@@ -138,6 +138,21 @@ def run_choices(lang: str, browser: Browser) -> list[Choice]:
     ]
 
 
+def mark(problem: str, info: Any, *classes: str) -> dict[str, Any]:
+    """A field's update: marked with what is wrong, or as it was.
+
+    Gradio's own validators mark a field only until the next event of the page,
+    and this page polls.
+
+    Args:
+        problem: The sentence; empty if nothing is wrong.
+        info: What explains the field otherwise.
+        *classes: The field's own style classes.
+    """
+    wrong = ["wrong"] if problem else []
+    return gr.update(info=problem or info, elem_classes=[*classes, *wrong])
+
+
 def shown(error: CharrnnError) -> gr.Error:
     """An error as the page shows it: the sentence, nothing of it read as HTML."""
     return gr.Error(html.escape(str(error)), print_exception=False, title="")

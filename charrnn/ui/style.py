@@ -170,8 +170,13 @@ CSS: Final = """
 .command { font-family: var(--font-mono); font-size: 13px; white-space: pre-wrap;
   overflow-wrap: anywhere; margin: 0; padding: 10px 12px; border-radius: 6px;
   background: var(--background-fill-secondary); color: var(--body-text-color); }
-.validation-error { color: #b3402a; }
-.dark .validation-error { color: #ff9b84; }
+.wrong input, .wrong textarea { border-color: #b3402a !important; }
+.wrong > label > div, .wrong .info-text { color: #b3402a !important; }
+.dark .wrong input { border-color: #ff9b84 !important; }
+.dark .wrong > label > div, .dark .wrong .info-text { color: #ff9b84 !important; }
+.inline .info-text, .inline label > div { order: 3; margin: 0; }
+.inline label { flex-wrap: wrap; }
+.inline label input { flex: 1 1 3.2em; }
 @media (max-width: 640px) {
   .card { min-height: 7em; }
   .gradio-container > main { padding-left: 12px; padding-right: 12px; }

@@ -13,7 +13,7 @@ import gradio as gr
 from charrnn import corpus, runs, streams
 from charrnn.config import PRESETS, is_hosted, max_text_bytes
 from charrnn.corpus import Corpus
-from charrnn.errors import CharrnnError, CorpusError
+from charrnn.errors import CharrnnError, ConfigError, CorpusError
 from charrnn.ui import form
 from charrnn.ui.shared import Browser, note, shown
 from charrnn.ui.texts import duration, i18n, known, say
@@ -142,9 +142,16 @@ def read_known(value: str) -> tuple[int, int] | None:
         return None
 
 
+class Estimate(NamedTuple):
+    """What the form as it stands comes to."""
+
+    cost: str  # HTML: parameters and time
+    command: str  # HTML: the command that does the same
+
+
 def estimate(
     lang: str, seen: str, source: str, preset: str, title: str, *values: Any
-) -> tuple[str, str]:
+) -> tuple[Any, ...]:
     """Size and time of the training that the form stands for, and its command.
 
     Args:
@@ -156,20 +163,32 @@ def estimate(
         *values: The settings in the order of `form.SETTINGS`.
 
     Returns:
-        Two pieces of HTML.
+        An `Estimate` and then an update for each setting, wrong ones marked.
     """
     lang, given = known(lang), form.read(values)
     told = read_known(seen)
+    result = _estimate(lang, told, source, preset, title, given)
+    return *result, *form.marks(lang, given)
+
+
+def _estimate(
+    lang: str,
+    told: tuple[int, int] | None,
+    source: str,
+    preset: str,
+    title: str,
+    given: Mapping[str, Any],
+) -> Estimate:
     characters, vocab_size = told or (0, 2)
     configs = form.configs(preset, given, max(2, vocab_size))
     if configs is None:
-        return "", ""
+        return Estimate("", "")
     settings = form.changed(preset, given)
     named = source if source in corpus.NAMED else "TEXT.txt"
-    command = runs.command_line(named, preset, settings, title=title)
-    shown_command = f'<pre class="command">{html.escape(command)}</pre>'
+    line = runs.command_line(named, preset, settings, title=title)
+    command = f'<pre class="command">{html.escape(line)}</pre>'
     if told is None:
-        return "", shown_command
+        return Estimate("", command)
     model, training = configs
     parts = [say(lang, "estimate.parameters", count=model.num_parameters())]
     seconds = runs.expected_seconds(model, training, characters)
@@ -177,7 +196,7 @@ def estimate(
         parts.append(say(lang, "estimate.unknown"))
     else:
         parts.append(say(lang, "estimate.time", time=duration(lang, seconds)))
-    return note(" · ".join(parts)) + _fit_note(training, characters), shown_command
+    return Estimate(note(" · ".join(parts)) + _fit_note(training, characters), command)
 
 
 def _fit_note(training: Any, characters: int) -> str:
@@ -194,22 +213,6 @@ def _fit_note(training: Any, characters: int) -> str:
 
 
 # --- training ----------------------------------------------------------------
-
-
-def check(
-    lang: str,
-    source: str,
-    file: str | None,
-    pasted: str,
-    preset: str,
-    title: str,
-    browser: Any,
-    *values: Any,
-) -> list[dict[str, Any]]:
-    """Mark the settings that are wrong before anything starts."""
-    found = form.problems(known(lang), form.read(values))
-    verdicts = [gr.validate(n not in found, found.get(n, "")) for n in form.SETTINGS]
-    return [gr.validate(True, "")] * 7 + verdicts
 
 
 def start(
@@ -237,15 +240,18 @@ def start(
     Returns:
         The run's id, and what the browser shall remember.
     """
+    given = form.read(values)
     try:
+        problem = form.first_problem(known(lang), given)
+        if problem:
+            raise ConfigError(problem)
         text = read_corpus(source, file, pasted)
         if text is None:
-            sentence = say(known(lang), f"facts.none_{source}")
-            raise CorpusError(sentence)
+            raise CorpusError(say(known(lang), f"facts.none_{source}"))
         run_id = runs.start(
             text,
             preset=preset,
-            settings=form.changed(preset, form.read(values)),
+            settings=form.changed(preset, given),
             title=title,
             model_id=runs.hosted_id() if is_hosted() else None,
         )
@@ -329,7 +335,7 @@ def build(
     costs: dict[str, Any] = {
         "fn": estimate,
         "inputs": [lang, seen, source, preset, title, *settings],
-        "outputs": [cost, command],
+        "outputs": [cost, command, *settings],
         "queue": False,
         "trigger_mode": "always_last",
         **quiet,
@@ -340,7 +346,6 @@ def build(
         start,
         [lang, source, file, pasted, preset, title, browser, *settings],
         [followed, browser],
-        validator=check,
         concurrency_id="start",
         concurrency_limit=4,
         api_visibility="private",
