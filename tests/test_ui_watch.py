@@ -99,7 +99,9 @@ def test_a_change_of_state_shows_the_right_buttons(run):
     with runs.hold(run):
         shown, _ = follow("en", "my-run")
     EventLog(run).append("ended", 10, reason="stopped")
-    ended = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    assert changed(told) == {"turn"}
+    ended = watch.turned("en", "my-run", NEW_BROWSER, [])
     assert ">stopped</span>" in ended.head
     assert isinstance(ended.plot, pd.DataFrame)  # new data, the same node
     assert {"stop", "resume", "more", "factor", "timer"} <= changed(ended)
@@ -132,7 +134,9 @@ def test_a_run_that_died_says_so_and_offers_to_resume(run):
 def test_a_run_that_is_gone_leaves_an_empty_panel(run):
     shown, _ = follow("en", "my-run")
     runs.delete("my-run")
-    gone = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    assert changed(told) == {"turn"}
+    gone = watch.turned("en", "my-run", NEW_BROWSER, [])
     assert gone.followed == ""
     assert "not here" in gone.welcome["value"]
     assert "not here" in follow("en", "my-run")[0].welcome["value"]
@@ -152,7 +156,9 @@ def test_a_run_from_a_terminal_shows_up_by_itself(run, monkeypatch):
     nobody = watch.tick("en", "", "", NEW_BROWSER, [])
     assert changed(nobody) == set()  # it is dead
     with runs.hold(run):
-        found = watch.tick("en", "", "", NEW_BROWSER, [])
+        told = watch.tick("en", "", "", NEW_BROWSER, [])
+        assert changed(told) == {"turn"}
+        found = watch.turned("en", "", NEW_BROWSER, [])
         assert found.followed == "my-run"
         monkeypatch.setenv("CHARRNN_HOSTED", "1")
         assert changed(watch.tick("en", "", "", NEW_BROWSER, [])) == set()
@@ -164,7 +170,9 @@ def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
     assert changed(watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])) == set()
     prepared = runs.prepare(small_corpus, preset="quick", settings={"rnn_units": 4})
     runs.create(prepared, title="From a terminal")
-    joined = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    assert changed(told) == {"turn"}
+    joined = watch.turned("en", "my-run", NEW_BROWSER, [])
     assert joined.followed == "my-run"
     assert "From a terminal" in joined.table
 

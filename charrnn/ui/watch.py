@@ -208,9 +208,24 @@ def follow(lang: str, run_id: str | None, browser: Any) -> tuple[Any, ...]:
     return (*shown_panel, mind.following(run_id).store())
 
 
+class Tick(NamedTuple):
+    """What a tick may change; what is more than that is left to `turned`.
+
+    They are few, since each skipped output costs Gradio a component made anew.
+    """
+
+    seen: Any = SKIP
+    turn: Any = SKIP  # anything new here has the whole panel drawn again
+    progress: Any = SKIP
+    news: Any = SKIP
+    plot: Any = SKIP
+    legend: Any = SKIP
+    samples: Any = SKIP
+
+
 def tick(
     lang: str, run_id: str, seen: str, browser: Any, overlay: list[str] | None
-) -> Panel:
+) -> Tick:
     """What has changed since the last look; most often nothing.
 
     Args:
@@ -220,28 +235,29 @@ def tick(
         browser: What the browser remembers.
         overlay: Ids of the runs that are laid over the plot.
     """
-    lang, mind = known(lang), Browser.of(browser)
     if not run_id:
-        return _discover(lang, mind)
+        return Tick() if _living() is None else _turn()
     try:
-        return _progressed(lang, run_id, seen, mind, overlay or [])
+        return _progressed(known(lang), run_id, seen, overlay or [])
     except CharrnnError:
-        return empty_panel(lang, mind, say(lang, "progress.unknown_run"))
+        return _turn()
 
 
-def _progressed(
-    lang: str, run_id: str, seen: str, browser: Browser, overlay: list[str]
-) -> Panel:
+def _turn() -> Tick:
+    return Tick(turn=str(time.monotonic_ns()))
+
+
+def _progressed(lang: str, run_id: str, seen: str, overlay: list[str]) -> Tick:
     status, view = runs.status(allowed(run_id)), views.of(run_id)
     mark = panel.mark_of(status, view, _extra(status.state, overlay))
     if mark == seen:
-        return Panel()
+        return Tick()
     new, old = json.loads(mark), panel.read_mark(seen)
     changed = {name for name in new if new[name] != old.get(name)}
     if changed & {"run", "state", "title", "extra"}:
-        return whole_panel(lang, run_id, browser, overlay)
+        return _turn()
     record = checkpoint.read_record(reach(run_id))
-    result = Panel(
+    result = Tick(
         seen=mark, progress=panel.progress_html(lang, status, view, record.training)
     )
     if changed & {"step", "validations", "floor"}:
@@ -257,12 +273,24 @@ def _progressed(
     return result
 
 
-def _discover(lang: str, browser: Browser) -> Panel:
-    """A run that a terminal started is followed by a page that follows none."""
+def turned(lang: str, run_id: str, browser: Any, overlay: list[str] | None) -> Panel:
+    """The whole panel anew: the run's state has changed, or another one lives."""
+    lang, mind = known(lang), Browser.of(browser)
+    wanted = run_id or _living()
+    if not wanted:
+        return empty_panel(lang, mind)
+    try:
+        return whole_panel(lang, wanted, mind, overlay or [])
+    except CharrnnError:
+        return empty_panel(lang, mind, say(lang, "progress.unknown_run"))
+
+
+def _living() -> str | None:
+    """A run that a terminal started: followed by a page that follows none."""
     if is_hosted():
-        return Panel()
-    live = [entry for entry in runs.list_runs() if entry.state in runs.LIVE]
-    return whole_panel(lang, live[0].model_id, browser) if live else Panel()
+        return None
+    live = [e.model_id for e in runs.list_runs() if e.state in runs.LIVE]
+    return live[0] if live else None
 
 
 def lay_over(lang: str, run_id: str, overlay: list[str] | None) -> tuple[Any, str]:
@@ -394,16 +422,13 @@ def opened(browser: Any, request: gr.Request) -> tuple[Any, ...]:
 
 def _find_again(lang: str, browser: Any, request: gr.Request) -> tuple[Any, ...]:
     """The run in the address, in the browser, or alive here."""
-    mind = Browser.of(browser)
     wanted = request.query_params.get("run", "")
     if wanted:
         return follow(lang, wanted[:100], browser)
-    if mind.run:
-        return follow(lang, mind.run, browser)
-    discovered = _discover(lang, mind)
-    if discovered.followed != SKIP:
-        return (*discovered, mind.following(discovered.followed).store())
-    return (*empty_panel(lang, mind), mind.store())
+    remembered = Browser.of(browser).run
+    if remembered:
+        return follow(lang, remembered, browser)
+    return follow(lang, _living(), browser)
 
 
 # --- layout ----------------------------------------------------------------
@@ -492,17 +517,24 @@ def _overlay() -> gr.Dropdown:
     )
 
 
-def build(
-    lang: gr.Textbox, followed: gr.Textbox, browser: gr.BrowserState
-) -> WatchPanel:
-    """Lay the live side out and connect it."""
-    seen = gr.Textbox("", visible=False)
-    timer = gr.Timer(IDLE, active=False)
-    choice = gr.Dropdown(
-        [], label=i18n("train.followed"), visible=False, elem_id="followed-run"
-    )
-    welcome = gr.HTML(i18n("welcome"), elem_id="welcome", apply_default_css=False)
-    with gr.Column(visible=False, elem_id="run") as body:
+class Body(NamedTuple):
+    """All that is about the followed run, from top to bottom."""
+
+    column: gr.Column
+    head: gr.HTML
+    progress: gr.HTML
+    controls: Controls
+    plot: gr.LinePlot
+    legend: gr.HTML
+    news: gr.HTML
+    samples: gr.HTML
+    rate: tuple[gr.Accordion, gr.Number, gr.Button]
+    overlay: gr.Dropdown
+    manage: "Manage"
+
+
+def _body() -> Body:
+    with gr.Column(visible=False, elem_id="run") as column:
         head = gr.HTML(elem_id="run-head", apply_default_css=False)
         progress = gr.HTML(elem_id="progress", apply_default_css=False)
         controls = _controls()
@@ -511,28 +543,47 @@ def build(
         news = gr.HTML(elem_id="news", apply_default_css=False)
         gr.Markdown(i18n("train.samples"), elem_classes="group")
         samples = gr.HTML(elem_id="samples", apply_default_css=False)
-        factor_box, factor, apply = _rate()
-        overlay = _overlay()
-        manage = _manage()
+        rate, overlay, manage = _rate(), _overlay(), _manage()
+    return Body(
+        *(column, head, progress, controls, plot, legend_box, news, samples),
+        *(rate, overlay, manage),
+    )
+
+
+def build(
+    lang: gr.Textbox, followed: gr.Textbox, browser: gr.BrowserState
+) -> WatchPanel:
+    """Lay the live side out and connect it."""
+    seen, turn = gr.Textbox("", visible=False), gr.Textbox("", visible=False)
+    timer = gr.Timer(IDLE, active=False)
+    choice = gr.Dropdown(
+        [], label=i18n("train.followed"), visible=False, elem_id="followed-run"
+    )
+    welcome = gr.HTML(i18n("welcome"), elem_id="welcome", apply_default_css=False)
+    body = _body()
     with gr.Accordion(i18n("train.runs"), open=False):
         table = gr.HTML(elem_id="runs-table", apply_default_css=False)
+    factor_box, factor, apply = body.rate
+    controls = body.controls
     outputs = [
-        *(followed, seen, timer, choice, overlay, welcome, body, head, progress),
-        *(news, plot, legend_box, samples, controls.stop, controls.resume),
-        *(controls.more, factor_box, table),
+        *(followed, seen, timer, choice, body.overlay, welcome, body.column),
+        *(body.head, body.progress, body.news, body.plot, body.legend, body.samples),
+        *(controls.stop, controls.resume, controls.more, factor_box, table),
     ]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    about = [lang, followed, browser]
-    looked = [lang, followed, seen, browser, overlay]
-    timer.tick(tick, looked, outputs, queue=False, **quiet)
+    looked = [lang, followed, seen, browser, body.overlay]
+    ticked = [seen, turn, body.progress, body.news, body.plot, body.legend]
+    timer.tick(tick, looked, [*ticked, body.samples], queue=False, **quiet)
+    again = [lang, followed, browser, body.overlay]
+    turn.change(turned, again, outputs, queue=False, **quiet)
     choosing = [lang, choice, browser]
     choice.input(follow, choosing, [*outputs, browser], queue=False, **quiet)
-    overlay.input(
-        lay_over, [lang, followed, overlay], [plot, legend_box], queue=False, **quiet
-    )
+    over, drawn = [lang, followed, body.overlay], [body.plot, body.legend]
+    body.overlay.input(lay_over, over, drawn, queue=False, **quiet)
     apply.click(change_rate, [followed, factor], None, **quiet)
+    about = [lang, followed, browser]
     _connect_controls(controls, about, outputs, quiet)
-    _connect_manage(manage, about, outputs, browser, quiet)
+    _connect_manage(body.manage, about, outputs, browser, quiet)
     return WatchPanel(outputs, browser)
 
 
