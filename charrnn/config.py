@@ -288,7 +288,7 @@ def setting_field(name: str) -> "dataclasses.Field[Any]":
         for item in dataclasses.fields(owner):
             if item.name == name:
                 return item
-    raise ConfigError(f"There is no setting {name!r}.", field=name)
+    raise ConfigError(f"There is no setting {str(name)[:40]!r}.", field=name)
 
 
 def from_preset(
@@ -310,14 +310,16 @@ def from_preset(
     """
     if preset not in PRESETS:
         raise ConfigError(
-            f"There is no preset {preset!r}: expected one of {', '.join(PRESETS)}.",
+            f"There is no preset {str(preset)[:40]!r}: "
+            f"expected one of {', '.join(PRESETS)}.",
             field="preset",
         )
     known = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
     for name in settings:
         if name not in known:
             raise ConfigError(
-                f"There is no setting {name!r}: expected one of {', '.join(known)}.",
+                f"There is no setting {str(name)[:40]!r}: "
+                f"expected one of {', '.join(known)}.",
                 field=name,
             )
     model = dict(PRESETS[preset].model)

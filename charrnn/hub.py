@@ -31,6 +31,7 @@ from charrnn import card, checkpoint, runs
 from charrnn.checkpoint import Origin
 from charrnn.config import is_hosted
 from charrnn.errors import CheckpointError, HubError
+from charrnn.runs import strip_line
 
 Progress = Callable[[str, int, int], None]
 
@@ -288,6 +289,7 @@ def _last_words(errors: IO[bytes], token: str | None) -> str:
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2000))
     lines = errors.read().decode("utf-8", "replace").strip().splitlines()
     text = lines[-1][:200] if lines else "it was killed"
+    text = strip_line(text)
     return text.replace(token, "[token]") if token else text
 
 

@@ -65,7 +65,8 @@ QUEUE: Final = ".queue"
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
 HOSTED_MINUTES: Final = 30.0  # of a stranger's training: others wait for the machine
-HOSTED_WAITING: Final = 12  # trainings in the queue of a hosted page
+HOSTED_WAITING: Final = 12  # trainings that run or wait on a hosted page
+HOSTED_DISK: Final = 1_000_000_000  # bytes that a hosted page keeps free
 START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
 QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
 MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
@@ -448,7 +449,8 @@ def own_run(run_id: str) -> Path:
         RunError: If there is no such run, or only a model of that id.
     """
     path = find(run_id)
-    if not (path / STATE).is_dir():
+    strange = is_hosted() and is_shipped(path)  # its owner's, while it is retrained
+    if strange or not (path / STATE).is_dir():
         raise RunError(
             f"{run_id} is a model without a training behind it: "
             "train from it with `--init`."
@@ -980,14 +982,27 @@ def check_queue() -> None:
     """Refuse one more training where strangers already queue for the machine.
 
     Raises:
-        RunError: If so many wait on a hosted page.
+        RunError: If so many run or wait on a hosted page, or its disk is full.
     """
-    waiting = len(list((folder() / QUEUE).glob("[0-9]*")))
-    if is_hosted() and waiting > HOSTED_WAITING:
+    if not is_hosted():
+        return
+    check_disk()
+    waiting = sum(entry.state in LIVE for entry in list_runs())
+    if waiting >= HOSTED_WAITING:
         raise RunError(
             f"{waiting} trainings run or wait on this page already: come back later, "
             "or run charrnn on your own computer."
         )
+
+
+def check_disk() -> None:
+    """Keep some room on the disk of a hosted page.
+
+    Raises:
+        RunError: If there is too little left to take a stranger's model in.
+    """
+    if is_hosted() and shutil.disk_usage(folder()).free < HOSTED_DISK:
+        raise RunError("The disk of this page is full: come back after its restart.")
 
 
 def _next_number(queue: Path) -> int:

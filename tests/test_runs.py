@@ -284,11 +284,30 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
     assert (prepared.training.epochs, prepared.training.minutes) == (9000, 30)
     assert "30 minutes" in " ".join(prepared.notices)
     runs.check_queue()
-    (isolated / ".queue").mkdir()
-    for number in range(13):
-        (isolated / ".queue" / f"{number:020d}-x").touch()
+    for _ in range(11):  # with the one from before: twelve that may yet begin
+        created(small_corpus, model_id=runs.hosted_id())
     with pytest.raises(RunError, match="come back later"):
         runs.start(small_corpus)
+    monkeypatch.setattr(runs, "HOSTED_DISK", 10**18)
+    with pytest.raises(RunError, match="disk of this page is full"):
+        runs.start(small_corpus)
+
+
+def test_a_stranger_does_not_touch_the_shipped_model_while_it_is_retrained(
+    small_corpus: Corpus, isolated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "SHIPPED_FOLDER", isolated)
+    monkeypatch.setattr(runs, "_new_folder", lambda parent, name, exact: _made(parent))
+    created(small_corpus)
+    assert runs.own_run(runs.SHIPPED_ID).name == runs.SHIPPED_ID
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    with pytest.raises(RunError, match="without a training"):
+        runs.stop(runs.SHIPPED_ID)
+
+
+def _made(parent: Path) -> Path:
+    (parent / runs.SHIPPED_ID).mkdir()
+    return parent / runs.SHIPPED_ID
 
 
 def test_the_dead_do_not_hold_the_queue(

@@ -25,6 +25,7 @@ from charrnn.ui.shared import (
     note,
     reach,
     shown,
+    visible,
 )
 from charrnn.ui.texts import i18n, known, language, resting_card, say, shorten
 
@@ -450,7 +451,8 @@ def prompt_of(entry: runs.ModelEntry) -> str:
 
 def suggest_prompt(model: str | None, prompt: str) -> Any:
     """A beginning that suits the model, unless the visitor wrote one."""
-    prompts = {entry.model_id: prompt_of(entry) for entry in runs.models()}
+    known_to_all = visible(runs.models(), (model or "",))
+    prompts = {entry.model_id: prompt_of(entry) for entry in known_to_all}
     untouched = {"", *PROMPTS.values(), *prompts.values()}
     try:
         suggested = prompts.get(allowed(model or ""))

@@ -21,6 +21,7 @@ from charrnn.ui.shared import Browser, model_choices, note, reach
 from charrnn.ui.texts import i18n, known, say
 
 SKIP: Final[Any] = gr.skip()
+HOSTED_PULL: Final = 100_000_000  # bytes of weights that a stranger may bring in
 
 
 def has_login() -> bool:
@@ -134,6 +135,7 @@ def pull(
     """Pull a model and choose it in the Generate tab."""
     lang = known(lang)
     try:
+        runs.check_disk()
         key = _reading_token(lang, token, login)
         pulled = hub.pull(
             source,
@@ -142,6 +144,7 @@ def pull(
             revision=revision.strip() or None,
             token=key,
             progress=_told(progress),
+            max_bytes=HOSTED_PULL if is_hosted() else hub.MAX_BYTES,
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:

@@ -138,7 +138,7 @@ def read_known(value: str) -> tuple[int, int] | None:
     try:
         seen = json.loads(value)
         return int(seen["characters"]), int(seen["vocab_size"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 
