@@ -13,6 +13,7 @@ nothing, and each can watch and stop what the other began:
 Nothing here imports TensorFlow: the trainer does, when its turn has come.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import json
@@ -1070,4 +1071,15 @@ def capture_output(path: Path) -> None:
                     if target.tell() + len(data) < LOG_LIMIT:
                         target.write(data)
 
-    threading.Thread(target=pump, daemon=True).start()
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+
+    def finish() -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):  # the pipe's last ends: the pump reads on to here
+            os.dup2(nowhere, descriptor)
+        thread.join(timeout=5)
+
+    atexit.register(finish)

@@ -144,7 +144,7 @@ def test_a_long_prompt_does_not_stop_the_others(writer, tmp_path):
 
 def test_too_many_requests_are_turned_away_and_the_others_served(tmp_path):
     writer = engine.Engine(max_active=1, max_waiting=2)
-    model = save(tmp_path / "m", units=256)
+    model = save(tmp_path / "m", units=1024)
 
     def ask(length):
         return writer.generate(tmp_path / "m", "a", length=length, rows=rows(1.0))
