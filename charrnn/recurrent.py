@@ -335,8 +335,7 @@ def _kernel_gradient(hs: Tensor, d_gates: Tensor, dtype: str) -> Tensor:
 def _table_gradient(ids: Tensor, vocab_size: int, d_rows: Tensor) -> Tensor:
     """Sum the gradients of the gathered rows by id.
 
-    On a CPU this op hands each thread a range of ids, not of rows: a sum is made by
-    one thread in the order of the rows, so that the same bits come out each time.
+    The same bits come out each time: the resumed runs of the tests rest on it.
     """
     flat_ids = tf.reshape(ids, [-1])
     return tf.math.unsorted_segment_sum(_flat(d_rows), flat_ids, vocab_size)

@@ -21,7 +21,7 @@ from charrnn.recurrent import (
 )
 
 CELLS = {"gru": (FastGRU, keras.layers.GRU), "lstm": (FastLSTM, keras.layers.LSTM)}
-# Relative norms measured with bf16 operands over 200 steps: up to 0.02.
+# Relative norm per tensor with bf16 operands: 8 bits of mantissa, compounded in time.
 BF16_BOUND = 0.04
 
 
