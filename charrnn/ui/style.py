@@ -117,7 +117,8 @@ CSS: Final = """
 .note.warn { color: #a04a12; }
 .dark .note.warn { color: #f0a873; }
 .note a, .status a { color: #0f766e !important; text-decoration: underline; }
-.dark .note a, .dark .status a { color: #4fc0b4 !important; }
+.dark .note a { color: #4fc0b4 !important; }
+.dark .status a { color: #4fc0b4 !important; }
 .status { display: flex; flex-wrap: wrap; gap: 4px 16px; align-items: center;
   margin: 4px 0; min-height: 26px; font-size: 14px;
   color: var(--body-text-color-subdued); }
