@@ -32,7 +32,7 @@ from charrnn import checkpoint, corpus, events, runs, scores
 from charrnn.config import ModelConfig, from_preset, max_text_bytes
 from charrnn.errors import TrainingError
 from charrnn.model import Network
-from charrnn.quiet import quiet_start
+from charrnn.quiet import keep_memory, quiet_start
 from charrnn.recurrent import choose_gemm_dtype
 
 VOCAB_SIZE: Final = 66
@@ -91,6 +91,7 @@ def _ours(units: int) -> Any:
     )
     network = Network(config, gemm_dtype=choose_gemm_dtype(units))
     network.start_streams(BATCH_SIZE)
+    keep_memory()
     network.compile(optimizer=keras.optimizers.AdamW(1e-3, global_clipnorm=1.0))
     return network
 

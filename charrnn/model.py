@@ -18,12 +18,14 @@ import tensorflow as tf
 
 from charrnn.checkpoint import Weights
 from charrnn.config import ModelConfig
-from charrnn.recurrent import FastGRU, FastLSTM
+from charrnn.recurrent import FastGRU, FastLSTM, project
 
 States = list[list[Any]]
 
 
-def _recurrent_layer(config: ModelConfig, index: int, dtype: str, seed: int) -> Any:
+def _recurrent_layer(
+    config: ModelConfig, index: int, *, dtype: str, form: str | None, seed: int
+) -> Any:
     name = f"rnn_{index}"
     if config.cell == "rnn":
         return keras.layers.SimpleRNN(
@@ -36,7 +38,7 @@ def _recurrent_layer(config: ModelConfig, index: int, dtype: str, seed: int) -> 
             name=name,
         )
     layer = FastGRU if config.cell == "gru" else FastLSTM
-    return layer(config.rnn_units, gemm_dtype=dtype, seed=seed, name=name)
+    return layer(config.rnn_units, gemm_dtype=dtype, form=form, seed=seed, name=name)
 
 
 class Network(keras.Model):
@@ -45,6 +47,7 @@ class Network(keras.Model):
     Args:
         config: Sizes and cell.
         gemm_dtype: ``"float32"`` or ``"bfloat16"``, for the recurrent layers.
+        form: Of their scan, one of `charrnn.recurrent.FORMS`; None: what fits.
         seed: Of the initial weights and of dropout.
 
     Call arguments:
@@ -57,7 +60,12 @@ class Network(keras.Model):
     """
 
     def __init__(
-        self, config: ModelConfig, *, gemm_dtype: str = "float32", seed: int = 0
+        self,
+        config: ModelConfig,
+        *,
+        gemm_dtype: str = "float32",
+        form: str | None = None,
+        seed: int = 0,
     ) -> None:
         super().__init__(name="charrnn")
         self.config = config
@@ -71,7 +79,9 @@ class Network(keras.Model):
             name="embedding",
         )
         self.rnn = [
-            _recurrent_layer(config, i, gemm_dtype, seed + 10 * (i + 1))
+            _recurrent_layer(
+                config, i, dtype=gemm_dtype, form=form, seed=seed + 10 * (i + 1)
+            )
             for i in range(config.num_layers)
         ]
         self.dropouts = [
@@ -115,7 +125,7 @@ class Network(keras.Model):
             if self.config.dropout:
                 x = self.dropouts[i](x, training=training)  # (B, T, H)
             final.append(last)
-        return self.head(x), final  # (B, T, V)
+        return project(x, *self.head.weights), final  # (B, T, V)
 
     def start_streams(self, batch_size: int) -> None:
         """Make the states that training carries, all zero."""

@@ -24,7 +24,7 @@ from charrnn.vocabulary import UNKNOWN_ID
 
 WINDOW: Final = 256
 COLD_ROWS: Final = 64  # windows side by side: enough for a GEMM to be worth it
-MAX_NUMBERS: Final = 4_000_000  # floats in the largest array held: 16 MB
+MAX_NUMBERS: Final = 1_000_000  # floats in the largest array held: 4 MB
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ from charrnn import card, checkpoint, corpus, events, plan, runs, scores
 from charrnn.checkpoint import Figures, Model, Record, Weights
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
 from charrnn.events import Event, EventLog
-from charrnn.generation import generate
+from charrnn.generation import Ids, generate
 from charrnn.model import Network, Validator, assign_weights, to_weights
-from charrnn.recurrent import choose_gemm_dtype
+from charrnn.quiet import keep_memory
+from charrnn.recurrent import FORMS, choose_form, choose_gemm_dtype
 from charrnn.streams import Streams, validation_windows
 from charrnn.vocabulary import Vocabulary
 
@@ -51,7 +52,7 @@ VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for mi
 EXACT_OPERATIONS: Final = 8e11  # weights times characters of the last, exact pass
 VALIDATION_STREAMS: Final = 128
 VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
-VALIDATION_WINDOW: Final = 128
+VALIDATION_WINDOW: Final = 64
 EVENT_SECONDS: Final = 0.5
 CHECKPOINT_SECONDS: Final = 25.0  # between two savings of the whole state
 PROBE_STEPS: Final = 8  # steps whose speed makes the plan, and at least
@@ -92,6 +93,7 @@ class Session:
     vocabulary: Vocabulary
     network: Network
     streams: Streams
+    validation: Ids
     validator: Validator
     progress: Progress
     log: EventLog
@@ -214,12 +216,19 @@ def _versions() -> dict[str, str]:
 
 
 def _settle(folder: Path, record: Record) -> Record:
-    """Choose the GEMMs' dtype once (a resumed run keeps it), note the versions."""
-    versions = _versions()
-    training = record.training
+    """Choose the GEMMs' dtype and the scan's form once, and note the versions.
+
+    A resumed run keeps both, on whatever processor it goes on: its numbers depend
+    on them.
+    """
+    training, units = record.training, record.model.rnn_units
     if training.compute_dtype == "auto":
-        dtype = choose_gemm_dtype(record.model.rnn_units)
+        dtype = choose_gemm_dtype(units)
         training = dataclasses.replace(training, compute_dtype=dtype)
+    form = record.versions.get("scan")
+    if form not in FORMS:
+        form = choose_form(units, training.compute_dtype)
+    versions = {**_versions(), "scan": form}
     settled = dataclasses.replace(record, training=training, versions=versions)
     if settled != record:
         checkpoint.save_record(folder, settled)
@@ -242,7 +251,10 @@ def _optimizer(record: Record) -> Any:
 def _network(record: Record) -> Network:
     training = record.training
     network = Network(
-        record.model, gemm_dtype=training.compute_dtype, seed=training.seed
+        record.model,
+        gemm_dtype=training.compute_dtype,
+        form=record.versions["scan"],
+        seed=training.seed,
     )
     network.start_streams(training.batch_size)
     network.compile(optimizer=_optimizer(record))
@@ -269,6 +281,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
     ids = vocabulary.encode(text)
     split = corpus.split_at(len(ids))
     del text  # from here on the ids are enough
+    keep_memory()
     streams = Streams(
         ids[:split],
         batch_size=record.training.batch_size,
@@ -292,6 +305,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
         vocabulary=vocabulary,
         network=network,
         streams=streams,
+        validation=ids[split:],
         validator=Validator(network, list(windows)),
         progress=Progress(plan.begin(record.training, streams.steps_per_epoch)),
         log=log,
@@ -637,12 +651,9 @@ def _announce(session: Session) -> None:
 def _final_figures(session: Session) -> None:
     """Score the kept weights exactly, and write the card."""
     model = checkpoint.load(session.folder)
-    text = corpus.read_clean(session.folder / runs.STATE / runs.CORPUS_FILE)
-    start = corpus.split_at(len(text))
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
-    validation = text[start : start + limit + 1]
-    result = scores.evaluate(model, session.vocabulary.encode(validation))
+    result = scores.evaluate(model, session.validation[: limit + 1])
     known = model.record.figures
     update_figures(
         session,

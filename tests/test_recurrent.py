@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
 from charrnn.recurrent import (
+    FORMS,
     FastGRU,
     FastLSTM,
     choose_form,
@@ -85,7 +86,7 @@ def worst(cell: str, batch: int, steps: int, units: int, **kwargs: Any) -> float
     return max(apart(a, b) for a, b in zip(got, expected, strict=True))
 
 
-@pytest.mark.parametrize("form", ["xla", "loop"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("cell", CELLS)
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 9))
 @settings(max_examples=2, deadline=None, derandomize=True)
@@ -102,9 +103,10 @@ def test_equals_keras_at_the_ends(
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_two_halves_equal_keras(cell: str) -> None:
+@pytest.mark.parametrize("form", ["xla", "columns"])
+def test_two_halves_equal_keras(cell: str, form: str) -> None:
     assert choose_parts(64, 16) == 2
-    assert worst(cell, 16, 5, 64) < 1e-5
+    assert worst(cell, 16, 5, 64, form=form) < 1e-5
 
 
 @pytest.mark.parametrize("batch", [None, 1, 15, 17])
@@ -135,10 +137,12 @@ def test_bf16_stays_within_its_bound(cell: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [tf.uint8, tf.int16, tf.int64])
-@pytest.mark.parametrize("cell", CELLS)
-def test_folded_embedding_equals_gathered(cell: str, dtype: tf.DType) -> None:
+@pytest.mark.parametrize(("cell", "form"), [("gru", "loop"), ("lstm", "columns")])
+def test_folded_embedding_equals_gathered(
+    cell: str, form: str, dtype: tf.DType
+) -> None:
     rng = np.random.default_rng(1)
-    fast, slow = make_pair(cell, 7, 4, form="loop")
+    fast, slow = make_pair(cell, 7, 4, form=form)
     embedding = normal(rng, 11, 4)
     ids = rng.integers(0, 11, (3, 15))
     states = [normal(rng, 3, 7) for _ in fast.state_names]
@@ -160,7 +164,7 @@ def test_folded_embedding_equals_gathered(cell: str, dtype: tf.DType) -> None:
         assert apart(a, b) < 1e-5
 
 
-@pytest.mark.parametrize("form", ["xla", "loop"])
+@pytest.mark.parametrize("form", FORMS)
 def test_same_bits_twice(form: str) -> None:
     rng = np.random.default_rng(2)
     fast, _ = make_pair("gru", 64, 16, form=form)
@@ -228,7 +232,12 @@ def test_dtype_follows_the_processor(tmp_path: Path, line: str, expected: str) -
 
 @pytest.mark.parametrize(
     ("units", "gemm_dtype", "expected"),
-    [(16, "float32", "loop"), (256, "float32", "xla"), (256, "bfloat16", "loop")],
+    [
+        (16, "float32", "loop"),
+        (256, "float32", "xla"),
+        (512, "float32", "columns"),
+        (256, "bfloat16", "loop"),
+    ],
 )
 def test_form_follows_size_and_dtype(
     units: int, gemm_dtype: str, expected: str

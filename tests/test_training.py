@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,46 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
     state = runs.status(folder.name)
     assert (state.state, state.step) == ("finished", started["planned_steps"])
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"), [("columns", "columns"), ("other", "loop"), (None, "loop")]
+)
+def test_the_form_of_the_scan_stays_with_a_run(
+    small_corpus: Corpus, stored: str | None, expected: str
+) -> None:
+    folder = created(small_corpus)
+    if stored is not None:
+        record = checkpoint.read_record(folder)
+        versions = {**record.versions, "scan": stored}
+        checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
+    session = training.open_session(folder, EventLog(folder))
+    assert [layer.form for layer in session.network.rnn] == [expected]
+    assert checkpoint.read_record(folder).versions["scan"] == expected
+
+
+FAULTS = """
+import numpy as np, resource
+from charrnn.quiet import keep_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(20_000_000, np.uint8)  # written: 4,883 pages of 4 KB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+loose = faults()
+keep_memory()
+faults()
+print(loose, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc alone")
+def test_freed_memory_stays_with_the_process() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, check=True, text=True
+    ).stdout
+    loose, kept = map(int, told.split())
+    assert kept < 100 < loose
 
 
 def test_two_thousand_characters_are_learnt_by_heart() -> None:
