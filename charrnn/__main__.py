@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import charrnn
-from charrnn import checkpoint, config, events, runs
+from charrnn import checkpoint, config, events, output, preparation, runs
 from charrnn import corpus as corpora
 from charrnn.checkpoint import Model, Record
 from charrnn.config import SamplingConfig
@@ -80,7 +80,7 @@ def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
 def _prepare_new(args: argparse.Namespace) -> Path:
     init = None if args.init is None else runs.resolve(args.init)
     corpus = _load_corpus(args.corpus)
-    prepared = runs.prepare(
+    prepared = preparation.prepare(
         corpus, preset=args.preset, settings=_given_settings(args), init=init
     )
     path = runs.create(prepared, title=args.title or "", model_id=args.id, init=init)
@@ -124,7 +124,7 @@ def run_train(args: argparse.Namespace) -> int:
     with runs.hold(path):
         if args.background:
             os.nice(5)  # the page, which someone looks at, goes first
-            runs.capture_output(path)
+            output.capture_output(path)
         log = EventLog(path, listener=printer)
         return _train_in_turn(path, log, printer)
 
@@ -485,7 +485,7 @@ def run_bench(args: argparse.Namespace) -> int:
         from charrnn import bench
 
     if args.quality:
-        found = bench.quality(args.preset or runs.default_preset(), tell=say)
+        found = bench.quality(args.preset or preparation.default_preset(), tell=say)
         if args.json:
             show_json(bench.as_json(found))
             return FINE

@@ -278,6 +278,9 @@ def _train_and_keep(
     waiting: list[events.Event] = []
     while process.poll() is None or waiting:
         told, offset = events.read(path, offset)
+        for event in told:
+            if event["type"] == "step" and event["step"] == 1:
+                tell(f"{event['time'] - started:6.1f} s  step      1")
         waiting += [e for e in told if e["type"] == "validation" and e["best"]]
         if waiting and _is_kept(path, waiting[0]["step"]):
             event = waiting.pop(0)

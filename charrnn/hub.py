@@ -31,7 +31,7 @@ from charrnn import card, checkpoint, runs
 from charrnn.checkpoint import Origin
 from charrnn.config import is_hosted
 from charrnn.errors import CheckpointError, HubError
-from charrnn.runs import strip_line
+from charrnn.output import strip_line
 
 Progress = Callable[[str, int, int], None]
 

@@ -13,7 +13,6 @@ nothing, and each can watch and stop what the other began:
 Nothing here imports TensorFlow: the trainer does, when its turn has come.
 """
 
-import atexit
 import contextlib
 import dataclasses
 import json
@@ -34,16 +33,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 from filelock import FileLock, Timeout
 
 import charrnn
-from charrnn import checkpoint, events, ngram, streams
+from charrnn import checkpoint, events, ngram
 from charrnn import corpus as corpora
 from charrnn.checkpoint import CorpusRecord, Record
 from charrnn.config import (
-    DEFAULT_PRESET,
-    DEFAULT_PRESET_GPU,
     PRESETS,
     ModelConfig,
     TrainingConfig,
@@ -51,31 +47,27 @@ from charrnn.config import (
     is_hosted,
 )
 from charrnn.corpus import Corpus
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
+from charrnn.errors import CharrnnError, CheckpointError, RunError
 from charrnn.events import Event, EventLog
-from charrnn.quiet import has_gpu
-from charrnn.vocabulary import UNKNOWN_ID, Vocabulary, count_characters
+from charrnn.preparation import Prepared, check_memory, limit_hosted, prepare
+from charrnn.vocabulary import count_characters
 
 PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
 SHIPPED_FOLDER: Final = PACKAGE_ROOT / "checkpoints"
 SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
 CORPUS_FILE: Final = "corpus.txt"
-LOCK, STOP, LEARNING_RATE, LOG = "lock", "stop", "learning_rate", "train.log"
+LOCK, STOP, LEARNING_RATE = "lock", "stop", "learning_rate"
 QUEUE: Final = ".queue"
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
-HOSTED_MINUTES: Final = 30.0  # of a stranger's training: others wait for the machine
 HOSTED_WAITING: Final = 12  # trainings that run or wait on a hosted page
 HOSTED_DISK: Final = 1_000_000_000  # bytes that a hosted page keeps free
 START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
 QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
-MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
 FLOOR_ORDER: Final = 5
 FLOOR_CHARACTERS: Final = 5_000_000
-LOG_LIMIT: Final = 1_000_000  # bytes of train.log
 LIVE: Final = frozenset({"queued", "running", "stopping"})
-TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
 
 
 # --- folders and names -----------------------------------------------------
@@ -154,156 +146,7 @@ def _new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
     raise RunError(f"There are too many folders named {wanted}: delete some.")
 
 
-# --- what a training needs -------------------------------------------------
-
-
-def default_preset() -> str:
-    """The preset for this machine: larger where there is a GPU."""
-    return DEFAULT_PRESET_GPU if has_gpu() else DEFAULT_PRESET
-
-
-def estimate_memory(
-    model: ModelConfig, training: TrainingConfig, characters: int
-) -> int:
-    """Bytes that a training takes at its peak, from above.
-
-    Weights, gradients, two Adam moments and a copy while saving; eight
-    activations a unit and step in each layer, forward and backward; three
-    copies of the logits; two bytes a character of text.
-    """
-    positions = training.batch_size * training.seq_length
-    activations = 2 * 8 * positions * model.rnn_units * model.num_layers
-    logits = 3 * positions * model.vocab_size
-    folded = 3 * model.vocab_size * 4 * model.rnn_units
-    numbers = 6 * model.num_parameters() + activations + logits + folded
-    return TENSORFLOW_BYTES + 4 * numbers + 2 * characters
-
-
-def available_memory() -> int:
-    """Bytes that a new process can have: the machine's, or the container's."""
-    free = int(psutil.virtual_memory().available)
-    cgroup = Path("/sys/fs/cgroup")
-    try:
-        limit = (cgroup / "memory.max").read_text().strip()
-        used = int((cgroup / "memory.current").read_text())
-        statistics = (cgroup / "memory.stat").read_text().split()
-        # cached files count as used but make room when room is needed
-        used -= int(statistics[statistics.index("inactive_file") + 1])
-        return free if limit == "max" else min(free, max(0, int(limit) - used))
-    except (OSError, ValueError):
-        return free
-
-
-def check_memory(model: ModelConfig, training: TrainingConfig, characters: int) -> None:
-    """Refuse a training that cannot fit, before it starts.
-
-    Raises:
-        RunError: With what it needs, what there is, and what to reduce.
-    """
-    needed = estimate_memory(model, training, characters)
-    free = available_memory()
-    if needed > free:
-        raise RunError(
-            f"This training needs about {needed / 1e9:.1f} GB of memory and "
-            f"{free / 1e9:.1f} GB are free: reduce rnn_units, batch_size or "
-            "seq_length, or close other programs."
-        )
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A text and settings that fit together, before anything is written."""
-
-    corpus: Corpus
-    vocabulary: Vocabulary
-    model: ModelConfig
-    training: TrainingConfig
-    notices: tuple[str, ...]
-
-
-def prepare(
-    corpus: Corpus,
-    *,
-    preset: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    init: Path | None = None,
-) -> Prepared:
-    """Settle vocabulary, sizes and settings of a training.
-
-    Args:
-        corpus: The text.
-        preset: A key of `PRESETS`; None takes the machine's default.
-        settings: A person's own settings on top of the preset.
-        init: Folder of a model to begin from: its vocabulary and sizes hold.
-
-    Raises:
-        CharrnnError: If a setting is wrong, or it would not fit in memory.
-    """
-    preset = preset or default_preset()
-    settings = dict(settings or {})
-    if init is None:
-        vocabulary, notices = corpora.vocabulary_of(corpus.text)
-    else:
-        parent = checkpoint.read_record(init)
-        vocabulary = checkpoint.read_vocabulary(init, parent)
-        notices = _unknown_notice(vocabulary, corpus.text)
-        settings = _sizes_of(parent.model, settings)
-    model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
-    plan = streams.fit_plan(
-        len(corpus.text),
-        batch_size=training.batch_size,
-        seq_length=training.seq_length,
-    )
-    training = dataclasses.replace(
-        training, batch_size=plan.batch_size, seq_length=plan.seq_length
-    )
-    training, limited = _limit_hosted(training)
-    check_memory(model, training, len(corpus.text))
-    return Prepared(
-        corpus,
-        vocabulary,
-        model,
-        training,
-        (*corpus.notices, *notices, *plan.notices, *limited),
-    )
-
-
-def _limit_hosted(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:
-    """On a hosted page a training shares the machine with those that wait."""
-    if not is_hosted() or (training.minutes or math.inf) <= HOSTED_MINUTES:
-        return training, ()
-    notice = f"On this page a training ends after {HOSTED_MINUTES:g} minutes."
-    return dataclasses.replace(training, minutes=HOSTED_MINUTES), (notice,)
-
-
-def _sizes_of(parent: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A person's settings with the sizes of the model that is begun from."""
-    sizes = dataclasses.asdict(parent)
-    del sizes["vocab_size"], sizes["dropout"]
-    for name, value in sizes.items():
-        if settings.get(name, value) != value:
-            raise ConfigError(
-                f"{name} is {settings[name]} and the model to begin from has {value}: "
-                f"leave {name} out, or begin from nothing.",
-                field=name,
-            )
-    return {**settings, **sizes}
-
-
-def _unknown_notice(vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
-    unknown = vocabulary.unknown(text)
-    if not unknown:
-        return ()
-    share = float((vocabulary.encode(text) == UNKNOWN_ID).mean())
-    if share > MOST_UNKNOWN:
-        raise ConfigError(
-            f"{share:.0%} of the text are characters that the model to begin from does "
-            "not know: it would learn next to nothing. Train a new model on this text."
-        )
-    return (
-        f"{len(unknown):,} characters of the text are unknown to the model that the "
-        f"training begins from and count as [UNK]: {unknown[:40]!r}.",
-    )
+# --- writing a run ------------------------------------------------------------
 
 
 def create(
@@ -503,7 +346,7 @@ def _extend(path: Path, more_epochs: int) -> None:
     training = dataclasses.replace(
         record.training, epochs=math.ceil(done + more_epochs), minutes=None
     )
-    training, _ = _limit_hosted(training)
+    training, _ = limit_hosted(training)
     checkpoint.save_record(path, dataclasses.replace(record, training=training))
 
 
@@ -1039,47 +882,3 @@ def _earlier(ticket: Path) -> int:
         else:
             other.unlink(missing_ok=True)
     return count
-
-
-# --- the trainer's own output ----------------------------------------------
-
-_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
-
-
-def strip_line(line: str) -> str:
-    """Take folders and access tokens out of a line of output."""
-    return _PATH.sub("", _TOKEN.sub("hf_***", line))
-
-
-def capture_output(path: Path) -> None:
-    """Send this process' standard output and error to `train.log`, stripped.
-
-    The file is kept under 1 MB: beyond that, output is dropped.
-    """
-    read_end, write_end = os.pipe()
-    os.dup2(write_end, 1)
-    os.dup2(write_end, 2)
-    os.close(write_end)
-
-    def pump() -> None:
-        log = path / LOG
-        with os.fdopen(read_end, "r", errors="replace") as source:
-            for line in source:  # to the end: a pipe nobody reads would block us
-                data = strip_line(line).encode("utf-8", "replace")
-                with contextlib.suppress(OSError), log.open("ab") as target:
-                    if target.tell() + len(data) < LOG_LIMIT:
-                        target.write(data)
-
-    thread = threading.Thread(target=pump, daemon=True)
-    thread.start()
-
-    def finish() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for descriptor in (1, 2):  # the pipe's last ends: the pump reads on to here
-            os.dup2(nowhere, descriptor)
-        thread.join(timeout=5)
-
-    atexit.register(finish)

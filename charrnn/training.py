@@ -33,7 +33,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 import charrnn
-from charrnn import card, checkpoint, corpus, events, plan, runs, scores
+from charrnn import card, checkpoint, corpus, events, output, plan, runs, scores
 from charrnn.checkpoint import Figures, Model, Record, Weights
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
 from charrnn.events import Event, EventLog
@@ -771,7 +771,7 @@ def _explain(error: BaseException) -> str:
         )
     if isinstance(error, CharrnnError):
         return str(error)
-    return runs.strip_line(f"The training failed: {type(error).__name__}: {error}")[
+    return output.strip_line(f"The training failed: {type(error).__name__}: {error}")[
         :500
     ]
 

@@ -14,7 +14,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
-from charrnn import checkpoint, events, generation, runs
+from charrnn import checkpoint, events, generation, preparation, runs
 from tests.sample_models import make_folder, make_record
 
 ROOT = Path(__file__).parent.parent
@@ -231,7 +231,7 @@ def test_every_html_block_has_the_default_template():
 
 def test_at_the_end_ctrl_c_says_which_runs_go_on(served, small_corpus, monkeypatch):
     monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(served.folder))
-    path = runs.create(runs.prepare(small_corpus), title="Going on")
+    path = runs.create(preparation.prepare(small_corpus), title="Going on")
     with runs.hold(path):  # as its trainer does
         said = served.end()
     assert said == (

@@ -14,11 +14,11 @@ PACKAGE = ROOT / "charrnn"
 TENSORFLOW = {"training", "model", "recurrent", "export", "bench"}
 # from the ground up; a module imports only from rows above its own
 LAYERS = [
-    {"errors", "quiet", "__init__"},
+    {"errors", "quiet", "output", "__init__"},
     {"config"},
     {"vocabulary"},
     {"events", "checkpoint", "corpus", "streams", "ngram", "plan", "generation"},
-    {"scores", "recurrent"},
+    {"scores", "recurrent", "preparation"},
     {"model", "engine", "export", "runs", "hub_client"},
     {"card"},
     {"hub", "training"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from charrnn import checkpoint, hub_client, runs
+from charrnn import checkpoint, hub_client, preparation, runs
 from charrnn.__main__ import main
 from charrnn.corpus import Corpus
 from tests.hub_server import Hub
@@ -234,7 +234,7 @@ def test_a_folder_that_vanishes_is_told(
 def test_a_run_of_the_background_keeps_its_log_clean(
     text_file: Path, isolated: Path
 ) -> None:
-    prepared = runs.prepare(
+    prepared = preparation.prepare(
         runs.corpora.load(str(text_file), max_bytes=10**6),
         settings={"rnn_units": 8, "embedding_dim": 4, "epochs": 1},
     )

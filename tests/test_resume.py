@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from charrnn import events, runs
+from charrnn import events, preparation, runs
 from charrnn.corpus import Corpus
 
 SETTINGS = {
@@ -34,7 +34,7 @@ def begin(run_id: str) -> "subprocess.Popen[str]":
 
 
 def new_run(text: Corpus, run_id: str) -> Path:
-    prepared = runs.prepare(text, settings=SETTINGS)
+    prepared = preparation.prepare(text, settings=SETTINGS)
     return runs.create(prepared, model_id=run_id)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from charrnn import checkpoint, corpus, events, ngram, runs
+from charrnn import checkpoint, corpus, events, ngram, output, preparation, runs
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, ConfigError, RunError
@@ -23,7 +23,7 @@ TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
 
 
 def created(text: Corpus, **arguments: object) -> Path:
-    return runs.create(runs.prepare(text, settings=TINY), **arguments)
+    return runs.create(preparation.prepare(text, settings=TINY), **arguments)
 
 
 def with_weights(folder: Path) -> Path:
@@ -79,18 +79,20 @@ def test_what_cannot_fit_is_refused_before_it_starts(
     huge = {"rnn_units": 2048, "num_layers": 4, "batch_size": 4, "seq_length": 20}
     model = ModelConfig(vocab_size=66, rnn_units=2048, num_layers=4)
     training = TrainingConfig(batch_size=1024, seq_length=1000)
-    assert runs.estimate_memory(model, training, 10**6) > 4e11
+    assert preparation.estimate_memory(model, training, 10**6) > 4e11
     with pytest.raises(RunError, match="reduce rnn_units, batch_size or seq_length"):
-        runs.check_memory(model, training, 10**6)
-    assert runs.prepare(small_corpus, settings=huge).model.rnn_units == 2048
-    small = runs.estimate_memory(ModelConfig(vocab_size=66), TrainingConfig(), 10**6)
+        preparation.check_memory(model, training, 10**6)
+    assert preparation.prepare(small_corpus, settings=huge).model.rnn_units == 2048
+    small = preparation.estimate_memory(
+        ModelConfig(vocab_size=66), TrainingConfig(), 10**6
+    )
     assert small < 2e9
 
 
 def test_settings_are_checked_and_shrunk(small_corpus: Corpus) -> None:
     with pytest.raises(ConfigError, match="no setting 'units'"):
-        runs.prepare(small_corpus, settings={"units": 3})
-    prepared = runs.prepare(small_corpus, settings={"batch_size": 512})
+        preparation.prepare(small_corpus, settings={"units": 3})
+    prepared = preparation.prepare(small_corpus, settings={"batch_size": 512})
     assert prepared.training.batch_size < 512
     assert prepared.notices
 
@@ -265,10 +267,10 @@ def test_what_a_run_begins_from_keeps_its_sizes_and_knows_the_text(
 ) -> None:
     parent = with_weights(created(small_corpus))
     with pytest.raises(ConfigError, match="rnn_units is 64"):
-        runs.prepare(small_corpus, settings={"rnn_units": 64}, init=parent)
+        preparation.prepare(small_corpus, settings={"rnn_units": 64}, init=parent)
     foreign = corpus.from_text("あいうえお" * 300, name="other", max_bytes=10**6)
     with pytest.raises(ConfigError, match="next to nothing"):
-        runs.prepare(foreign, init=parent)
+        preparation.prepare(foreign, init=parent)
 
 
 def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
@@ -280,7 +282,7 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
     assert runs.find(strangers.name) == strangers
     with pytest.raises(RunError, match="no model or run"):
         runs.find(owners.name)
-    prepared = runs.prepare(small_corpus, settings={"epochs": 9000})
+    prepared = preparation.prepare(small_corpus, settings={"epochs": 9000})
     assert (prepared.training.epochs, prepared.training.minutes) == (9000, 30)
     assert "30 minutes" in " ".join(prepared.notices)
     runs.check_queue()
@@ -327,7 +329,7 @@ def test_the_dead_do_not_hold_the_queue(
 
 def test_the_log_tells_no_folder_and_no_token() -> None:
     line = 'File "/usr/some where/lib/x.py", line 3: hf_AbCdEf123 in a/b.txt 1/2'
-    assert runs.strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
+    assert output.strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
 
 
 def test_the_command_line_is_quoted_and_complete() -> None:

@@ -1,5 +1,6 @@
 """A whole training in this process: what it learns, records and leaves."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -7,12 +8,13 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charrnn import checkpoint, corpus, events, runs, scores, training
+from charrnn import checkpoint, corpus, events, preparation, runs, scores, training
 from charrnn.corpus import Corpus
 from charrnn.errors import RunError, TrainingError
 from charrnn.events import Event, EventLog
@@ -30,7 +32,7 @@ TINY = {
 
 
 def created(text: Corpus, **settings: object) -> Path:
-    return runs.create(runs.prepare(text, settings={**TINY, **settings}))
+    return runs.create(preparation.prepare(text, settings={**TINY, **settings}))
 
 
 def of(kind: str, told: list[Event]) -> list[Event]:
@@ -103,6 +105,38 @@ def test_freed_memory_stays_with_the_process() -> None:
     ).stdout
     loose, kept = map(int, told.split())
     assert kept < 100 < loose
+
+
+def peak_anonymous_mb(*arguments: str) -> float:
+    """The most anonymous memory that a Python process held, in MB."""
+    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL)
+    peak, path = 0, Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        with contextlib.suppress(OSError):  # it may have ended just now
+            for line in path.read_text(encoding="utf-8").splitlines():
+                if line.startswith("RssAnon:"):
+                    peak = max(peak, int(line.split()[1]))
+        time.sleep(0.05)
+    assert process.returncode == 0
+    return peak / 1000
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads /proc")
+def test_a_text_of_100_mb_is_trained_in_300_mb_above_tensorflow(tmp_path: Path) -> None:
+    words = np.random.default_rng(0).choice(["be", "not", "or", "to", "that"], 10**6)
+    line = " ".join(words)
+    text = (line + "\n") * (10**8 // len(line) + 1)
+    path = tmp_path / "long.txt"
+    path.write_text(text[: 10**8], encoding="utf-8")
+    del text
+    product = (
+        "import charrnn.training, tensorflow as tf; x = tf.ones((999, 999)); x @ x"
+    )
+    alone = peak_anonymous_mb("-c", product)
+    options = ("--preset", "quick", "--minutes", "0.5")
+    peak = peak_anonymous_mb("-m", "charrnn", "train", "--corpus", str(path), *options)
+    assert peak < alone + 300
 
 
 def test_two_thousand_characters_are_learnt_by_heart() -> None:
@@ -251,10 +285,12 @@ def test_training_begins_with_the_weights_of_another_model(
     other = corpus.from_text(
         small_corpus.text[::-1] + "é", name="other", max_bytes=10**6
     )
-    prepared = runs.prepare(other, settings=dict(TINY), init=parent)
+    prepared = preparation.prepare(other, settings=dict(TINY), init=parent)
     assert "'é'" in " ".join(prepared.notices)
     child = runs.create(
-        runs.prepare(small_corpus, settings={**TINY, "validate_every": 1}, init=parent),
+        preparation.prepare(
+            small_corpus, settings={**TINY, "validate_every": 1}, init=parent
+        ),
         init=parent,
     )
     training.train(child)

@@ -6,7 +6,7 @@ import gradio as gr
 import pandas as pd
 import pytest
 
-from charrnn import checkpoint, corpus, events, runs
+from charrnn import checkpoint, corpus, events, preparation, runs
 from charrnn.events import EventLog
 from charrnn.ui import api, panel, watch
 from charrnn.ui.history import view_of
@@ -28,7 +28,9 @@ class Asked:
 @pytest.fixture
 def run(small_corpus):
     """A run's folder with a short history; nobody trains it."""
-    prepared = runs.prepare(small_corpus, preset="quick", settings={"rnn_units": 8})
+    prepared = preparation.prepare(
+        small_corpus, preset="quick", settings={"rnn_units": 8}
+    )
     path = runs.create(prepared, title="My run", model_id="my-run")
     log = EventLog(path)
     log.append("started", 0, planned_steps=None, steps_per_epoch=10, parameters=9)
@@ -168,7 +170,9 @@ def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
     EventLog(run).append("ended", 10, reason="finished")
     shown, _ = follow("en", "my-run")
     assert changed(watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])) == set()
-    prepared = runs.prepare(small_corpus, preset="quick", settings={"rnn_units": 4})
+    prepared = preparation.prepare(
+        small_corpus, preset="quick", settings={"rnn_units": 4}
+    )
     runs.create(prepared, title="From a terminal")
     told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
     assert changed(told) == {"turn"}
@@ -205,7 +209,9 @@ def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeyp
 
 
 def test_other_runs_are_laid_over_by_name(run, small_corpus):
-    prepared = runs.prepare(small_corpus, preset="quick", settings={"rnn_units": 4})
+    prepared = preparation.prepare(
+        small_corpus, preset="quick", settings={"rnn_units": 4}
+    )
     other = runs.create(prepared, title="validation", model_id="other")
     EventLog(other).append("validation", 30, val_loss=1.5, best=True)
     _, legend = watch.lay_over("en", "my-run", ["other", "gone", "../x"])
@@ -254,7 +260,9 @@ def test_the_rate_is_changed_by_a_file_in_the_run(run):
 
 def test_nothing_of_a_run_becomes_html(small_corpus):
     evil = corpus.from_text(small_corpus.text, name=EVIL, max_bytes=10**6)
-    path = runs.create(runs.prepare(evil, preset="quick"), title=EVIL, model_id="evil")
+    path = runs.create(
+        preparation.prepare(evil, preset="quick"), title=EVIL, model_id="evil"
+    )
     log = EventLog(path)
     log.append("notice", 0, message=EVIL)
     log.append("validation", 1, val_loss=2.0, best=True)

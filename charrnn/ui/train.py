@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import gradio as gr
 
-from charrnn import corpus, runs, streams
+from charrnn import corpus, preparation, runs, streams
 from charrnn.config import PRESETS, is_hosted, max_text_bytes
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
@@ -288,13 +288,15 @@ def build(
     source, file, pasted, facts, offline, seen = _text_fields()
     preset = gr.Radio(
         [(i18n(f"train.preset.{name}"), name) for name in PRESETS],
-        value=runs.default_preset(),
+        value=preparation.default_preset(),
         label=i18n("train.size"),
         elem_id="preset",
     )
-    about = gr.Markdown(i18n(f"train.about.{runs.default_preset()}"), elem_id="about")
+    about = gr.Markdown(
+        i18n(f"train.about.{preparation.default_preset()}"), elem_id="about"
+    )
     with gr.Accordion(i18n("train.advanced"), open=False, elem_id="advanced"):
-        settings = form.build(runs.default_preset())
+        settings = form.build(preparation.default_preset())
         title = gr.Textbox(
             "",
             label=i18n("train.name"),
