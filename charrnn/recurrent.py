@@ -73,6 +73,15 @@ def choose_gemm_dtype(units: int, *, cpuinfo: Path = Path("/proc/cpuinfo")) -> s
     bf16 pays where the processor multiplies it natively and the product is large
     enough to outweigh the casts. Elsewhere TensorFlow emulates it, slowly.
 
+    It costs no quality: one layer of 256 units, batch 32, windows of 100, 5 million
+    characters of Tiny Shakespeare, validation loss for seeds 0, 1 and 2. The seeds
+    differ by 0.008, the means by 0.002. (On a processor without bf16: operands and
+    results of every product, the head's included, were rounded to it, to nearest
+    even, and multiplied in fp32)::
+
+        float32    1.5341  1.5257  1.5317    mean 1.5305
+        bfloat16   1.5310  1.5298  1.5370    mean 1.5326
+
     Args:
         units: Units of the layer.
         cpuinfo: Where Linux lists the processor's features. A system without it
