@@ -89,9 +89,9 @@ def _ours(units: int) -> Any:
     config = ModelConfig(
         embedding_dim=EMBEDDING_DIM, rnn_units=units, vocab_size=VOCAB_SIZE
     )
+    keep_memory()
     network = Network(config, gemm_dtype=choose_gemm_dtype(units))
     network.start_streams(BATCH_SIZE)
-    keep_memory()
     network.compile(optimizer=keras.optimizers.AdamW(1e-3, global_clipnorm=1.0))
     return network
 
