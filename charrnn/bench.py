@@ -245,7 +245,7 @@ def quality(
         preset: A key of `charrnn.config.PRESETS`.
         name: The text.
         settings: Settings on top of the preset.
-        tell: Called with a line at each validation.
+        tell: Called with a line at the first step and at each validation.
 
     Raises:
         TrainingError: If the training failed.

@@ -10,7 +10,8 @@ is written out by hand:
   characters, a ``(vocab_size, gates * units)`` table whose rows are gathered;
 * the backward loop holds one GEMM as well, and the gradient of the recurrent kernel
   is one large GEMM over all steps instead of a sum made at each of them;
-* bf16, where asked for, touches the operands of the GEMMs and nothing else.
+* bf16, where asked for, touches the GEMMs, what goes in and what comes out, and
+  nothing else.
 
 Between its two ends a layer is time-major: a step's slice of a saved tensor is then
 contiguous and costs nothing.

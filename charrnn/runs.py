@@ -156,7 +156,7 @@ def create(
     model_id: str | None = None,
     init: Path | None = None,
 ) -> Path:
-    """Write a run's folder: the record first of all, so that nothing is lost.
+    """Write a run's folder, whole or not at all, before anything is trained.
 
     Args:
         prepared: What `prepare` settled.
@@ -187,8 +187,8 @@ def create(
     )
     try:
         _write_run(path, prepared, record, init)
-    except BaseException:
-        shutil.rmtree(path, ignore_errors=True)  # half a run is no run
+    except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
+        shutil.rmtree(path, ignore_errors=True)
         raise
     return path
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from charrnn import checkpoint, corpus, events, ngram, output, preparation, runs
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.corpus import Corpus
-from charrnn.errors import CharrnnError, ConfigError, RunError
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
 from charrnn.events import EventLog
 
 TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
@@ -353,3 +353,18 @@ def test_the_floor_is_found_once_for_a_text(
     assert runs.floor(folder) == expected
     (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
     assert runs.floor(folder) == expected
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, CheckpointError])
+def test_a_run_that_could_not_be_written_whole_leaves_its_id_free(
+    small_corpus, monkeypatch, error
+):
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_record", fail)  # the last file but one
+        with pytest.raises(error):
+            created(small_corpus, model_id="again")
+    assert not (runs.folder() / "again").exists()
+    assert created(small_corpus, model_id="again").name == "again"
