@@ -34,7 +34,7 @@ def varied_text(characters: int, *, seed: int = 0) -> str:
     return " ".join(parts)[:characters]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_corpus() -> Corpus:
     """6,000 characters: epochs of a few dozen steps."""
     return corpus.from_text(varied_text(6000), name="small", max_bytes=10**6)

@@ -63,10 +63,18 @@ def wait_for(run_id: str, kind: str, *, count: int = 1) -> None:
     raise AssertionError(f"no {kind} event came")
 
 
-def kill_and_finish(text: Corpus, kills: int) -> None:
+@pytest.fixture(scope="module")
+def reference(small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHARRNN_CHECKPOINTS", str(tmp_path_factory.mktemp("untouched")))
+        folder = new_run(small_corpus, "reference")
+        finish("reference")
+    return folder
+
+
+def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     """Kill a run at random moments, compare its end with an untouched one's."""
-    reference = new_run(text, "reference")
-    finish("reference")
     told = events.read_all(reference)
     training = told[-1]["time"] - told[1]["time"]  # from `started` to `ended`
     folder = new_run(text, "killed")
@@ -94,19 +102,19 @@ def kill_and_finish(text: Corpus, kills: int) -> None:
     ]
 
 
-def test_three_kills_change_nothing(small_corpus: Corpus) -> None:
-    kill_and_finish(small_corpus, 3)
+def test_three_kills_change_nothing(small_corpus: Corpus, reference: Path) -> None:
+    kill_and_finish(small_corpus, reference, 3)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-def test_thirty_kills_change_nothing(small_corpus: Corpus) -> None:
-    kill_and_finish(small_corpus, 30)
+def test_thirty_kills_change_nothing(small_corpus: Corpus, reference: Path) -> None:
+    kill_and_finish(small_corpus, reference, 30)
 
 
-def test_ctrl_c_and_stop_end_well_and_change_nothing(small_corpus: Corpus) -> None:
-    reference = new_run(small_corpus, "reference")
-    finish("reference")
+def test_ctrl_c_and_stop_end_well_and_change_nothing(
+    small_corpus: Corpus, reference: Path
+) -> None:
     folder = new_run(small_corpus, "stopped")
     process = begin("stopped")
     wait_for("stopped", "validation")

@@ -141,7 +141,8 @@ def test_a_wrong_number_is_marked_on_its_field(served, visit):
 def test_a_seed_of_ones_own_is_kept(served, visit):
     page = visit().open(served.url)
     open_settings(page, "sampling")
-    page.locator("#seed input").fill("123")
+    page.wait_for_function("() => document.querySelector('#seed input').value !== '0'")
+    page.locator("#seed input").fill("123")  # after the one that the page drew
     page.wait_for_function("() => !document.querySelector('#new-seed input').checked")
     first = compare(page)
     assert "seed 123" in page.locator("#writing-status").inner_text()
