@@ -4,12 +4,15 @@ Embedding -> recurrent layers -> dense head, as in TensorFlow's tutorial. The
 first layer takes the characters' ids and the embedding's matrix and folds both
 into its input products; see `charrnn.recurrent`. While training, the network
 carries its states from one window to the next, so that each stream of the text
-is read as one long sequence (truncated backpropagation through time).
+is read as one long sequence (truncated backpropagation through time). Each stream
+in its turn begins again from zeros every `FRESH_EVERY` windows: every prompt does,
+and a network that has hardly seen that state writes its first characters badly.
+`charrnn.config` has what it gains.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -21,6 +24,7 @@ from charrnn.config import ModelConfig
 from charrnn.recurrent import FastGRU, FastLSTM, project
 
 States = list[list[Any]]
+FRESH_EVERY: Final = 8  # windows of a stream from one beginning to the next
 
 
 def _recurrent_layer(
@@ -144,6 +148,14 @@ class Network(keras.Model):
         for variable in self.carried_variables():
             variable.assign(tf.zeros_like(variable))
 
+    def _carried_some_fresh(self) -> States:
+        """The carried states, zeros for the streams whose turn it is."""
+        turn = tf.range(self.carried[0][0].shape[0]) + tf.cast(
+            self.optimizer.iterations, tf.int32
+        )
+        keep = tf.cast(turn % FRESH_EVERY != 0, tf.float32)[:, None]  # (B, 1)
+        return [[keep * state for state in layer] for layer in self.carried]
+
     def carried_variables(self) -> list[Any]:
         """The carried states, layer by layer."""
         return [variable for layer in self.carried for variable in layer]
@@ -157,7 +169,7 @@ class Network(keras.Model):
         self.num_traces += 1  # counts traces: this line runs only while tracing
         ids, targets = data[:2]  # (B, T); train_on_batch adds weights, None
         with tf.GradientTape() as tape:
-            logits, states = self(ids, states=self.carried, training=True)
+            logits, states = self(ids, states=self._carried_some_fresh(), training=True)
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)

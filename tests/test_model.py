@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from charrnn.config import PRESETS, ModelConfig
 from charrnn.model import (
+    FRESH_EVERY,
     Network,
     Validator,
     assign_weights,
@@ -107,6 +108,24 @@ def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
     ours.reset_streams()
     assert all(not np.any(variable.numpy()) for variable in ours.carried_variables())
     assert ours.num_traces == 1
+
+
+def test_each_stream_begins_again_in_its_turn() -> None:
+    ours = network()
+    ours.start_streams(5)
+    ours.compile(optimizer=keras.optimizers.SGD(0.0))  # the weights stay
+    text = ids(5, 4)
+    fresh, states = [], None
+    _, [[begun]] = ours(text[:, :-1])
+    for _ in range(2 * FRESH_EVERY):
+        ours.train_on_batch(text[:, :-1], text[:, 1:])
+        _, [[gone_on]] = ours(text[:, :-1], states=states)
+        states = [[tf.identity(variable) for variable in ours.carried_variables()]]
+        fresh.append(np.all(np.isclose(states[0][0], begun, atol=1e-6), axis=1))
+        expected = np.where(fresh[-1][:, None], begun, gone_on)
+        np.testing.assert_allclose(states[0][0], expected, atol=1e-6)
+    counts = np.sum(fresh[1:], axis=0)  # all begin from zeros in the first step
+    assert counts.tolist() == [1, 2, 2, 2, 2]
 
 
 def test_reading_side_by_side_comes_to_one_pass() -> None:
