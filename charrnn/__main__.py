@@ -33,8 +33,12 @@ FINE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def say(text: str) -> None:
-    """A line for the person, apart from what the command is asked for."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for the person, apart from what the command is asked for.
+
+    Nothing depends on its reader: a training goes on when nobody hears of it.
+    """
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _printable(text: str) -> str:
@@ -159,20 +163,12 @@ class Printer:
 
     def __init__(self, live: bool) -> None:
         self.live = live
-        self.heard = True  # until the reader of a pipe goes away
         self.planned: int | None = None
         self.open_line = False
 
     def __call__(self, event: Event) -> None:
-        """Print one event, if it has something to say and somebody listens."""
+        """Print one event, if it has something to say."""
         self.planned = event.get("planned_steps", self.planned)
-        if self.heard:
-            try:
-                self._tell(event)
-            except BrokenPipeError:
-                self.heard = False  # a training does not depend on its reader
-
-    def _tell(self, event: Event) -> None:
         if event["type"] == "step":
             if self.live:
                 width = shutil.get_terminal_size().columns - 1

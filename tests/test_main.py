@@ -206,7 +206,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(text_file: Path) -> None:
     assert b"Traceback" not in result.stderr
 
 
-def test_a_reader_that_goes_away_does_not_end_a_training(text_file: Path) -> None:
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_reader_that_goes_away_does_not_end_a_training(
+    text_file: Path, lines: int
+) -> None:
     command = [sys.executable, "-m", "charrnn", "train", "--corpus", str(text_file)]
     process = subprocess.Popen(
         [*command, *TINY, "--id", "sea"],
@@ -214,7 +217,8 @@ def test_a_reader_that_goes_away_does_not_end_a_training(text_file: Path) -> Non
         env={**os.environ},
         stderr=subprocess.PIPE,
     )
-    process.stderr.readline()
+    for _ in range(lines):
+        process.stderr.readline()
     process.stderr.close()
     process.wait(timeout=120)
     assert runs.status("sea").state == "finished"

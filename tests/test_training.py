@@ -160,7 +160,8 @@ def test_two_thousand_characters_are_learnt_by_heart() -> None:
     session = training.open_session(folder, EventLog(folder))
     assert training.fit(session) == "finished"
     steps = of("step", events.read_all(folder))
-    assert steps[-1]["loss"] < 0.05
+    # a stream that has just begun again cannot know where in the noise it is
+    assert steps[-1]["loss"] < 0.1
     # the last weights, not the best by validation, know the text by heart
     model = checkpoint.Model(
         session.record, session.vocabulary, to_weights(session.network), ""
