@@ -76,7 +76,8 @@ def test_a_first_visitor_compares_with_one_click(served, visit):
 def test_a_link_writes_the_same_texts_elsewhere(served, visit):
     page = visit().open(served.url)
     page.locator("#model input").click()
-    page.get_by_role("option", name="A toy").click()
+    with page.expect_response(lambda response: response.request.method == "POST"):
+        page.get_by_role("option", name="A toy").click()  # it suggests a prompt
     page.locator("#prompt textarea").fill("the sea é")
     texts = compare(page)
     assert "never seen “é”" in page.locator("#writing-status").inner_text()
