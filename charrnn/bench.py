@@ -91,7 +91,7 @@ def _ours(units: int) -> Any:
     )
     keep_memory()
     network = Network(config, gemm_dtype=choose_gemm_dtype(units))
-    network.start_streams(BATCH_SIZE)
+    network.start_training(BATCH_SIZE)
     network.compile(optimizer=keras.optimizers.AdamW(1e-3, global_clipnorm=1.0))
     return network
 

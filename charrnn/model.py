@@ -7,11 +7,15 @@ carries its states from one window to the next, so that each stream of the text
 is read as one long sequence (truncated backpropagation through time). Each stream
 in its turn begins again from zeros every `FRESH_EVERY` windows: every prompt does,
 and a network that has hardly seen that state writes its first characters badly.
-`charrnn.config` has what it gains.
+
+What is validated, sampled and kept is not the weights that the optimiser moves but
+their running average (Polyak and Juditsky, 1992), which is where they would settle
+if the learning rate fell now. `charrnn.config` has what both gain.
 """
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import keras
@@ -25,6 +29,7 @@ from charrnn.recurrent import FastGRU, FastLSTM, project
 
 States = list[list[Any]]
 FRESH_EVERY: Final = 8  # windows of a stream from one beginning to the next
+AVERAGE: Final = 0.99  # share of the running average that an update leaves, at most
 
 
 def _recurrent_layer(
@@ -98,6 +103,7 @@ class Network(keras.Model):
             name="head",
         )
         self.carried: States = []
+        self.averages: list[Any] = []
         self.num_traces = 0
         self._make_weights()
 
@@ -131,8 +137,8 @@ class Network(keras.Model):
             final.append(last)
         return project(x, *self.head.weights), final  # (B, T, V)
 
-    def start_streams(self, batch_size: int) -> None:
-        """Make the states that training carries, all zero."""
+    def start_training(self, batch_size: int) -> None:
+        """Make what training carries: states, all zero, and the weights' average."""
         count = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.rnn_units)
         self.carried = [
@@ -141,6 +147,10 @@ class Network(keras.Model):
                 for j in range(count)
             ]
             for i in range(self.config.num_layers)
+        ]
+        self.averages = [
+            tf.Variable(variable, trainable=False, name=f"average_{i}")
+            for i, variable in enumerate(self.trainable_variables)
         ]
 
     def reset_streams(self) -> None:
@@ -173,11 +183,39 @@ class Network(keras.Model):
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
+        self._average()
         for variable, state in zip(
             self.carried_variables(), tf.nest.flatten(states), strict=True
         ):
             variable.assign(state)
         return {"loss": loss}
+
+    def _average(self) -> None:
+        """Move the average towards the weights that an update has just made.
+
+        After update ``n`` it keeps ``min(AVERAGE, (n - 1) / (n + 8))`` of itself:
+        it looks back over a ninth of the updates so far, over 100 at most.
+        """
+        updates = tf.cast(self.optimizer.iterations, tf.float32)
+        kept = tf.minimum(AVERAGE, (updates - 1) / (updates + 8))
+        for average, variable in zip(
+            self.averages, self.trainable_variables, strict=True
+        ):
+            average.assign_add((1 - kept) * (variable - average))
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the weights are their average, after it what they were."""
+        own = [variable.numpy() for variable in self.trainable_variables]
+        try:
+            for variable, average in zip(
+                self.trainable_variables, self.averages, strict=True
+            ):
+                variable.assign(average)
+            yield
+        finally:
+            for variable, value in zip(self.trainable_variables, own, strict=True):
+                variable.assign(value)
 
 
 def _flatten(result: Any) -> list[Any]:

@@ -136,6 +136,7 @@ def _state_variables(session: Session) -> dict[str, Any]:
         "network": network.variables,
         "optimizer": network.optimizer.variables,
         "carried": network.carried_variables(),
+        "average": network.averages,
     }
     return {
         f"{group}.{i}": variable
@@ -256,7 +257,7 @@ def _network(record: Record) -> Network:
         form=record.versions["scan"],
         seed=training.seed,
     )
-    network.start_streams(training.batch_size)
+    network.start_training(training.batch_size)
     network.compile(optimizer=_optimizer(record))
     network.optimizer.build(network.trainable_variables)
     return network
@@ -365,9 +366,9 @@ def _restore_best(session: Session) -> None:
     aside = session.folder / runs.STATE / BEST_FILE
     progress = session.progress
     if progress.best_step and progress.best_step == progress.step:
-        checkpoint.save_weights(
-            session.folder, session.record.model, to_weights(session.network)
-        )
+        with session.network.averaged():
+            weights = to_weights(session.network)
+        checkpoint.save_weights(session.folder, session.record.model, weights)
     elif aside.is_file():
         checkpoint.write_file(session.folder / checkpoint.WEIGHTS, aside.read_bytes())
         figures = Figures(
@@ -557,14 +558,15 @@ class Keeper(_Callback):
     def _validate(self, *, scheduled: bool) -> None:
         session, progress = self.session, self.session.progress
         self.recorder.flush(time.monotonic())
-        loss = session.validator.loss()
+        with self.model.averaged():
+            loss = session.validator.loss()
+            weights = to_weights(self.model)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The validation loss is {loss} at step {progress.step}: the training "
                 f"diverged. {session.kept()} Use a smaller learning_rate."
             )
         best = loss < progress.best_loss
-        weights = to_weights(self.model)
         extra = {} if scheduled else {"scheduled": False}
         session.log.append(
             "validation", progress.step, val_loss=loss, best=best, **extra

@@ -80,7 +80,7 @@ def test_weights_go_out_and_come_back(cell: str) -> None:
 
 def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
     ours = network(cell="lstm", num_layers=2)
-    ours.start_streams(3)
+    ours.start_training(3)
     ours.compile(optimizer=keras.optimizers.SGD(0.5))
     text = ids(3, 13)
     first, second = (text[:, :6], text[:, 1:7]), (text[:, 6:12], text[:, 7:13])
@@ -112,7 +112,7 @@ def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
 
 def test_each_stream_begins_again_in_its_turn() -> None:
     ours = network()
-    ours.start_streams(5)
+    ours.start_training(5)
     ours.compile(optimizer=keras.optimizers.SGD(0.0))  # the weights stay
     text = ids(5, 4)
     fresh, states = [], None
@@ -126,6 +126,26 @@ def test_each_stream_begins_again_in_its_turn() -> None:
         np.testing.assert_allclose(states[0][0], expected, atol=1e-6)
     counts = np.sum(fresh[1:], axis=0)  # all begin from zeros in the first step
     assert counts.tolist() == [1, 2, 2, 2, 2]
+
+
+def test_the_average_follows_its_formula_and_is_only_lent() -> None:
+    ours = network()
+    ours.start_training(3)
+    ours.compile(optimizer=keras.optimizers.SGD(0.5))
+    text = ids(3, 7)
+    expected = dict.fromkeys(to_weights(ours), 0.0)
+    updates = [*range(1, 6), 2000]  # so late, 0.99 is the most that is kept
+    for n in updates:
+        ours.optimizer.iterations.assign(n - 1)
+        ours.train_on_batch(text[:, :-1], text[:, 1:])
+        own, kept = to_weights(ours), min(0.99, (n - 1) / (n + 8))
+        expected = {k: kept * expected[k] + (1 - kept) * own[k] for k in own}
+    with ours.averaged():
+        lent = to_weights(ours)
+    for name, array in to_weights(ours).items():
+        np.testing.assert_allclose(lent[name], expected[name], atol=1e-6)
+        np.testing.assert_array_equal(array, own[name])
+        assert np.any(array != lent[name])
 
 
 def test_reading_side_by_side_comes_to_one_pass() -> None:
