@@ -236,18 +236,23 @@ def _quality(record: Record, cores: int | None) -> str:
             "measured it and chose the step that is kept. *stateful*: one pass that "
             "carries the state, the first character being context only. *cold256*: "
             "windows of 256 characters, each from an empty state. "
-            f"{figures.steps:,} steps took {figures.seconds:,.0f} seconds{where}.",
+            f"The weights are those of step {figures.steps:,}, of a training of "
+            f"{figures.seconds:,.0f} seconds{where}.",
         ]
     )
 
 
 def thin(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most `MAX_CURVE_ROWS` points, evenly spread, first and last among them."""
+    """At most `MAX_CURVE_ROWS` points, evenly spread, with first, last and best."""
     last = len(curve) - 1
     if last < MAX_CURVE_ROWS:
         return list(curve)
-    gaps = MAX_CURVE_ROWS - 1
-    return [curve[round(row * last / gaps)] for row in range(MAX_CURVE_ROWS)]
+    rows = [round(row * last / (MAX_CURVE_ROWS - 1)) for row in range(MAX_CURVE_ROWS)]
+    best = min(range(len(curve)), key=lambda row: curve[row][1])
+    if best not in rows:
+        inner = range(1, MAX_CURVE_ROWS - 1)
+        rows[min(inner, key=lambda i: abs(rows[i] - best))] = best
+    return [curve[row] for row in rows]
 
 
 def _curve(curve: Sequence[tuple[int, float]]) -> str:

@@ -158,6 +158,13 @@ def save_state(session: Session) -> None:
     session.writing += time.monotonic() - started
 
 
+def _assign(variables: dict[str, Any], tensors: Weights) -> None:
+    if tensors.keys() != variables.keys():
+        raise ValueError("it has other parts than this network")
+    for name, variable in variables.items():
+        variable.assign(tensors[name].reshape(variable.shape))
+
+
 def load_state(session: Session) -> None:
     """Put the saved state back into the network, optimiser and streams.
 
@@ -167,11 +174,7 @@ def load_state(session: Session) -> None:
     data = (session.folder / runs.STATE / STATE_FILE).read_bytes()
     try:
         tensors = safetensors.numpy.load(data)
-        variables = _state_variables(session)
-        if tensors.keys() != variables.keys():
-            raise CheckpointError("The saved state has other parts than this network.")
-        for name, variable in variables.items():
-            variable.assign(tensors[name].reshape(variable.shape))
+        _assign(_state_variables(session), tensors)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"The saved state of {session.folder.name} cannot be used: {error}. "

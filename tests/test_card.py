@@ -111,8 +111,10 @@ def test_no_sample_leaves_its_block():
 
 
 @pytest.mark.parametrize("points", [0, 1, 19, 20, 21, 1000])
-def test_the_curve_has_at_most_twenty_rows(points):
-    curve = [(step, 3.0 - step / 2000) for step in range(1, points + 1)]
+@pytest.mark.parametrize("best", [0.0, 0.01, 0.7, 0.99, 1.0])
+def test_the_curve_has_at_most_twenty_rows(points, best):
+    lowest = 1 + round(best * (points - 1))
+    curve = [(step, 1 + abs(step - lowest)) for step in range(1, points + 1)]
     text = card.card(make_record(), samples={}, curve=curve)
     table = text.partition("## How it learnt")[2].partition("##")[0]
     rows = re.findall(r"^\| ([\d,]+) \| ", table, re.M)
@@ -120,6 +122,9 @@ def test_the_curve_has_at_most_twenty_rows(points):
     if points:
         assert rows[0] == "1"
         assert rows[-1] == f"{points:,}"
+        assert f"{lowest:,}" in rows
+        steps = [int(row.replace(",", "")) for row in rows]
+        assert steps == sorted(steps)
 
 
 def test_a_licence_must_look_like_one():

@@ -161,7 +161,11 @@ def test_two_thousand_characters_are_learnt_by_heart() -> None:
     session = training.open_session(folder, EventLog(folder))
     assert training.fit(session) == "finished"
     steps = of("step", events.read_all(folder))
-    assert steps[-1]["loss"] < 0.05
+    # over the last tenth: a stream that begins again does not know where it is
+    tail = [e for e in steps if e["step"] > 0.9 * steps[-1]["step"]]
+    before = [e["step"] for e in steps][-len(tail) - 1 : -1]
+    counts = [e["step"] - b for e, b in zip(tail, before, strict=True)]
+    assert np.average([e["loss"] for e in tail], weights=counts) < 0.05
     # the last weights, not the best by validation, know the text by heart
     model = checkpoint.Model(
         session.record, session.vocabulary, to_weights(session.network), ""
