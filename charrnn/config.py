@@ -277,8 +277,8 @@ class Preset:
 #   32                                         1.516      1.536      1.604
 #   8                                          1.511      1.527      1.582
 #
-#   what the optimiser moves, and its running average (which is validated and kept:
-#   `AVERAGE`), after a quarter, half and all of the run
+#   the weights and their moving average (`EMA_DECAY`), which is validated and kept,
+#   after a quarter, half and all of the run
 #   `quick`, 7.0 M characters              1.687   1.592   1.511
 #   average                                1.645   1.554   1.511
 #   `balanced`, 9.0 M; 25 and 40 %         1.583   1.514

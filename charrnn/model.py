@@ -9,8 +9,8 @@ in its turn begins again from zeros every `FRESH_EVERY` windows: every prompt do
 and a network that has hardly seen that state writes its first characters badly.
 
 What is validated, sampled and kept is not the weights that the optimiser moves but
-their running average (Polyak and Juditsky, 1992), which is where they would settle
-if the learning rate fell now. `charrnn.config` has what both gain.
+their exponential moving average (after Polyak and Juditsky, 1992), near where they
+would settle if the learning rate fell now. `charrnn.config` has what both gain.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from charrnn.recurrent import FastGRU, FastLSTM, project
 
 States = list[list[Any]]
 FRESH_EVERY: Final = 8  # windows of a stream from one beginning to the next
-AVERAGE: Final = 0.99  # share of the running average that an update leaves, at most
+EMA_DECAY: Final = 0.99  # of the weights' average, at most
 
 
 def _recurrent_layer(
@@ -193,11 +193,11 @@ class Network(keras.Model):
     def _average(self) -> None:
         """Move the average towards the weights that an update has just made.
 
-        After update ``n`` it keeps ``min(AVERAGE, (n - 1) / (n + 8))`` of itself:
+        After update ``n`` it keeps ``min(EMA_DECAY, (n - 1) / (n + 8))`` of itself:
         it looks back over a ninth of the updates so far, over 100 at most.
         """
         updates = tf.cast(self.optimizer.iterations, tf.float32)
-        kept = tf.minimum(AVERAGE, (updates - 1) / (updates + 8))
+        kept = tf.minimum(EMA_DECAY, (updates - 1) / (updates + 8))
         for average, variable in zip(
             self.averages, self.trainable_variables, strict=True
         ):
