@@ -127,7 +127,7 @@ class Visitor:
         page.goto(url)
         page.locator("#model input").wait_for(state="attached")
         page.wait_for_function(
-            "() => document.querySelector('#model input').value !== ''"
+            "() => document.querySelector('#model input')?.value"
             " || document.querySelector('#writing-status')?.innerText"
         )
         return page

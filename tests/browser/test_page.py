@@ -142,10 +142,13 @@ def test_a_wrong_number_is_marked_on_its_field(served, visit):
 def test_a_seed_of_ones_own_is_kept(served, visit):
     page = visit().open(served.url)
     open_settings(page, "sampling")
-    page.locator("#seed input").wait_for()  # a setting is made when it is shown
-    page.wait_for_function("() => document.querySelector('#seed input').value !== '0'")
+    page.wait_for_function(  # a setting is made when it is shown
+        "() => (document.querySelector('#seed input')?.value ?? '0') !== '0'"
+    )
     page.locator("#seed input").fill("123")  # after the one that the page drew
-    page.wait_for_function("() => !document.querySelector('#new-seed input').checked")
+    page.wait_for_function(
+        "() => document.querySelector('#new-seed input')?.checked === false"
+    )
     first = compare(page)
     assert "seed 123" in page.locator("#writing-status").inner_text()
     page.locator("#compare").click()
@@ -287,10 +290,9 @@ def test_a_preset_fills_the_form_and_its_command(served, visit):
     page = visit().open(served.url)
     page.get_by_role("tab").nth(TRAIN_TAB).click()
     open_settings(page, "advanced")
-    page.locator("#set-rnn_units input").wait_for()
     page.locator("#preset input[value=tutorial]").check()
     page.wait_for_function(
-        "() => document.querySelector('#set-rnn_units input').value === '1024'"
+        "() => document.querySelector('#set-rnn_units input')?.value === '1024'"
     )
     assert page.locator("#set-minutes input").input_value() == ""
     fill(page, "num_layers", 2)
