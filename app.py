@@ -55,11 +55,11 @@ def language_of(request: gr.Request) -> str:
     return language(request)
 
 
-def first_tab(request: gr.Request) -> dict[str, Any]:
-    """The Generate tab, unless the address names a run."""
-    return gr.update(
-        selected="train" if request.query_params.get("run") else "generate"
-    )
+def first_tab(request: gr.Request) -> Any:
+    """The Train tab if the address names a run; else none that was not chosen."""
+    if request.query_params.get("run"):
+        return gr.update(selected="train")
+    return gr.skip()
 
 
 with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:

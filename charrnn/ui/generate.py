@@ -43,6 +43,7 @@ NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
 }
 TEMPERATURES: Final = (0, 2)
 SKIP: Final[Any] = gr.skip()
+READY: Final[Any] = gr.update(interactive=True)
 
 engine: Final = Engine()
 
@@ -493,6 +494,8 @@ class Opened(NamedTuple):
     t2: Any = SKIP
     t3: Any = SKIP
     status: Any = SKIP
+    compare: Any = READY  # before, a click would send a form that is not yet filled
+    one: Any = READY
 
 
 def opened(browser: Any, request: gr.Request) -> Opened:
@@ -573,10 +576,16 @@ def _buttons() -> tuple[gr.Button, gr.Button, gr.Button]:
         run = gr.Button(
             i18n("generate.compare"),
             variant="primary",
+            interactive=False,
             min_width=110,
             elem_id="compare",
         )
-        one = gr.Button(i18n("generate.one"), min_width=110, elem_id="generate-one")
+        one = gr.Button(
+            i18n("generate.one"),
+            interactive=False,
+            min_width=110,
+            elem_id="generate-one",
+        )
         stop = gr.Button(
             i18n("generate.stop"),
             interactive=False,
@@ -641,7 +650,7 @@ def build(lang: gr.Textbox) -> GenerateTab:
     seed.input(lambda: False, None, new_seed, **quiet)
     filled = [
         *(model, prompt, length, seed, new_seed, top_k, top_p, stop_string),
-        *(temperature, *temperatures, status),
+        *(temperature, *temperatures, status, run, one),
     ]
     return GenerateTab(model, filled)
 

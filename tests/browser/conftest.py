@@ -125,11 +125,7 @@ class Visitor:
         page.on("dialog", lambda dialog: self.faults.append("a script ran"))
         page.on("request", lambda request: self._asked(request.url))
         page.goto(url)
-        page.locator("#model input").wait_for(state="attached")
-        page.wait_for_function(
-            "() => document.querySelector('#model input')?.value"
-            " || document.querySelector('#writing-status')?.innerText"
-        )
+        page.locator("#compare:not([disabled])").wait_for(state="attached")
         return page
 
     def _heard(self, message: Any) -> None:

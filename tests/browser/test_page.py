@@ -73,6 +73,36 @@ def test_a_first_visitor_compares_with_one_click(served, visit):
     assert page.locator("#card-0 .prompt").inner_text() == prompt
 
 
+def test_nothing_is_asked_before_the_form_is_filled(served, visit):
+    held, holding = [], True
+
+    def hold(route: Any) -> None:
+        if holding:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page = visit().context.new_page()
+    page.route("**/run/predict*", hold)
+    page.goto(served.url + "?model=toy&prompt=so&temperatures=0.3,0.9")
+    page.locator("#compare").wait_for()
+    page.wait_for_timeout(1000)
+    assert held
+    assert page.locator("#compare").is_disabled()
+    assert page.locator("#generate-one").is_disabled()
+    train_tab = page.get_by_role("tab").nth(TRAIN_TAB)
+    train_tab.click()
+    holding = False
+    for route in held:
+        route.continue_()
+    page.locator("#compare:not([disabled])").wait_for(state="attached")
+    assert train_tab.get_attribute("aria-selected") == "true"  # and nothing jumps
+    page.get_by_role("tab").nth(0).click()
+    texts = compare(page)
+    assert len(texts) == 2
+    assert all(text.startswith("so") for text in texts)
+
+
 def test_a_link_writes_the_same_texts_elsewhere(served, visit):
     page = visit().open(served.url)
     page.locator("#model input").click()
