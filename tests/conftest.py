@@ -1,5 +1,6 @@
 """What the tests share: folders of their own, and small texts."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 
 from charrnn import corpus
 from charrnn.corpus import Corpus
+
+# a background job of a script ignores Ctrl-C, and so would all that a test starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
 
