@@ -298,7 +298,7 @@ def test_a_full_disk_leaves_the_previous_files_whole(folder):
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(checkpoint.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     said = done.stdout.splitlines()
     for name, sentence in zip((WEIGHTS, CONFIG, CARD), said, strict=False):

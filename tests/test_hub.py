@@ -25,6 +25,7 @@ import pytest
 from charrnn import card, checkpoint, generation, hub, hub_client, runs
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, HubError
+from charrnn.vocabulary import Vocabulary
 from tests.hub_server import Hub
 from tests.sample_models import make_folder, make_record, program_in, run_program
 
@@ -402,7 +403,7 @@ def large_model(folder: Path) -> Path:
     record = dataclasses.replace(make_record(), model=model)
     make_folder(folder, dataclasses.replace(make_record(), title="large"))
     checkpoint.save_record(folder, record)
-    checkpoint.save_vocabulary(folder, checkpoint.Vocabulary.of("\n"))
+    checkpoint.save_vocabulary(folder, Vocabulary.of("\n"))
     zeros = {n: np.zeros(s, np.float32) for n, s in model.tensor_shapes().items()}
     checkpoint.save_weights(folder, model, zeros)
     return folder

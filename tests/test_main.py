@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from charrnn import checkpoint, hub_client, preparation, runs
+from charrnn import checkpoint, corpus, hub_client, preparation, runs
 from charrnn.__main__ import main
 from charrnn.corpus import Corpus
 from tests.hub_server import Hub
@@ -239,7 +239,7 @@ def test_a_run_of_the_background_keeps_its_log_clean(
     text_file: Path, isolated: Path
 ) -> None:
     prepared = preparation.prepare(
-        runs.corpora.load(str(text_file), max_bytes=10**6),
+        corpus.load(str(text_file), max_bytes=10**6),
         settings={"rnn_units": 8, "embedding_dim": 4, "epochs": 1},
     )
     path = runs.create(prepared, model_id="quiet")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from charrnn import checkpoint, corpus, events, preparation, runs, scores, training
+from charrnn import checkpoint, corpus, events, plan, preparation, runs, scores, training
 from charrnn.corpus import Corpus
 from charrnn.errors import RunError, TrainingError
 from charrnn.events import Event, EventLog
@@ -392,7 +392,7 @@ def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
 
 def test_progress_survives_its_file() -> None:
     progress = training.Progress(
-        training.plan.Plan(steps_per_epoch=7, planned_steps=70, validate_every=5),
+        plan.Plan(steps_per_epoch=7, planned_steps=70, validate_every=5),
         step=12,
         best_loss=1.25,
         best_step=10,
