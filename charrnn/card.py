@@ -18,10 +18,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from charrnn import checkpoint, corpus, events, generation, runs
-from charrnn.checkpoint import Figures, Record
-from charrnn.config import DEFAULT_PRESET, PRESETS, ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.errors import HubError
+from charrnn.files import write_file
+from charrnn.model import checkpoint, generation
+from charrnn.model.record import CARD, Figures, Record
+from charrnn.presets import (
+    DEFAULT_PRESET,
+    PRESETS,
+    command_line,
+    settings_beyond_preset,
+)
+from charrnn.runs import events
+from charrnn.text import sources
 
 TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
 SAMPLE_LENGTH: Final = 300
@@ -39,8 +48,6 @@ _UNSET: Final = {
 _CELLS: Final = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent"}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&:@^=])")
 _FRONT_LICENSE: Final = re.compile(r"---\nlicense: ([a-z0-9.-]+)\n")
-
-# --- a program that runs this very model -----------------------------------
 
 _FORMULAS: Final = {
     "gru": """\
@@ -122,9 +129,6 @@ def program(model: ModelConfig, source: str) -> str:
     )
 
 
-# --- what strangers wrote --------------------------------------------------
-
-
 def _line(text: str) -> str:
     """One line without control characters, lone surrogates and the like."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -144,9 +148,6 @@ def _fenced(text: str, language: str = "text") -> str:
     longest = max((len(run) for run in re.findall("`+", kept)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{kept.rstrip(chr(10))}\n{fence}"
-
-
-# --- the parts of a card ---------------------------------------------------
 
 
 def _bits(nats: float) -> float:
@@ -351,9 +352,6 @@ def card(
     return "\n\n".join(parts) + "\n"
 
 
-# --- a folder's card -------------------------------------------------------
-
-
 def samples_of(model: checkpoint.Model) -> dict[float, str]:
     """What a model writes at each of `TEMPERATURES`, from an empty prompt."""
     (texts,) = generation.generate(
@@ -388,7 +386,7 @@ def curve_of(folder: Path) -> list[tuple[int, float]]:
 def license_of(folder: Path) -> str | None:
     """The licence that a folder's card names, if it has one."""
     try:
-        with (folder / checkpoint.CARD).open(encoding="utf-8") as file:
+        with (folder / CARD).open(encoding="utf-8") as file:
             found = _FRONT_LICENSE.match(file.read(200))
     except (OSError, ValueError):
         return None
@@ -397,20 +395,20 @@ def license_of(folder: Path) -> str | None:
 
 def command_of(record: Record) -> str:
     """The command that trains such a model, as far as the record tells."""
-    named = {text.title: name for name, text in corpus.NAMED.items()}
+    named = {text.title: name for name, text in sources.NAMED.items()}
     name = record.corpus.name
-    known = named.get(name, name if name in corpus.NAMED else "YOUR-TEXT.txt")
+    known = named.get(name, name if name in sources.NAMED else "YOUR-TEXT.txt")
     training = record.training
-    settings = runs.settings_beyond_preset(record.model, training)
+    settings = settings_beyond_preset(record.model, training)
     if training.preset in PRESETS:
-        return runs.command_line(known, training.preset, settings)
+        return command_line(known, training.preset, settings)
     every = {**dataclasses.asdict(record.model), **dataclasses.asdict(training)}
     chosen = {
         key: value
         for key, value in every.items()
         if key not in ("preset", "vocab_size")
     }
-    return runs.command_line(known, DEFAULT_PRESET, chosen)
+    return command_line(known, DEFAULT_PRESET, chosen)
 
 
 def write_card(
@@ -445,5 +443,5 @@ def write_card(
         command=command_of(model.record),
         cores=int(cores) if re.fullmatch("[0-9]{1,4}", cores) else None,
     )
-    checkpoint.write_file(folder / checkpoint.CARD, text.encode())
+    write_file(folder / CARD, text.encode())
     return text

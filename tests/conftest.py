@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn import corpus
-from charrnn.corpus import Corpus
+from charrnn.text import corpus
+from charrnn.text.corpus import Corpus
 
 # a background job of a script ignores Ctrl-C, and so would all that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)

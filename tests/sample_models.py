@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn import checkpoint
-from charrnn.checkpoint import CorpusRecord, Figures, Record
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.vocabulary import Vocabulary
+from charrnn.model import checkpoint
+from charrnn.model.record import CorpusRecord, Figures, Record
+from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
 

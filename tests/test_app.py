@@ -14,7 +14,9 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
-from charrnn import checkpoint, events, generation, preparation, runs
+from charrnn.model import checkpoint, generation
+from charrnn.runs import control, events, preparation, store
+from charrnn.ui import page
 from tests.sample_models import make_folder, make_record
 
 ROOT = Path(__file__).parent.parent
@@ -209,7 +211,7 @@ def test_a_taken_port_gives_the_next_one_and_a_hosted_page_lists_nobodys(
     ],
 )
 def test_what_counts_as_this_computer_alone(name, loopback):
-    assert app.is_loopback(name) is loopback
+    assert page.is_loopback(name) is loopback
 
 
 def test_no_component_holds_a_connection_per_tab():
@@ -231,8 +233,8 @@ def test_every_html_block_has_the_default_template():
 
 def test_at_the_end_ctrl_c_says_which_runs_go_on(served, small_corpus, monkeypatch):
     monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(served.folder))
-    path = runs.create(preparation.prepare(small_corpus), title="Going on")
-    with runs.hold(path):  # as its trainer does
+    path = control.create(preparation.prepare(small_corpus), title="Going on")
+    with store.hold(path):  # as its trainer does
         said = served.end()
     assert said == (
         "Going on goes on: stop it with `python -m charrnn stop going-on`\n"

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from charrnn import bench
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError
+from charrnn.trainer import bench
 
 
 def test_the_tutorials_step_costs_24_million_operations_a_character() -> None:

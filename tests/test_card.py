@@ -7,10 +7,11 @@ import re
 import pytest
 import yaml
 
-from charrnn import card, checkpoint, generation
-from charrnn.checkpoint import Origin
+from charrnn import card
 from charrnn.errors import HubError
-from charrnn.events import EventLog
+from charrnn.model import checkpoint, generation
+from charrnn.model.record import Origin
+from charrnn.runs.events import EventLog
 from tests.sample_models import make_folder, make_record, program_in, run_program
 
 HAZARDS = [

@@ -20,28 +20,32 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import checkpoint
-from charrnn.checkpoint import (
-    CARD,
-    CONFIG,
+import charrnn
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.errors import CheckpointError
+from charrnn.files import write_file
+from charrnn.model import checkpoint
+from charrnn.model.checkpoint import (
     MAX_BYTES,
     MAX_HEADER,
+    load,
+    save_record,
+    save_vocabulary,
+    save_weights,
+    tensors_to_bytes,
+)
+from charrnn.model.record import (
+    CARD,
+    CONFIG,
     VOCAB,
     WEIGHTS,
     CorpusRecord,
     Figures,
     Origin,
     Record,
-    load,
-    save_record,
-    save_vocabulary,
-    save_weights,
-    tensors_to_bytes,
-    write_file,
+    parse_record,
 )
-from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.errors import CheckpointError
-from charrnn.vocabulary import Vocabulary
+from charrnn.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of("\n ab\u00e9\u3042\U0001f370\u2028")
 MODEL = ModelConfig(
@@ -272,7 +276,9 @@ def test_a_read_only_folder(folder):
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from charrnn import checkpoint
+from charrnn import files
+from charrnn.errors import CheckpointError
+from charrnn.model import checkpoint, record
 folder = Path(sys.argv[1])
 model = checkpoint.load(folder)
 # what a full disk does: the write stops in the middle
@@ -280,11 +286,11 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 for write in (
     lambda: checkpoint.save_weights(folder, model.record.model, model.weights),
     lambda: checkpoint.save_record(folder, model.record),
-    lambda: checkpoint.write_file(folder / checkpoint.CARD, b"x" * 1000),
+    lambda: files.write_file(folder / record.CARD, b"x" * 1000),
 ):
     try:
         write()
-    except checkpoint.CheckpointError as error:
+    except CheckpointError as error:
         print(error)
 checkpoint.save_vocabulary(folder, model.vocabulary)
 print(checkpoint.load(folder).weights_hash)
@@ -298,7 +304,7 @@ def test_a_full_disk_leaves_the_previous_files_whole(folder):
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(Path(charrnn.__file__).parents[1])},
     )
     said = done.stdout.splitlines()
     for name, sentence in zip((WEIGHTS, CONFIG, CARD), said, strict=False):
@@ -505,11 +511,11 @@ def test_any_value_anywhere_is_taken_in_bounds_or_refused(folder, place, key):
         inner[key] = value
         data = json.dumps(content).encode()
         try:
-            record = checkpoint.parse_record(data)
+            record = parse_record(data)
         except CheckpointError:
             continue
         # what is taken can be written again, and is then the same
-        assert checkpoint.parse_record(record.to_json().encode()) == record
+        assert parse_record(record.to_json().encode()) == record
 
 
 @pytest.mark.parametrize(("place", "key"), PLACES)
@@ -723,7 +729,7 @@ def test_damage_of_any_kind_is_refused_or_harmless(
         assert shapes == model.record.model.tensor_shapes()
         assert all(np.isfinite(a).all() for a in model.weights.values())
         assert len(model.vocabulary) == model.record.model.vocab_size
-        assert checkpoint.parse_record(model.record.to_json().encode()) == model.record
+        assert parse_record(model.record.to_json().encode()) == model.record
     shutil.rmtree(folder)
 
 
@@ -747,8 +753,8 @@ def test_any_json_in_any_place_is_refused_or_can_be_kept(place_and_key, value):
         inner = inner[name]
     inner[key] = value
     with contextlib.suppress(CheckpointError):
-        record = checkpoint.parse_record(json.dumps(content).encode())
-        assert checkpoint.parse_record(record.to_json().encode()) == record
+        record = parse_record(json.dumps(content).encode())
+        assert parse_record(record.to_json().encode()) == record
 
 
 @settings(max_examples=100, deadline=None)
@@ -756,7 +762,7 @@ def test_any_json_in_any_place_is_refused_or_can_be_kept(place_and_key, value):
 def test_any_json_as_a_whole_file(value):
     data = json.dumps(value).encode()
     with pytest.raises(CheckpointError):
-        checkpoint.parse_record(data)
+        parse_record(data)
     with pytest.raises(CheckpointError):
         checkpoint.parse_vocabulary(data, 9)
     with pytest.raises(CheckpointError):

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn import config
-from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig, from_preset
+from charrnn import config, presets
+from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.errors import ConfigError
+from charrnn.hosting import is_hosted, max_text_bytes
+from charrnn.presets import from_preset
 
 OWNERS = (ModelConfig, TrainingConfig, SamplingConfig)
 BOUNDED = [
@@ -156,20 +158,20 @@ def test_every_setting_is_explained():
     assert caught.value.field == "units"
 
 
-@pytest.mark.parametrize("preset", config.PRESETS)
+@pytest.mark.parametrize("preset", presets.PRESETS)
 def test_presets_are_valid_and_named(preset):
     model, training = from_preset(preset, {}, vocab_size=66)
     assert training.preset == preset
-    for name, value in config.PRESETS[preset].model.items():
+    for name, value in presets.PRESETS[preset].model.items():
         assert getattr(model, name) == value
-    for name, value in config.PRESETS[preset].training.items():
+    for name, value in presets.PRESETS[preset].training.items():
         assert getattr(training, name) == value
     assert model.vocab_size == 66
-    assert config.PRESETS[preset].summary
+    assert presets.PRESETS[preset].summary
 
 
 def test_the_defaults_are_presets():
-    assert {config.DEFAULT_PRESET, config.DEFAULT_PRESET_GPU} <= set(config.PRESETS)
+    assert {presets.DEFAULT_PRESET, presets.DEFAULT_PRESET_GPU} <= set(presets.PRESETS)
 
 
 def test_own_settings_lie_on_top_of_a_preset():
@@ -220,7 +222,7 @@ def test_unknown_preset():
     ],
 )
 def test_is_hosted(environ, expected):
-    assert config.is_hosted(environ) is expected
+    assert is_hosted(environ) is expected
 
 
 @pytest.mark.parametrize(
@@ -234,13 +236,13 @@ def test_is_hosted(environ, expected):
     ],
 )
 def test_max_text_bytes(environ, expected):
-    assert config.max_text_bytes(environ) == expected
+    assert max_text_bytes(environ) == expected
 
 
 @pytest.mark.parametrize("text", ["much", "0", "-1", "nan", "inf", "1e9", "10000"])
 def test_max_text_bytes_refuses(text):
     with pytest.raises(ConfigError, match=r"expected megabytes, like 200\."):
-        config.max_text_bytes({"CHARRNN_MAX_TEXT_MB": text})
+        max_text_bytes({"CHARRNN_MAX_TEXT_MB": text})
 
 
 ANYTHING = st.one_of(

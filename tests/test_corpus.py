@@ -17,11 +17,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import corpus
 from charrnn.config import MAX_VOCAB_SIZE
-from charrnn.corpus import NAMED, NamedText, decode, fetch, from_text, load
 from charrnn.errors import CorpusError
-from charrnn.vocabulary import UNKNOWN_ID
+from charrnn.text import corpus
+from charrnn.text import sources as sources_module
+from charrnn.text.corpus import decode, from_text
+from charrnn.text.encoding import SAMPLE_BYTES
+from charrnn.text.sources import (
+    NAMED,
+    STDLIB_BYTES,
+    NamedText,
+    cache_folder,
+    fetch,
+    load,
+    standard_library,
+)
+from charrnn.text.vocabulary import UNKNOWN_ID
 
 LIMIT = 1_000_000
 ENGLISH = "It was the best of times, it was the worst of times.\n" * 3
@@ -112,7 +123,7 @@ def test_other_encodings_are_recognised_and_named(text, encoding, named):
 def test_a_long_text_is_recognised_by_its_lines_that_are_not_ascii():
     plain = b"Nothing to be seen here, only plain letters of English.\n"
     data = plain * 20_000 + JAPANESE.encode("shift_jis") * 500 + plain
-    assert len(data) > corpus.SAMPLE_BYTES
+    assert len(data) > SAMPLE_BYTES
     found = decode(data, name="t", max_bytes=len(data) * 2)
     assert found.text == data.decode("shift_jis")
 
@@ -340,7 +351,7 @@ def test_the_rarest_characters_fold():
 
 
 def test_shakespeare_from_the_cache():
-    if not (corpus.cache_folder() / "shakespeare.txt").is_file():
+    if not (cache_folder() / "shakespeare.txt").is_file():
         pytest.skip("Shakespeare is not in the cache")
     found = load("shakespeare", max_bytes=2_000_000)
     assert (found.name, len(found.text)) == ("shakespeare", 1_115_394)
@@ -365,7 +376,7 @@ def test_the_standard_library():
     source = Path(sysconfig.get_path("stdlib"), first).read_text("utf-8")
     assert found.text.startswith(source.rstrip("\n")[:20])
     whole = load("python-stdlib", max_bytes=10**9).text
-    assert 5_000_000 < len(whole.encode()) <= corpus.STDLIB_BYTES
+    assert 5_000_000 < len(whole.encode()) <= STDLIB_BYTES
     assert whole.startswith(found.text)
 
 
@@ -390,17 +401,17 @@ def test_library_files_are_whole_sorted_and_without_tests(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     expected = "\n" + "z = 2\n" * 20 + "b = 1\n" * 20 + "d = 3\n"
-    assert corpus.standard_library(tmp_path, 500).text == expected  # e does not fit
-    assert corpus.standard_library(tmp_path, LIMIT).text == expected + "e = 4\n" * 100
+    assert standard_library(tmp_path, 500).text == expected  # e does not fit
+    assert standard_library(tmp_path, LIMIT).text == expected + "e = 4\n" * 100
 
 
 def test_no_standard_library(tmp_path):
     with pytest.raises(CorpusError, match="No source files of Python's standard"):
-        corpus.standard_library(tmp_path, LIMIT)
+        standard_library(tmp_path, LIMIT)
 
 
 def test_the_cache_folder():
-    folder = corpus.cache_folder
+    folder = cache_folder
     assert folder({"CHARRNN_CACHE": "/c", "XDG_CACHE_HOME": "/x"}) == Path("/c")
     assert folder({"CHARRNN_CACHE": "", "XDG_CACHE_HOME": "/x"}) == Path("/x/charrnn")
     home = Path.home() / ".cache" / "charrnn"
@@ -584,7 +595,7 @@ def test_a_server_that_stops_in_the_middle(server, tmp_path):
 
 
 def test_a_trickle_meets_the_deadline(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(corpus, "DOWNLOAD_SECONDS", 0.2)
+    monkeypatch.setattr(sources_module, "DOWNLOAD_SECONDS", 0.2)
 
     def trickle(handler):
         handler.send_response(200)

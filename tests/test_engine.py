@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn import checkpoint, engine, generation
 from charrnn.config import MAX_LENGTH, SamplingConfig
 from charrnn.errors import CheckpointError, ConfigError, RunError
+from charrnn.model import checkpoint, engine, generation
 
 
 def _helpers():

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import events
 from charrnn.errors import CheckpointError
-from charrnn.events import FILE_NAME, EventLog, effective, read, read_all
+from charrnn.runs import events
+from charrnn.runs.events import FILE_NAME, EventLog, effective, read, read_all
 
 
 def line(kind="step", step=1, **fields):

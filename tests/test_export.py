@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from charrnn import export, generation
 from charrnn.errors import CheckpointError
+from charrnn.model import generation, sampling
+from charrnn.model.network import Network
+from charrnn.trainer import export
 
 
 def _helpers():
@@ -137,10 +139,10 @@ def test_what_cannot_be_done_is_refused_with_a_sentence(elsewhere, cell):
 def test_drawn_characters_follow_the_exact_distribution(elsewhere, cell):
     _, models, results = elsewhere
     model = models[cell]
-    network = generation.Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights)
     ids = model.vocabulary.encode("a")
     logits, _ = network.step(ids, network.initial_states(1))
-    probs = generation.next_char_probs(logits[0, 1:], temperature=1.0)
+    probs = sampling.next_char_probs(logits[0, 1:], temperature=1.0)
     counts = [results[cell]["many"].count(character) for character in CHARACTERS]
     assert sum(counts) == 4000
     chi = sum(

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn import checkpoint, generation
 from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.errors import ConfigError
-from charrnn.vocabulary import Vocabulary
+from charrnn.model import checkpoint, generation, sampling
+from charrnn.model import network as network_module
+from charrnn.model.network import SPLIT_FROM, Network, _product, _RowByRow
+from charrnn.model.record import CorpusRecord, Record
+from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghij"
 CELLS = ("gru", "lstm", "rnn")
@@ -34,11 +37,11 @@ def make_model(
         name: (scale * rng.standard_normal(shape)).astype(np.float32)
         for name, shape in config.tensor_shapes().items()
     }
-    record = checkpoint.Record(
+    record = Record(
         title="t",
         model=config,
         training=TrainingConfig(),
-        corpus=checkpoint.CorpusRecord(
+        corpus=CorpusRecord(
             name="t", characters=100, distinct=len(characters), sha256="0" * 64
         ),
     )
@@ -92,7 +95,7 @@ def test_logits_equal_keras(cell, num_layers):
     expected = keras_network(config, model.weights)(ids).numpy()
     assert np.ptp(expected) > 1
     for per_row, step in itertools.product([True, False], repeat=2):
-        network = generation.Network(config, model.weights, per_row=per_row)
+        network = Network(config, model.weights, per_row=per_row)
         np.testing.assert_allclose(all_logits(network, ids, step), expected, atol=1e-5)
 
 
@@ -100,9 +103,9 @@ def test_logits_equal_keras(cell, num_layers):
 def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
     model = make_model(cell, 2)
     ids = np.arange(12).reshape(2, 6)
-    folded = generation.Network(model.record.model, model.weights)
-    monkeypatch.setattr(generation, "MAX_TABLE_BYTES", 0)
-    apart = generation.Network(model.record.model, model.weights)
+    folded = Network(model.record.model, model.weights)
+    monkeypatch.setattr(network_module, "MAX_TABLE_BYTES", 0)
+    apart = Network(model.record.model, model.weights)
     np.testing.assert_allclose(
         all_logits(apart, ids), all_logits(folded, ids), atol=1e-5
     )
@@ -111,7 +114,7 @@ def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
 @pytest.mark.parametrize("cell", CELLS)
 def test_prefill_reads_what_steps_read_and_leaves_its_input_alone(cell):
     model = make_model(cell, 2)
-    network = generation.Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights)
     ids = np.array([1, 5, 2, 0, 7])
     start = network.initial_states(1)
     states = network.prefill(ids, start)
@@ -128,13 +131,13 @@ def test_prefill_reads_what_steps_read_and_leaves_its_input_alone(cell):
 @pytest.mark.parametrize("height", [1536, 3000, 452 * 11])
 def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypatch):
     """Whichever way the clock prefers, and in any company."""
-    monkeypatch.setattr(generation, "PROBE_EVERY", 3)
+    monkeypatch.setattr(network_module, "PROBE_EVERY", 3)
     rng = np.random.default_rng(height)
     matrix = rng.standard_normal((height, 512)).astype(np.float32)
     rows = rng.standard_normal((5, 512)).astype(np.float32)
-    product = generation._RowByRow(matrix)
+    product = _RowByRow(matrix)
     assert product.forms[-1].ndim == 4
-    assert product.forms[-1].shape[2] * 512 < generation.SPLIT_FROM
+    assert product.forms[-1].shape[2] * 512 < SPLIT_FROM
     first = product(rows)
     np.testing.assert_allclose(first, rows @ matrix.T, atol=1e-3)
     for _ in range(12):
@@ -143,13 +146,13 @@ def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypa
 
 
 def test_blocks_alone_are_used_where_the_bits_would_differ(monkeypatch):
-    plain = generation._product
+    plain = _product
 
     def other_order(form, rows):
         return plain(form, rows) * np.float32(1 + 1e-6 * (form.ndim == 4))
 
-    monkeypatch.setattr(generation, "_product", other_order)
-    product = generation._RowByRow(np.ones((1024, 512), np.float32))
+    monkeypatch.setattr(network_module, "_product", other_order)
+    product = _RowByRow(np.ones((1024, 512), np.float32))
     assert [form.ndim for form in product.forms] == [4]
 
 
@@ -157,7 +160,7 @@ def test_blocks_alone_are_used_where_the_bits_would_differ(monkeypatch):
 
 
 def probs(*values, **kwargs):
-    return generation.next_char_probs(np.log(values), **kwargs)
+    return sampling.next_char_probs(np.log(values), **kwargs)
 
 
 def test_probabilities_have_the_closed_form():
@@ -174,7 +177,7 @@ def test_probabilities_have_the_closed_form():
 def test_probabilities_are_stable_far_from_zero():
     logits = np.array([1e4, 1e4 - 1, -1e4], np.float32)
     expected = np.array([1, np.exp(-1), 0]) / (1 + np.exp(-1))
-    actual = generation.next_char_probs(logits, temperature=1.0)
+    actual = sampling.next_char_probs(logits, temperature=1.0)
     np.testing.assert_allclose(actual, expected, rtol=1e-14)
 
 
@@ -244,7 +247,7 @@ def test_draw_inverts_the_cumulative_distribution():
         (0.75, 4),
         (1 - 2.0**-52, 4),
     ]:
-        assert generation.draw(masses, np.array([uniform])).tolist() == [expected]
+        assert sampling.draw(masses, np.array([uniform])).tolist() == [expected]
 
 
 @given(
@@ -253,12 +256,12 @@ def test_draw_inverts_the_cumulative_distribution():
 )
 def test_the_largest_uniform_never_draws_beyond_the_mass(values, empty):
     masses = np.array([values + [0.0] * empty])
-    index = generation.draw(masses, np.array([1 - 2.0**-52]))[0]
+    index = sampling.draw(masses, np.array([1 - 2.0**-52]))[0]
     assert index < len(values)
 
 
 def test_the_stream_is_philox_keyed_by_the_seed():
-    stream = generation.uniform_stream(7)
+    stream = sampling.uniform_stream(7)
     taken = np.array(list(itertools.islice(stream, 1000)))
     words = np.random.Philox(key=7).random_raw(1000)
     np.testing.assert_array_equal(taken, (words >> 12) / 2**52)
@@ -294,7 +297,7 @@ def test_drawn_characters_follow_the_exact_distribution(temperature, settings_):
         )
     )[0]
     assert len(text) == length
-    expected = length * generation.next_char_probs(
+    expected = length * sampling.next_char_probs(
         model.weights["head.bias"][1:], temperature=temperature, **settings_
     )
     counts = np.array([text.count(character) for character in "abcdef"])
@@ -341,7 +344,7 @@ def start(network, model, prompt):
 def test_a_row_writes_the_same_text_and_states_in_any_company(cell, units):
     """Bit for bit, with rows of other settings joining and leaving."""
     model = make_model(cell, 2, units=units, scale=2 / units**0.5)
-    network = generation.Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights)
     batch = generation.Batch(network, model.vocabulary)
     rows, prompts = [], []
     for index in range(15):
@@ -366,7 +369,7 @@ def test_a_row_writes_the_same_text_and_states_in_any_company(cell, units):
 @given(st.integers(1, 40), st.sampled_from([1, 5, 16, 33, 300]), st.sampled_from(CELLS))
 def test_a_rows_logits_have_the_same_bits_in_any_batch(batch, units, cell):
     model = make_model(cell, 2, units=units)
-    network = generation.Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights)
     ids = np.random.default_rng(batch).integers(0, 13, (batch, 3))
     together = all_logits(network, ids)
     for row in {0, batch // 2, batch - 1}:
@@ -412,7 +415,7 @@ def test_other_seeds_give_other_texts_and_greedy_ignores_the_seed():
 
 def test_greedy_follows_the_largest_logit():
     model = make_model("lstm", 2)
-    network = generation.Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights)
     text = text_alone(model, "ab", SamplingConfig(temperature=0), 40)
     ids = model.vocabulary.encode("ab" + text)
     logits = all_logits(network, ids[None].astype(np.intp))[0]

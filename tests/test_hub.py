@@ -1,7 +1,7 @@
 """Push and pull: the real client against a Hub of our own on this machine.
 
 Whole transfers run as they do for a person, in the other process. The long
-table of failures runs `hub_client` in this one, which is quicker; it is the
+table of failures runs `hub.client` in this one, which is quicker; it is the
 same code and the same library.
 """
 
@@ -22,16 +22,23 @@ import numpy as np
 import psutil
 import pytest
 
-from charrnn import card, checkpoint, generation, hub, hub_client, runs
+from charrnn import card
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, HubError
-from charrnn.vocabulary import Vocabulary
+from charrnn.hub import client as client_module
+from charrnn.hub import names, transfer
+from charrnn.hub.pull import _is_taken, _place, pull_model
+from charrnn.hub.push import push_model
+from charrnn.model import checkpoint, generation
+from charrnn.model.record import PUBLIC_FILES, Origin
+from charrnn.runs import store
+from charrnn.text.vocabulary import Vocabulary
 from tests.hub_server import Hub
 from tests.sample_models import make_folder, make_record, program_in, run_program
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
-PUBLIC = sorted(checkpoint.PUBLIC_FILES)
-SHORT = hub.Limits(first=10.0, idle=1.0)  # the first byte may find a busy machine
+PUBLIC = sorted(PUBLIC_FILES)
+SHORT = transfer.Limits(first=10.0, idle=1.0)  # the first byte may find a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(finished: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "model"
     folder.mkdir()
-    for name in checkpoint.PUBLIC_FILES:
+    for name in PUBLIC_FILES:
         (folder / name).write_bytes((finished / name).read_bytes())
     return folder
 
@@ -79,7 +86,7 @@ def models(tmp_path: Path) -> Path:
 
 
 def public_files(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in checkpoint.PUBLIC_FILES}
+    return {name: (folder / name).read_bytes() for name in PUBLIC_FILES}
 
 
 def texts(folder: Path) -> list[str]:
@@ -93,12 +100,12 @@ def texts(folder: Path) -> list[str]:
 
 def push(folder: Path, server: Hub, repo: str = "alice/model", **settings: Any) -> Any:
     settings = {"token": ALICE, "endpoint": server.url, **settings}
-    return hub.push(folder, repo, **settings)
+    return push_model(folder, repo, **settings)
 
 
 def pull(source: str, models: Path, server: Hub, **settings: Any) -> Any:
     settings = {"token": None, "endpoint": server.url, **settings}
-    return hub.pull(source, destination=models, **settings)
+    return pull_model(source, destination=models, **settings)
 
 
 def nothing_in(folder: Path) -> bool:
@@ -144,7 +151,7 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
     assert [entry.name for entry in models.iterdir()] == ["model"]  # no traces
     assert texts(pulled.path) == texts(model)
     origin = checkpoint.read_record(pulled.path).origin
-    assert origin == checkpoint.Origin(repo="alice/model", revision=pushed.commit)
+    assert origin == Origin(repo="alice/model", revision=pushed.commit)
     for request in there.log:
         to_storage = request.host.startswith("localhost")
         assert request.authorization == (None if to_storage else f"Bearer {ALICE}")
@@ -260,7 +267,7 @@ def test_the_cards_program_downloads_and_runs_the_model(there, tmp_path, cell):
     ],
 )
 def test_a_source_is_understood_however_it_is_given(text, expected):
-    assert hub.parse_source(text, "http://hub.example:8080") == expected
+    assert names.parse_source(text, "http://hub.example:8080") == expected
 
 
 @pytest.mark.parametrize(
@@ -274,13 +281,13 @@ def test_a_source_is_understood_however_it_is_given(text, expected):
 )
 def test_anything_else_is_refused_in_a_sentence(text):
     with pytest.raises(HubError, match=r"expected .*\.$") as caught:
-        hub.parse_source(text)
+        names.parse_source(text)
     assert str(caught.value).isprintable()
 
 
 def test_a_token_in_the_wrong_field_is_not_repeated():
     with pytest.raises(HubError) as caught:
-        hub.parse_source(ALICE)
+        names.parse_source(ALICE)
     assert "secret" not in str(caught.value)
 
 
@@ -307,7 +314,7 @@ def test_a_folder_that_appears_meanwhile_is_left_alone(model, models):
     model.rename(ready)
     (models / "play").mkdir()
     (models / "play" / "theirs").write_text("theirs")
-    placed = hub._place(ready, models, None, "alice/play")
+    placed = _place(ready, models, None, "alice/play")
     assert placed.name == "play-2"
     assert (models / "play" / "theirs").read_text() == "theirs"
 
@@ -323,8 +330,8 @@ def test_what_a_killed_page_left_behind_is_swept(there, model, models):
 
 
 def test_the_shipped_models_id_is_not_taken_over(models):
-    assert hub._is_taken(models, runs.SHIPPED_ID) == (
-        (runs.SHIPPED_FOLDER / runs.SHIPPED_ID).exists()
+    assert _is_taken(models, store.SHIPPED_ID) == (
+        (store.SHIPPED_FOLDER / store.SHIPPED_ID).exists()
     )
 
 
@@ -355,9 +362,9 @@ def test_the_servers_own_token_is_never_used(there, model, models, monkeypatch):
     assert [request.authorization for request in there.log] == [None]
     with pytest.raises(HubError, match="needs an access token"):
         push(model, there, token=" ")
-    assert hub.local_token() == ALICE
+    assert transfer.local_token() == ALICE
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    assert hub.local_token() is None
+    assert transfer.local_token() is None
 
 
 @pytest.mark.parametrize(
@@ -412,7 +419,11 @@ def large_model(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("where", "limits", "told"),
     [
-        ("/api/repos/create", hub.Limits(first=1.0), "not answer within 1 seconds"),
+        (
+            "/api/repos/create",
+            transfer.Limits(first=1.0),
+            "not answer within 1 seconds",
+        ),
         ("/commit/", SHORT, "took nothing more for 1 seconds: push again"),
     ],
 )
@@ -438,7 +449,7 @@ def test_a_long_upload_that_moves_is_no_failure(there, tmp_path):
     there.fail("PUT", "/storage/", slow=0.12)
     done: list[int] = []
     start = time.monotonic()
-    limits = hub.Limits(idle=2.0)
+    limits = transfer.Limits(idle=2.0)
     push(folder, there, limits=limits, progress=lambda _, n, total: done.append(n))
     assert time.monotonic() - start > 1.5 * limits.idle
     assert done == sorted(done)
@@ -455,7 +466,7 @@ def test_an_upload_that_stops_moving_ends(there, tmp_path):
 
 def test_retries_do_not_outlast_the_clock_and_say_why(there, model):
     there.fail("POST", "/preupload/", status=429, headers={"Retry-After": "300"})
-    sentence, seconds = timed(push, model, there, limits=hub.Limits(first=3.0))
+    sentence, seconds = timed(push, model, there, limits=transfer.Limits(first=3.0))
     assert "limits how often it may be asked" in sentence
     assert seconds < 12
 
@@ -470,7 +481,7 @@ def test_who_calls_can_end_it(there, model):
     with pytest.raises(KeyboardInterrupt):
         push(model, there, progress=progress)
     commands = [child.cmdline() for child in psutil.Process().children()]
-    assert not [command for command in commands if "charrnn.hub_client" in command]
+    assert not [command for command in commands if "charrnn.hub.client" in command]
 
 
 def test_the_other_process_ends_with_this_one(there, tmp_path):
@@ -478,10 +489,10 @@ def test_the_other_process_ends_with_this_one(there, tmp_path):
     job = {"action": "pull", "repo": "alice/model", "token": None, "revision": None}
     job |= {"endpoint": there.url, "folder": str(tmp_path), "known": [], "max_bytes": 1}
     with subprocess.Popen(
-        [sys.executable, "-m", "charrnn.hub_client"],
+        [sys.executable, "-m", "charrnn.hub.client"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env=hub._environment(tmp_path),
+        env=transfer._environment(tmp_path),
     ) as process:
         process.communicate(json.dumps(job).encode() + b"\n", timeout=20)
         assert process.returncode == 1
@@ -498,7 +509,7 @@ def test_a_process_that_breaks_down_is_a_sentence_too(there, models):
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
-    """`hub_client` without the library's pauses, telemetry and Xet."""
+    """`hub.client` without the library's pauses, telemetry and Xet."""
     from huggingface_hub import constants, file_download
     from huggingface_hub.utils import _http
 
@@ -509,7 +520,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     monkeypatch.setattr(file_download, "time", no_pause)
     with warnings.catch_warnings():  # huggingface_hub 2.4 with httpx2
         warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)
-        yield hub_client
+        yield client_module
     _http.set_client_factory(_http.default_client_factory)
 
 
@@ -705,7 +716,7 @@ def test_xet_would_fail_in_a_sentence(client, there, model, tmp_path, monkeypatc
     assert client.explain(error, job) == (
         "The push failed (ConnectionError: Xet: no such endpoint): try again."
     )
-    assert hub._environment(tmp_path)["HF_HUB_DISABLE_XET"] == "1"
+    assert transfer._environment(tmp_path)["HF_HUB_DISABLE_XET"] == "1"
     full = OSError(28, "No space left on device")
     assert client.explain(full, job).startswith("The disk is full")
 

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from charrnn import checkpoint, corpus, hub_client, preparation, runs
-from charrnn.__main__ import main
-from charrnn.corpus import Corpus
+from charrnn.cli.parser import main
+from charrnn.hub import client
+from charrnn.model import checkpoint
+from charrnn.runs import control, preparation, store
+from charrnn.runs.status import read_status
+from charrnn.text import sources
+from charrnn.text.corpus import Corpus
 from tests.hub_server import Hub
 
 TINY = [
@@ -99,7 +103,7 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     target = tmp_path / "saved"
     assert run(capfd, "export", "sea-stories", str(target))[0] == 0
     assert (target / "saved_model.pb").is_file()
-    path = str(runs.find("sea-stories"))
+    path = str(store.find("sea-stories"))
     assert run(capfd, "generate", path, "--length", "5", "--seed", "1")[0] == 0
 
 
@@ -155,7 +159,7 @@ def test_a_failed_training_exits_1(
     text_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
-    folder = runs.find("sea")
+    folder = store.find("sea")
     (folder / "state" / "state.safetensors").write_bytes(b"x" * 100)
     code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
     assert code == 1
@@ -170,7 +174,7 @@ def test_push_and_pull_from_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     token = "hf_alice_secret"
-    monkeypatch.setattr(hub_client, "local_token", lambda: token)
+    monkeypatch.setattr(client, "local_token", lambda: token)
     run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
     asked = ("--prompt", "sea", "--length", "40", "--seed", "5")
     _, before, _ = run(capfd, "generate", "sea", *asked)
@@ -197,7 +201,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(text_file: Path) -> None:
     command = f"{sys.executable} -m charrnn generate sea --length 20000 | head -c 10"
     result = subprocess.run(
         ["/bin/sh", "-c", command],
-        cwd=runs.PACKAGE_ROOT,
+        cwd=store.PACKAGE_ROOT,
         env={**os.environ},
         capture_output=True,
         check=True,
@@ -213,7 +217,7 @@ def test_a_reader_that_goes_away_does_not_end_a_training(
     command = [sys.executable, "-m", "charrnn", "train", "--corpus", str(text_file)]
     process = subprocess.Popen(
         [*command, *TINY, "--id", "sea"],
-        cwd=runs.PACKAGE_ROOT,
+        cwd=store.PACKAGE_ROOT,
         env={**os.environ},
         stderr=subprocess.PIPE,
     )
@@ -221,15 +225,15 @@ def test_a_reader_that_goes_away_does_not_end_a_training(
         process.stderr.readline()
     process.stderr.close()
     process.wait(timeout=120)
-    assert runs.status("sea").state == "finished"
+    assert read_status("sea").state == "finished"
 
 
 def test_a_folder_that_vanishes_is_told(
     text_file: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
-    (runs.find("sea") / "events.jsonl").unlink()
-    (runs.find("sea") / "events.jsonl").mkdir()
+    (store.find("sea") / "events.jsonl").unlink()
+    (store.find("sea") / "events.jsonl").mkdir()
     code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
     assert code in (1, 2)
     assert "history" in err
@@ -239,13 +243,13 @@ def test_a_run_of_the_background_keeps_its_log_clean(
     text_file: Path, isolated: Path
 ) -> None:
     prepared = preparation.prepare(
-        corpus.load(str(text_file), max_bytes=10**6),
+        sources.load(str(text_file), max_bytes=10**6),
         settings={"rnn_units": 8, "embedding_dim": 4, "epochs": 1},
     )
-    path = runs.create(prepared, model_id="quiet")
+    path = control.create(prepared, model_id="quiet")
     code = subprocess.run(
         [sys.executable, "-m", "charrnn", "train", "--resume", "quiet", "--background"],
-        cwd=runs.PACKAGE_ROOT,
+        cwd=store.PACKAGE_ROOT,
         env={**os.environ},
         capture_output=True,
         check=False,

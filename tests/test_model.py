@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charrnn.config import PRESETS, ModelConfig
-from charrnn.model import (
+from charrnn.config import ModelConfig
+from charrnn.presets import PRESETS
+from charrnn.text.streams import validation_windows
+from charrnn.trainer.network import (
     FRESH_EVERY,
     Network,
     Validator,
@@ -16,7 +18,6 @@ from charrnn.model import (
     cross_entropy,
     to_weights,
 )
-from charrnn.streams import validation_windows
 
 
 def network(**sizes: object) -> Network:

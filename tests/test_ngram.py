@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from charrnn import corpus, ngram
-from charrnn.ngram import floor
-from charrnn.vocabulary import Vocabulary
+from charrnn.text import baseline, corpus, sources
+from charrnn.text.baseline import floor
+from charrnn.text.vocabulary import Vocabulary
 
 
 def ids(*numbers):
@@ -80,7 +80,7 @@ def plainly(train, val, vocab_size, order):
 @pytest.mark.parametrize("order", [1, 2, 3, 5, 6])
 @pytest.mark.parametrize("chunk", [1, 7, 64, 10_000])
 def test_equals_plain_counting_however_it_is_cut(order, chunk, monkeypatch):
-    monkeypatch.setattr(ngram, "CHUNK", chunk)
+    monkeypatch.setattr(baseline, "CHUNK", chunk)
     rng = np.random.default_rng(order)
     train, val = (rng.integers(0, 5, n) ** 2 for n in (300, 80))
     expected = plainly(train.tolist(), val.tolist(), 20, order)
@@ -103,9 +103,9 @@ def test_a_text_shorter_than_the_order():
     ("order", "expected"), [(2, 2.486), (3, 2.049), (4, 1.774), (5, 1.669), (6, 1.698)]
 )
 def test_shakespeare(order, expected):
-    if not (corpus.cache_folder() / "shakespeare.txt").is_file():
+    if not (sources.cache_folder() / "shakespeare.txt").is_file():
         pytest.skip("Shakespeare is not in the cache")
-    text = corpus.load("shakespeare", max_bytes=2_000_000).text
+    text = sources.load("shakespeare", max_bytes=2_000_000).text
     vocabulary = Vocabulary.of(text)
     numbers = vocabulary.encode(text)
     split = corpus.split_at(len(text))

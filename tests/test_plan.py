@@ -2,9 +2,9 @@
 
 import pytest
 
-from charrnn import plan
 from charrnn.config import TrainingConfig
-from charrnn.plan import Plan
+from charrnn.trainer import plan
+from charrnn.trainer.plan import Plan, read_plan
 
 
 def training(**settings: object) -> TrainingConfig:
@@ -101,4 +101,4 @@ def test_a_continued_run_goes_through_the_schedule_at_half_the_peak() -> None:
 
 def test_a_plan_survives_its_file() -> None:
     done = fulfilled(training(epochs=30), per_epoch=100, per_step=0.1)
-    assert plan.from_json(done.to_json()) == done
+    assert read_plan(done.to_json()) == done

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
-from charrnn.recurrent import (
+from charrnn.trainer.layers import FastGRU, FastLSTM
+from charrnn.trainer.scan import (
     FORMS,
-    FastGRU,
-    FastLSTM,
     choose_form,
     choose_gemm_dtype,
     choose_parts,

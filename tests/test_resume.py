@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from charrnn import events, preparation, runs
-from charrnn.corpus import Corpus
+from charrnn.runs import control, events, preparation, store
+from charrnn.runs.history import read_history
+from charrnn.runs.status import read_status
+from charrnn.text.corpus import Corpus
 
 SETTINGS = {
     **{"num_layers": 2, "rnn_units": 48, "embedding_dim": 16, "dropout": 0.2},
@@ -25,7 +27,7 @@ COMMAND = [sys.executable, "-m", "charrnn", "train", "--resume"]
 def begin(run_id: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*COMMAND, run_id],
-        cwd=runs.PACKAGE_ROOT,
+        cwd=store.PACKAGE_ROOT,
         env={**os.environ},
         text=True,
         stderr=subprocess.PIPE,
@@ -35,7 +37,7 @@ def begin(run_id: str) -> "subprocess.Popen[str]":
 
 def new_run(text: Corpus, run_id: str) -> Path:
     prepared = preparation.prepare(text, settings=SETTINGS)
-    return runs.create(prepared, model_id=run_id)
+    return control.create(prepared, model_id=run_id)
 
 
 def finish(run_id: str) -> None:
@@ -57,7 +59,7 @@ def outcome(folder: Path) -> dict[str, bytes]:
 def wait_for(run_id: str, kind: str, *, count: int = 1) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if sum(event["type"] == kind for event in runs.history(run_id)) >= count:
+        if sum(event["type"] == kind for event in read_history(run_id)) >= count:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {kind} event came")
@@ -89,10 +91,10 @@ def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        if runs.status("killed").state == "finished":
+        if read_status("killed").state == "finished":
             break
-        assert runs.status("killed").state == "died"
-    if runs.status("killed").state != "finished":
+        assert read_status("killed").state == "died"
+    if read_status("killed").state != "finished":
         finish("killed")
     assert outcome(folder) == outcome(reference)
     told = events.read_all(folder)
@@ -121,17 +123,17 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    first = runs.status("stopped")
+    first = read_status("stopped")
     assert first.state == "stopped"
     assert (folder / "model.safetensors").is_file()
 
     process = begin("stopped")
     wait_for("stopped", "resumed")
-    runs.stop("stopped")
+    control.stop("stopped")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert runs.status("stopped").state == "stopped"
-    assert runs.status("stopped").step >= first.step
+    assert read_status("stopped").state == "stopped"
+    assert read_status("stopped").step >= first.step
     finish("stopped")
     assert outcome(folder) == outcome(reference)
 
@@ -140,10 +142,10 @@ def test_a_dead_trainer_is_told_at_once_and_named(small_corpus: Corpus) -> None:
     new_run(small_corpus, "dying")
     process = begin("dying")
     wait_for("dying", "step")
-    assert runs.status("dying").state == "running"
+    assert read_status("dying").state == "running"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    status = runs.status("dying")
+    status = read_status("dying")
     assert status.state == "died"
     assert "memory" in status.message
     assert "batch_size" in status.message

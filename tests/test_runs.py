@@ -13,17 +13,26 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from charrnn import checkpoint, corpus, events, ngram, output, preparation, runs
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
-from charrnn.events import EventLog
+from charrnn.files import strip_line
+from charrnn.model import checkpoint
+from charrnn.presets import command_line
+from charrnn.runs import baseline, control, events, listing, preparation, store
+from charrnn.runs import queue as queue_module
+from charrnn.runs.events import EventLog
+from charrnn.runs.history import last_step, read_history
+from charrnn.runs.queue import check_queue, turn
+from charrnn.runs.status import read_status
+from charrnn.text import baseline as ngram
+from charrnn.text import corpus
+from charrnn.text.corpus import Corpus
 
 TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
 
 
 def created(text: Corpus, **arguments: object) -> Path:
-    return runs.create(preparation.prepare(text, settings=TINY), **arguments)
+    return control.create(preparation.prepare(text, settings=TINY), **arguments)
 
 
 def with_weights(folder: Path) -> Path:
@@ -44,7 +53,7 @@ def with_weights(folder: Path) -> Path:
 )
 def test_a_name_never_becomes_a_path(name: str) -> None:
     with pytest.raises(RunError, match="no model or run"):
-        runs.find(name)
+        store.find(name)
 
 
 def test_a_folder_is_written_whole_and_never_over_another(small_corpus: Corpus) -> None:
@@ -61,7 +70,7 @@ def test_a_folder_is_written_whole_and_never_over_another(small_corpus: Corpus) 
     with pytest.raises(RunError, match="cannot be an id"):
         created(small_corpus, model_id="../evil")
     with pytest.raises(RunError, match="taken"):
-        created(small_corpus, model_id=runs.SHIPPED_ID)
+        created(small_corpus, model_id=store.SHIPPED_ID)
 
 
 def test_an_unwritable_place_is_told(
@@ -100,33 +109,33 @@ def test_settings_are_checked_and_shrunk(small_corpus: Corpus) -> None:
 def test_state_follows_history_and_lock(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     log = EventLog(folder)
-    assert runs.status(folder.name).state == "queued"  # just written: it may start
+    assert read_status(folder.name).state == "queued"  # just written: it may start
     log.append("started", 0, planned_steps=100, steps_per_epoch=50)
-    assert runs.status(folder.name).state == "died"
-    with runs.hold(folder):
+    assert read_status(folder.name).state == "died"
+    with store.hold(folder):
         log.append("validation", 10, val_loss=2.5, best=True)
         log.append("validation", 20, val_loss=2.75, best=False)
-        status = runs.status(folder.name)
+        status = read_status(folder.name)
         assert (status.state, status.step) == ("running", 20)
         assert (status.val_loss, status.best_step) == (2.5, 10)
         assert status.planned_steps == 100
-        runs.stop(folder.name)
-        assert runs.status(folder.name).state == "stopping"
+        control.stop(folder.name)
+        assert read_status(folder.name).state == "stopping"
         with pytest.raises(RunError, match="being trained"):
-            runs.delete(folder.name)
+            control.delete(folder.name)
     log.append("ended", 20, reason="stopped")
-    assert runs.status(folder.name).state == "stopped"
+    assert read_status(folder.name).state == "stopped"
     with pytest.raises(RunError, match="nothing to stop"):
-        runs.stop(folder.name)
+        control.stop(folder.name)
     log.append("failed", 20, message="because")
-    assert runs.status(folder.name).message == "because"
+    assert read_status(folder.name).message == "because"
 
 
 def test_a_run_that_never_started_is_told_dead(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     old = EventLog(folder, clock=lambda: time.time() - 60)
     old.append("queued", 0, position=0)
-    assert runs.status(folder.name).state == "died"
+    assert read_status(folder.name).state == "died"
 
 
 def test_history_follows_rewinding(small_corpus: Corpus) -> None:
@@ -134,10 +143,10 @@ def test_history_follows_rewinding(small_corpus: Corpus) -> None:
     log = EventLog(folder)
     for step in (1, 2, 3):
         log.append("step", step, loss=1.0)
-    assert runs.last_step(folder.name) == 3
+    assert last_step(folder.name) == 3
     log.append("resumed", 1)
-    assert [e["step"] for e in runs.history(folder.name) if e["type"] == "step"] == [1]
-    assert runs.history(folder.name) == events.read_all(folder)
+    assert [e["step"] for e in read_history(folder.name) if e["type"] == "step"] == [1]
+    assert read_history(folder.name) == events.read_all(folder)
 
 
 def test_a_finished_run_needs_a_number_of_epochs(small_corpus: Corpus) -> None:
@@ -146,12 +155,12 @@ def test_a_finished_run_needs_a_number_of_epochs(small_corpus: Corpus) -> None:
     log.append("started", 0, planned_steps=100, steps_per_epoch=50)
     log.append("ended", 100, reason="finished")
     with pytest.raises(RunError, match="--epochs"):
-        runs.request_resume(folder)
-    runs.request_resume(folder, more_epochs=3)
+        control.request_resume(folder)
+    control.request_resume(folder, more_epochs=3)
     training = checkpoint.read_record(folder).training
     assert (training.epochs, training.minutes) == (5, None)
-    with runs.hold(folder), pytest.raises(RunError, match="being trained"):
-        runs.request_resume(folder, more_epochs=1)
+    with store.hold(folder), pytest.raises(RunError, match="being trained"):
+        control.request_resume(folder, more_epochs=1)
 
 
 def test_models_are_renamed_listed_packed_and_deleted(
@@ -159,38 +168,38 @@ def test_models_are_renamed_listed_packed_and_deleted(
 ) -> None:
     folder = with_weights(created(small_corpus))
     (folder / "train.log").write_text("private")
-    runs.rename(folder.name, "  a\tnew \n name ")
-    (entry,) = [e for e in runs.models() if e.model_id == folder.name]
+    control.rename(folder.name, "  a\tnew \n name ")
+    (entry,) = [e for e in listing.models() if e.model_id == folder.name]
     assert entry.record.title == "a new name"
     assert entry.is_run
     assert not entry.shipped
     with pytest.raises(RunError, match="at least one character"):
-        runs.rename(folder.name, " \n")
-    target = runs.archive(folder.name, tmp_path)
+        control.rename(folder.name, " \n")
+    target = control.archive(folder.name, tmp_path)
     with zipfile.ZipFile(target) as file:
         assert sorted(file.namelist()) == [
             *("config.json", "events.jsonl", "model.safetensors", "vocab.json")
         ]
-    runs.delete(folder.name)
+    control.delete(folder.name)
     assert not folder.exists()
-    assert folder.name not in [e.model_id for e in runs.entries()]
+    assert folder.name not in [e.model_id for e in listing.entries()]
 
 
 def test_a_damaged_folder_hides_itself_alone(small_corpus: Corpus) -> None:
     good, bad = created(small_corpus), created(small_corpus)
     (bad / "config.json").write_text("{")
-    assert [e.model_id for e in runs.list_runs()] == [good.name]
+    assert [e.model_id for e in listing.list_runs()] == [good.name]
     with pytest.raises(CharrnnError):
-        runs.status(bad.name)
+        read_status(bad.name)
 
 
 QUEUE_SCRIPT = """
 import sys, time
 from pathlib import Path
-from charrnn import runs
-from charrnn.events import EventLog
+from charrnn.runs import queue, store
+from charrnn.runs.events import EventLog
 path, out = Path(sys.argv[1]), Path(sys.argv[2])
-with runs.hold(path), runs.turn(path, EventLog(path), stopped=lambda: False) as ours:
+with store.hold(path), queue.turn(path, EventLog(path), stopped=lambda: False) as ours:
     with out.open("a") as file: file.write(f"in {path.name}\\n")
     while not Path(sys.argv[3]).exists(): time.sleep(0.01)
     with out.open("a") as file: file.write(f"out {path.name}\\n")
@@ -199,7 +208,7 @@ with runs.hold(path), runs.turn(path, EventLog(path), stopped=lambda: False) as 
 
 def queue(path: Path, out: Path, until: Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-c", QUEUE_SCRIPT, str(path), str(out), str(until)]
-    return subprocess.Popen(command, cwd=runs.PACKAGE_ROOT, env={**os.environ})
+    return subprocess.Popen(command, cwd=store.PACKAGE_ROOT, env={**os.environ})
 
 
 def wait_until(condition: object, seconds: float = 60) -> None:
@@ -219,8 +228,8 @@ def test_three_processes_train_in_order_of_arrival(
     for number, folder in enumerate(folders, start=1):
         processes.append(queue(folder, out, tmp_path / "go"))
         wait_until(lambda n=number: len(list(isolated.glob(".queue/0*"))) >= n)
-    wait_until(lambda: runs.status("b").position == 2)
-    assert runs.status("b").state == "queued"
+    wait_until(lambda: read_status("b").position == 2)
+    assert read_status("b").state == "queued"
     (tmp_path / "go").touch()
     for process in processes:
         assert process.wait(timeout=30) == 0
@@ -238,10 +247,10 @@ def test_a_clock_that_is_set_back_does_not_jump_the_queue(
     with FileLock(ahead):
         looks = iter([False, True])
         log = EventLog(second)
-        with runs.turn(second, log, stopped=lambda: next(looks)) as ours:
+        with turn(second, log, stopped=lambda: next(looks)) as ours:
             assert not ours
-        assert runs.status(second.name).position == 1
-    with runs.turn(first, EventLog(first), stopped=lambda: False) as ours:
+        assert read_status(second.name).position == 1
+    with turn(first, EventLog(first), stopped=lambda: False) as ours:
         assert ours
 
 
@@ -249,17 +258,17 @@ def test_many_looks_at_a_dead_run_do_not_see_each_other(small_corpus: Corpus) ->
     folder = created(small_corpus)
     (folder / "lock").touch()
     with ThreadPoolExecutor(8) as pool:
-        seen = set(pool.map(lambda _: runs.is_alive(folder), range(400)))
+        seen = set(pool.map(lambda _: store.is_alive(folder), range(400)))
     assert seen == {False}
-    with runs.hold(folder):
-        assert runs.is_alive(folder)
+    with store.hold(folder):
+        assert store.is_alive(folder)
 
 
 def test_a_model_without_a_run_is_not_trained(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     shutil.rmtree(folder / "state")
     with pytest.raises(RunError, match="without a training"):
-        runs.own_run(folder.name)
+        store.own_run(folder.name)
 
 
 def test_what_a_run_begins_from_keeps_its_sizes_and_knows_the_text(
@@ -278,38 +287,40 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
 ) -> None:
     owners = created(small_corpus)
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    strangers = created(small_corpus, model_id=runs.hosted_id())
-    assert runs.find(strangers.name) == strangers
+    strangers = created(small_corpus, model_id=store.hosted_id())
+    assert store.find(strangers.name) == strangers
     with pytest.raises(RunError, match="no model or run"):
-        runs.find(owners.name)
+        store.find(owners.name)
     prepared = preparation.prepare(small_corpus, settings={"epochs": 9000})
     assert (prepared.training.epochs, prepared.training.minutes) == (9000, 30)
     assert "30 minutes" in " ".join(prepared.notices)
-    runs.check_queue()
+    check_queue()
     for _ in range(11):  # with the one from before: twelve that may yet begin
-        created(small_corpus, model_id=runs.hosted_id())
+        created(small_corpus, model_id=store.hosted_id())
     with pytest.raises(RunError, match="come back later"):
-        runs.start(small_corpus)
-    monkeypatch.setattr(runs, "HOSTED_DISK", 10**18)
+        control.start(small_corpus)
+    monkeypatch.setattr(queue_module, "HOSTED_DISK", 10**18)
     with pytest.raises(RunError, match="disk of this page is full"):
-        runs.start(small_corpus)
+        control.start(small_corpus)
 
 
 def test_a_stranger_does_not_touch_the_shipped_model_while_it_is_retrained(
     small_corpus: Corpus, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "SHIPPED_FOLDER", isolated)
-    monkeypatch.setattr(runs, "_new_folder", lambda parent, name, exact: _made(parent))
+    monkeypatch.setattr(store, "SHIPPED_FOLDER", isolated)
+    monkeypatch.setattr(
+        control, "new_folder", lambda parent, name, exact: _made(parent)
+    )
     created(small_corpus)
-    assert runs.own_run(runs.SHIPPED_ID).name == runs.SHIPPED_ID
+    assert store.own_run(store.SHIPPED_ID).name == store.SHIPPED_ID
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     with pytest.raises(RunError, match="without a training"):
-        runs.stop(runs.SHIPPED_ID)
+        control.stop(store.SHIPPED_ID)
 
 
 def _made(parent: Path) -> Path:
-    (parent / runs.SHIPPED_ID).mkdir()
-    return parent / runs.SHIPPED_ID
+    (parent / store.SHIPPED_ID).mkdir()
+    return parent / store.SHIPPED_ID
 
 
 def test_the_dead_do_not_hold_the_queue(
@@ -320,7 +331,7 @@ def test_the_dead_do_not_hold_the_queue(
     first = queue(created(small_corpus, model_id="first"), out, tmp_path / "never")
     wait_until(lambda: "in first" in out.read_text())
     second = queue(created(small_corpus, model_id="second"), out, out)
-    wait_until(lambda: runs.status("second").position == 1)
+    wait_until(lambda: read_status("second").position == 1)
     first.kill()
     first.wait()
     assert second.wait(timeout=30) == 0
@@ -329,11 +340,11 @@ def test_the_dead_do_not_hold_the_queue(
 
 def test_the_log_tells_no_folder_and_no_token() -> None:
     line = 'File "/usr/some where/lib/x.py", line 3: hf_AbCdEf123 in a/b.txt 1/2'
-    assert output.strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
+    assert strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
 
 
 def test_the_command_line_is_quoted_and_complete() -> None:
-    command = runs.command_line(
+    command = command_line(
         "my text.txt", "quick", {"rnn_units": 64, "epochs": None}, title="it's"
     )
     assert command == (
@@ -350,9 +361,9 @@ def test_the_floor_is_found_once_for_a_text(
     vocabulary = checkpoint.read_vocabulary(folder, checkpoint.read_record(folder))
     ids = vocabulary.encode(small_corpus.text)
     expected = ngram.floor(ids[:5400], ids[5400:], len(vocabulary), order=5)
-    assert runs.floor(folder) == expected
+    assert baseline.floor(folder) == expected
     (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
-    assert runs.floor(folder) == expected
+    assert baseline.floor(folder) == expected
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, CheckpointError])
@@ -366,5 +377,5 @@ def test_a_run_that_could_not_be_written_whole_leaves_its_id_free(
         patch.setattr(checkpoint, "save_record", fail)  # the last file but one
         with pytest.raises(error):
             created(small_corpus, model_id="again")
-    assert not (runs.folder() / "again").exists()
+    assert not (store.folder() / "again").exists()
     assert created(small_corpus, model_id="again").name == "again"

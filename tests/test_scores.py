@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn import scores
 from charrnn.errors import ConfigError
+from charrnn.model import scores
 
 
 def _helpers():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.corpus import MIN_CHARACTERS, split_at
 from charrnn.errors import CorpusError
-from charrnn.streams import Streams, fit_plan, validation_windows
+from charrnn.text.corpus import MIN_CHARACTERS, split_at
+from charrnn.text.streams import Streams, fit_plan, validation_windows
 
 COUNTING = np.arange(23, dtype=np.uint8)  # ids that tell their own position
 

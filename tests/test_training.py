@@ -15,12 +15,18 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from charrnn import checkpoint, corpus, events, plan, preparation, runs, scores, training
-from charrnn.corpus import Corpus
 from charrnn.errors import RunError, TrainingError
-from charrnn.events import Event, EventLog
-from charrnn.generation import generate
-from charrnn.model import to_weights
+from charrnn.model import checkpoint, scores
+from charrnn.model.generation import generate
+from charrnn.runs import control, events, preparation, store
+from charrnn.runs.events import Event, EventLog
+from charrnn.runs.history import last_step
+from charrnn.runs.status import read_status
+from charrnn.text import corpus
+from charrnn.text.corpus import Corpus
+from charrnn.trainer import plan, train
+from charrnn.trainer.network import to_weights
+from charrnn.trainer.session import Progress, open_session, read_progress, save_state
 
 TINY = {
     "rnn_units": 24,
@@ -33,7 +39,7 @@ TINY = {
 
 
 def created(text: Corpus, **settings: object) -> Path:
-    return runs.create(preparation.prepare(text, settings={**TINY, **settings}))
+    return control.create(preparation.prepare(text, settings={**TINY, **settings}))
 
 
 def of(kind: str, told: list[Event]) -> list[Event]:
@@ -43,7 +49,7 @@ def of(kind: str, told: list[Event]) -> list[Event]:
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
     heard: list[Event] = []
     folder = created(small_corpus, num_layers=2, dropout=0.2, cell="lstm")
-    assert training.train(folder, listener=heard.append) == "finished"
+    assert train.train(folder, listener=heard.append) == "finished"
     told = [e for e in events.read_all(folder) if e["type"] != "floor"]
     assert told[1:] == heard  # all but `queued` and `floor`, which others write
     (started,) = of("started", told)
@@ -64,7 +70,7 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     exact = scores.evaluate(model, ids[corpus.split_at(len(ids)) :])
     assert record.figures.val_loss == exact.nats_per_char
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
-    state = runs.status(folder.name)
+    state = read_status(folder.name)
     assert (state.state, state.step) == ("finished", started["planned_steps"])
 
 
@@ -79,14 +85,14 @@ def test_the_form_of_the_scan_stays_with_a_run(
         record = checkpoint.read_record(folder)
         versions = {**record.versions, "scan": stored}
         checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
-    session = training.open_session(folder, EventLog(folder))
+    session = open_session(folder, EventLog(folder))
     assert [layer.form for layer in session.network.rnn] == [expected]
     assert checkpoint.read_record(folder).versions["scan"] == expected
 
 
 FAULTS = """
 import numpy as np, resource
-from charrnn.quiet import keep_memory
+from charrnn.trainer.process import keep_memory
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(5):
@@ -132,7 +138,7 @@ def test_a_text_of_100_mb_is_trained_in_300_mb_above_tensorflow(tmp_path: Path) 
     path.write_text(text[: 10**8], encoding="utf-8")
     del text
     product = (
-        "import charrnn.training, tensorflow as tf; x = tf.ones((999, 999)); x @ x"
+        "import charrnn.trainer.train, tensorflow as tf; x = tf.ones((999, 999)); x @ x"
     )
     alone = peak_anonymous_mb("-c", product)
     options = ("--preset", "quick", "--minutes", "0.5")
@@ -158,8 +164,8 @@ def test_two_thousand_characters_are_learnt_by_heart() -> None:
         validate_every=10**6,
         learning_rate=6e-3,
     )
-    session = training.open_session(folder, EventLog(folder))
-    assert training.fit(session) == "finished"
+    session = open_session(folder, EventLog(folder))
+    assert train.fit(session) == "finished"
     steps = of("step", events.read_all(folder))
     # over the last tenth: a stream that begins again does not know where it is
     tail = [e for e in steps if e["step"] > 0.9 * steps[-1]["step"]]
@@ -183,7 +189,7 @@ def test_the_average_is_kept_and_validating_moves_nothing(
     states = []
     for every in (10, 10**6):
         folder = created(small_corpus, epochs=1, validate_every=every)
-        training.train(folder)
+        train.train(folder)
         data = (folder / "state" / "state.safetensors").read_bytes()
         states.append(safetensors.numpy.load(data))
     kept, _ = checkpoint.load_weights(folder, checkpoint.read_record(folder).model)
@@ -198,14 +204,14 @@ def test_the_average_is_kept_and_validating_moves_nothing(
 
 def test_one_trace_serves_the_whole_run(small_corpus: Corpus) -> None:
     folder = created(small_corpus, epochs=3)
-    session = training.open_session(folder, EventLog(folder))
-    training.fit(session)
+    session = open_session(folder, EventLog(folder))
+    train.fit(session)
     assert session.network.num_traces == 1
 
 
 def test_step_events_hold_the_batches_own_losses(small_corpus: Corpus) -> None:
     folder = created(small_corpus, epochs=1, validate_every=1, learning_rate=1e-6)
-    training.train(folder)
+    train.train(folder)
     told = events.read_all(folder)
     # with a learning rate of nothing every loss is that of guessing
     vocab_size = len(small_corpus.text and set(small_corpus.text)) + 1
@@ -217,28 +223,28 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(
     small_corpus: Corpus,
 ) -> None:
     folder = created(small_corpus)
-    training.train(folder)
+    train.train(folder)
     kept = (folder / "model.safetensors").read_bytes()
-    runs.request_resume(folder, more_epochs=2)
-    session = training.open_session(folder, EventLog(folder))
+    control.request_resume(folder, more_epochs=2)
+    session = open_session(folder, EventLog(folder))
     session.network.head.bias.assign([math.nan] * len(session.vocabulary))
     session.progress.step += 1  # past the best, whose weights are not to be restored
-    training.save_state(session)
+    save_state(session)
     with pytest.raises(TrainingError, match="diverged"):
-        training.train(folder)
+        train.train(folder)
     failed = of("failed", events.read_all(folder))[-1]
     assert "smaller learning_rate" in failed["message"]
-    assert runs.status(folder.name).state == "failed"
+    assert read_status(folder.name).state == "failed"
     assert (folder / "model.safetensors").read_bytes() == kept
 
 
 def test_a_continued_run_keeps_its_history_and_goes_on(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
-    training.train(folder)
-    first = runs.status(folder.name)
-    runs.request_resume(folder, more_epochs=1)
-    training.train(folder)
-    second = runs.status(folder.name)
+    train.train(folder)
+    first = read_status(folder.name)
+    control.request_resume(folder, more_epochs=1)
+    train.train(folder)
+    second = read_status(folder.name)
     assert second.step == second.planned_steps == first.step + first.steps_per_epoch
     told = events.read_all(folder)
     assert [e["step"] for e in of("ended", told)] == [first.step, second.step]
@@ -250,8 +256,8 @@ def test_a_factor_changes_the_learning_rate_from_the_next_step(
     small_corpus: Corpus,
 ) -> None:
     folder = created(small_corpus, schedule="constant", warmup_steps=0)
-    runs.set_learning_rate_factor(folder.name, 0.25)
-    training.train(folder)
+    control.set_learning_rate_factor(folder.name, 0.25)
+    train.train(folder)
     told = events.read_all(folder)
     assert [(e["step"], e["factor"]) for e in of("learning_rate", told)] == [(1, 0.25)]
     peak = checkpoint.read_record(folder).training.learning_rate
@@ -263,13 +269,13 @@ def test_a_later_wish_holds_against_an_earlier_one_still_to_come(
 ) -> None:
     folder = created(small_corpus, schedule="constant", warmup_steps=0, epochs=1)
     log = EventLog(folder)
-    session = training.open_session(folder, log)
+    session = open_session(folder, log)
     session.progress.step = 10
-    training.save_state(session)
+    save_state(session)
     # a first pass went on to step 30; a second one, from 10, was told at step 20
     for step, factor in ((5, 0.25), (30, 0.5), (20, 2.0), (40, 4.0)):
         log.append("learning_rate", step, factor=factor)
-    again = training.open_session(folder, log)
+    again = open_session(folder, log)
     assert again.pending_factors == [(20, 2.0), (40, 4.0)]
 
 
@@ -282,7 +288,7 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
         early_stopping=2,
         validate_every=5,
     )
-    assert training.train(folder) == "early"
+    assert train.train(folder) == "early"
     told = events.read_all(folder)
     worse = 0
     for event in of("validation", told):
@@ -293,31 +299,31 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
     assert of("ended", told)[0]["reason"] == "early"
     # it needs to be told how much more, and then has another chance
     with pytest.raises(RunError, match="--epochs"):
-        runs.request_resume(folder)
-    before = runs.last_step(folder.name)
-    runs.request_resume(folder, more_epochs=1)
-    training.train(folder)
-    assert runs.last_step(folder.name) >= before + 2 * 5  # two worse ones, at least
+        control.request_resume(folder)
+    before = last_step(folder.name)
+    control.request_resume(folder, more_epochs=1)
+    train.train(folder)
+    assert last_step(folder.name) >= before + 2 * 5  # two worse ones, at least
 
 
 def test_training_begins_with_the_weights_of_another_model(
     small_corpus: Corpus,
 ) -> None:
     parent = created(small_corpus, epochs=6)
-    training.train(parent)
+    train.train(parent)
     known = checkpoint.read_record(parent).figures
     other = corpus.from_text(
         small_corpus.text[::-1] + "é", name="other", max_bytes=10**6
     )
     prepared = preparation.prepare(other, settings=dict(TINY), init=parent)
     assert "'é'" in " ".join(prepared.notices)
-    child = runs.create(
+    child = control.create(
         preparation.prepare(
             small_corpus, settings={**TINY, "validate_every": 1}, init=parent
         ),
         init=parent,
     )
-    training.train(child)
+    train.train(child)
     first = of("validation", events.read_all(child))[0]
     assert known is not None
     assert first["val_loss"] == pytest.approx(known.val_loss, abs=0.1)
@@ -325,7 +331,7 @@ def test_training_begins_with_the_weights_of_another_model(
 
 def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> None:
     folder = created(small_corpus, rnn_units=64)
-    training.train(folder)
+    train.train(folder)
     names = (
         "config.json",
         "model.safetensors",
@@ -333,7 +339,7 @@ def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> N
         "state/state.safetensors",
     )
     before = {name: (folder / name).read_bytes() for name in names}
-    runs.request_resume(folder, more_epochs=1)
+    control.request_resume(folder, more_epochs=1)
     before["config.json"] = (folder / "config.json").read_bytes()
     limit = len(before["state/state.safetensors"]) // 2  # config fits, the state not
 
@@ -343,7 +349,7 @@ def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> N
             *(sys.executable, "-m", "charrnn", "train"),
             *("--resume", folder.name, "--background"),
         ],
-        cwd=runs.PACKAGE_ROOT,
+        cwd=store.PACKAGE_ROOT,
         env={**os.environ},
         check=False,
     )
@@ -357,33 +363,33 @@ def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> N
 
 def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
-    training.train(folder)
-    runs.request_resume(folder, more_epochs=1)
+    train.train(folder)
+    control.request_resume(folder, more_epochs=1)
     state = folder / "state" / "state.safetensors"
     whole = state.read_bytes()
     state.write_bytes(whole[:-100])
     with pytest.raises(TrainingError, match="--init"):
-        training.train(folder)
+        train.train(folder)
     # as another version may have written it
-    progress = training.read_progress(folder)
+    progress = read_progress(folder)
     assert progress is not None
     tensors = safetensors.numpy.load(whole)
     del tensors["average.0"]
     metadata = {"progress": progress.to_json()}
     state.write_bytes(checkpoint.tensors_to_bytes(tensors, metadata))
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
-        training.train(folder)
+        train.train(folder)
 
 
 def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
-    training.train(folder)
+    train.train(folder)
     record = checkpoint.read_record(folder)
     versions = {**record.versions, "cores": "96"}
     checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
     (folder / "state" / ".x.tmp").write_bytes(b"cut short")
-    runs.request_resume(folder, more_epochs=1)
-    training.train(folder)
+    control.request_resume(folder, more_epochs=1)
+    train.train(folder)
     (notice,) = of("notice", events.read_all(folder))[-1:]
     assert "not bit for bit" in notice["message"]
     assert "96" in notice["message"]
@@ -391,7 +397,7 @@ def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
 
 
 def test_progress_survives_its_file() -> None:
-    progress = training.Progress(
+    progress = Progress(
         plan.Plan(steps_per_epoch=7, planned_steps=70, validate_every=5),
         step=12,
         best_loss=1.25,
@@ -401,5 +407,5 @@ def test_progress_survives_its_file() -> None:
         seconds=3.5,
     )
     text = progress.to_json()
-    assert training.Progress.from_json(text) == progress
+    assert Progress.from_json(text) == progress
     assert json.loads(text)["plan"] == dataclasses.asdict(progress.plan)

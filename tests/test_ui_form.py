@@ -3,7 +3,7 @@ import math
 import pytest
 
 from charrnn import config
-from charrnn.config import PRESETS
+from charrnn.presets import PRESETS, from_preset
 from charrnn.ui import form
 
 
@@ -17,9 +17,7 @@ def test_a_form_left_alone_is_the_preset_itself(preset):
     given = form.read(form.values_of(preset))
     assert form.changed(preset, given) == {}
     assert form.problems("en", given) == {}
-    assert form.configs(preset, given, 66) == config.from_preset(
-        preset, {}, vocab_size=66
-    )
+    assert form.configs(preset, given, 66) == from_preset(preset, {}, vocab_size=66)
 
 
 def test_only_what_was_changed_is_a_setting():

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from charrnn import runs
-from charrnn.checkpoint import CONFIG
-from charrnn.events import EventLog
+from charrnn.model.record import CONFIG
+from charrnn.runs.events import EventLog
+from charrnn.runs.history import read_history
 from charrnn.ui.history import RISING, RunView, Views, view_of
 
 
@@ -89,4 +89,4 @@ def test_few_views_are_kept(isolated: Path):
         assert views.of(folder.name).taken == 0
     assert len(views._views) == 32
     assert isinstance(views.of("run-0"), RunView)
-    assert runs.history("run-0") == []
+    assert read_history("run-0") == []

@@ -3,9 +3,10 @@ from collections.abc import Iterator
 import gradio as gr
 import pytest
 
-from charrnn import checkpoint, runs
 from charrnn.errors import HubError
-from charrnn.ui import hub_panel, shared
+from charrnn.model import checkpoint, record
+from charrnn.runs import store
+from charrnn.ui import hub_tab, shared
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from tests.hub_server import Hub
 from tests.sample_models import make_folder, make_record
@@ -31,23 +32,23 @@ def there(server, monkeypatch):
 
 def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
     make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
-    said, token = hub_panel.push(
+    said, token = hub_tab.push(
         "en", "m", "alice/mine", False, "", TOKEN, None, progress=None
     )
     assert "Pushed" in said
     assert f'href="{there.url}/alice/mine"' in said
     assert token == ""
     assert there.repositories["alice/mine"].private
-    again, _ = hub_panel.push(
+    again, _ = hub_tab.push(
         "en", "m", "alice/mine", False, "", TOKEN, None, progress=None
     )
     assert "Nothing had changed" in again
-    pulled = hub_panel.pull("en", "alice/mine", "", TOKEN, NEW_BROWSER, None, None)
+    pulled = hub_tab.pull("en", "alice/mine", "", TOKEN, NEW_BROWSER, None, None)
     assert "is in the Generate tab now" in pulled.said
     assert "<img" not in pulled.said
     assert pulled.token == ""
     model_id = pulled.model["value"]
-    assert checkpoint.read_record(runs.find(model_id)).origin.repo == "alice/mine"
+    assert checkpoint.read_record(store.find(model_id)).origin.repo == "alice/mine"
     assert model_id in pulled.browser["held"]
     assert TOKEN not in pulled.said + said
 
@@ -55,11 +56,11 @@ def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
 def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     folder = make_folder(isolated / "m", make_record())
-    files = {name: (folder / name).read_bytes() for name in checkpoint.PUBLIC_FILES[:3]}
+    files = {name: (folder / name).read_bytes() for name in record.PUBLIC_FILES[:3]}
     there.add_repository("alice/secret", {**files, "README.md": b"# x"}, private=True)
-    pulled = hub_panel.pull("en", "alice/secret", "", TOKEN, NEW_BROWSER, None, None)
+    pulled = hub_tab.pull("en", "alice/secret", "", TOKEN, NEW_BROWSER, None, None)
     model_id = pulled.model["value"]
-    assert runs.ID_PATTERN.fullmatch(model_id)
+    assert store.ID_PATTERN.fullmatch(model_id)
     assert len(model_id) == 32
     mine = shared.model_choices("en", Browser.of(pulled.browser))
     nobody = shared.model_choices("en", Browser())
@@ -68,34 +69,34 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
 
 
 def test_a_failure_is_one_sentence_and_escaped(there):
-    failed = hub_panel.pull("en", EVIL, "", TOKEN, NEW_BROWSER, None, None)
+    failed = hub_tab.pull("en", EVIL, "", TOKEN, NEW_BROWSER, None, None)
     assert "names no model on the Hub" in failed.said
     assert "<img" not in failed.said
-    assert failed.token == hub_panel.SKIP  # never sent back
-    assert failed.browser == hub_panel.SKIP
+    assert failed.token == hub_tab.SKIP  # never sent back
+    assert failed.browser == hub_tab.SKIP
 
 
 def test_whose_token_is_used(there, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     login = gr.OAuthToken("hf_login", "write", 0)
-    assert hub_panel.token_for("en", " hf_given ", None) == "hf_given"
-    assert hub_panel.token_for("en", "", None) == TOKEN  # the computer's own
+    assert hub_tab.token_for("en", " hf_given ", None) == "hf_given"
+    assert hub_tab.token_for("en", "", None) == TOKEN  # the computer's own
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    assert hub_panel.token_for("en", "", None) is None  # never the page's
+    assert hub_tab.token_for("en", "", None) is None  # never the page's
     monkeypatch.setenv("OAUTH_CLIENT_ID", "x")
-    assert not hub_panel.has_login()
+    assert not hub_tab.has_login()
     monkeypatch.setenv("SYSTEM", "spaces")
-    assert hub_panel.token_for("en", "", login) == "hf_login"
+    assert hub_tab.token_for("en", "", login) == "hf_login"
     with pytest.raises(HubError, match="Sign in"):
-        hub_panel.token_for("en", "", None)
-    assert hub_panel._reading_token("en", "", None) is None
+        hub_tab.token_for("en", "", None)
+    assert hub_tab._reading_token("en", "", None) is None
 
 
 def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     make_folder(isolated / "m", make_record())
-    said, _ = hub_panel.push("en", None, "a/b", False, "", TOKEN, None, None)
+    said, _ = hub_tab.push("en", None, "a/b", False, "", TOKEN, None, None)
     assert "Choose a model" in said
-    said, _ = hub_panel.push("en", "m", "a/b", False, "", "", None, None)
+    said, _ = hub_tab.push("en", "m", "a/b", False, "", "", None, None)
     assert "access token is needed" in said
     assert TOKEN not in said

@@ -2,8 +2,8 @@ import string
 
 import pytest
 
-from charrnn.config import PRESETS
-from charrnn.runs import LIVE
+from charrnn.presets import PRESETS
+from charrnn.runs.status import LIVE
 from charrnn.ui import texts
 from charrnn.ui.form import SETTINGS
 from charrnn.ui.texts import TABLES

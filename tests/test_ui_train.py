@@ -4,9 +4,9 @@ from dataclasses import replace
 import gradio as gr
 import pytest
 
-from charrnn import corpus
 from charrnn.errors import CorpusError
-from charrnn.ui import form, train
+from charrnn.text import sources
+from charrnn.ui import form, train_tab
 
 TEXT = "To be, or not to be, that is the question.\n" * 40
 
@@ -23,22 +23,22 @@ def quick(**settings):
 
 
 def test_a_text_comes_from_where_the_form_says(file):
-    pasted = train.read_corpus("paste", None, TEXT)
-    uploaded = train.read_corpus("upload", file, "")
+    pasted = train_tab.read_corpus("paste", None, TEXT)
+    uploaded = train_tab.read_corpus("upload", file, "")
     assert (pasted.name, uploaded.name) == ("pasted", "hamlet.txt")
     assert pasted.text == uploaded.text == TEXT
-    assert train.read_corpus("paste", None, "") is None
-    assert train.read_corpus("upload", None, TEXT) is None
+    assert train_tab.read_corpus("paste", None, "") is None
+    assert train_tab.read_corpus("upload", None, TEXT) is None
 
 
 def test_a_name_is_never_a_path(file):
     for name in (file, "/etc/passwd", "../x"):
         with pytest.raises(CorpusError, match="There is no text"):
-            train.read_corpus(name, None, "")
+            train_tab.read_corpus(name, None, "")
 
 
 def test_the_facts_of_a_text_are_told():
-    shown = train.look("en", "paste", None, TEXT, None)
+    shown = train_tab.look("en", "paste", None, TEXT, None)
     assert "1,720 characters" in shown.facts
     assert "17 distinct" in shown.facts
     assert "1,548 to train on, 172 to validate" in shown.facts
@@ -49,7 +49,7 @@ def test_the_facts_of_a_text_are_told():
 
 def test_facts_are_escaped():
     text = "<img src=x onerror=alert(1)>${alert(2)}" * 10
-    shown = train.look("en", "paste", None, text, None)
+    shown = train_tab.look("en", "paste", None, text, None)
     assert "<img" not in shown.facts
 
 
@@ -58,35 +58,38 @@ def test_a_strange_encoding_is_told(tmp_path):
     path.write_bytes(
         ("Der Müller über dem Fluß hört schöne Lieder. " * 60).encode("cp1252")
     )
-    shown = train.look("en", "upload", str(path), "", None)
+    shown = train_tab.look("en", "upload", str(path), "", None)
     assert "is not UTF-8" in shown.facts
 
 
 def test_a_text_that_is_missing_or_wrong_is_told():
-    assert "Paste a text" in train.look("en", "paste", None, "", None).facts
-    assert "Choose a text file" in train.look("en", "upload", None, "", None).facts
+    assert "Paste a text" in train_tab.look("en", "paste", None, "", None).facts
+    assert "Choose a text file" in train_tab.look("en", "upload", None, "", None).facts
     assert (
-        "at least 50 are needed" in train.look("en", "paste", None, "short", None).facts
+        "at least 50 are needed"
+        in train_tab.look("en", "paste", None, "short", None).facts
     )
-    assert "upload it again" in train.look("en", "upload", "/gone.txt", "", None).facts
+    assert (
+        "upload it again" in train_tab.look("en", "upload", "/gone.txt", "", None).facts
+    )
 
 
 def test_a_failed_download_offers_the_offline_text(tmp_path, monkeypatch):
     monkeypatch.setenv("CHARRNN_CACHE", str(tmp_path))
     address = "http://127.0.0.1:9/shakespeare.txt"  # nobody listens there
-    named = replace(corpus.NAMED["shakespeare"], url=address)
-    monkeypatch.setitem(corpus.NAMED, "shakespeare", named)
-    shown = train.look("en", "shakespeare", None, "", None)
+    named = replace(sources.NAMED["shakespeare"], url=address)
+    monkeypatch.setitem(sources.NAMED, "shakespeare", named)
+    shown = train_tab.look("en", "shakespeare", None, "", None)
     assert "could not be downloaded" in shown.facts
     assert shown.offline["visible"]
-    assert train.take_offline() == "python-stdlib"
-    assert train.take_offline() in corpus.NAMED
+    assert train_tab.take_offline() == "python-stdlib"
+    assert train_tab.take_offline() in sources.NAMED
 
 
 def test_size_time_and_command_are_told():
     seen = json.dumps({"characters": 1_115_394, "vocab_size": 66})
     given = quick(rnn_units=128, learning_rate=0.01)
-    cost, command, *_ = train.estimate(
+    cost, command, *_ = train_tab.estimate(
         "en", seen, "shakespeare", "quick", "My 'run'", *given
     )
     # 66 x 64 + (64 + 128 + 2) x 384 + 129 x 66
@@ -101,9 +104,9 @@ def test_size_time_and_command_are_told():
 
 
 def test_without_a_text_or_with_wrong_settings_there_is_no_estimate():
-    assert train.estimate("en", "", "upload", "quick", "", *quick())[0] == ""
-    assert train.estimate("en", "[]", "x", "quick", "", *quick())[0] == ""
-    assert train.estimate("en", "", "x", "quick", "", *quick(rnn_units=0))[:2] == (
+    assert train_tab.estimate("en", "", "upload", "quick", "", *quick())[0] == ""
+    assert train_tab.estimate("en", "[]", "x", "quick", "", *quick())[0] == ""
+    assert train_tab.estimate("en", "", "x", "quick", "", *quick(rnn_units=0))[:2] == (
         "",
         "",
     )
@@ -111,12 +114,12 @@ def test_without_a_text_or_with_wrong_settings_there_is_no_estimate():
 
 def test_a_small_text_shrinks_the_batch_and_says_so():
     seen = json.dumps({"characters": 1720, "vocab_size": 17})
-    cost, *_ = train.estimate("en", seen, "paste", "quick", "", *quick())
+    cost, *_ = train_tab.estimate("en", seen, "paste", "quick", "", *quick())
     assert "too few for 32 streams" in cost
 
 
 def test_wrong_settings_are_marked_and_nothing_else():
-    marks = train.estimate("en", "", "x", "quick", "", *quick(dropout=2))[2:]
+    marks = train_tab.estimate("en", "", "x", "quick", "", *quick(dropout=2))[2:]
     wrong = {
         name: mark["info"]
         for name, mark in zip(form.SETTINGS, marks, strict=True)
@@ -136,5 +139,5 @@ def test_wrong_settings_are_marked_and_nothing_else():
 )
 def test_what_cannot_start_says_why(source, pasted, values, said, isolated):
     with pytest.raises(gr.Error, match=said):
-        train.start("en", source, None, pasted, "quick", "", {}, *values)
+        train_tab.start("en", source, None, pasted, "quick", "", {}, *values)
     assert list(isolated.iterdir()) == []

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.ui import verbatim
+from charrnn.text import verbatim
 
 RNG = random.Random(5)
 SOURCE = "".join(RNG.choice("abcdefgh ") for _ in range(30_000))

@@ -6,12 +6,15 @@ import gradio as gr
 import pandas as pd
 import pytest
 
-from charrnn import checkpoint, corpus, events, preparation, runs
-from charrnn.events import EventLog
-from charrnn.ui import api, panel, watch
+from charrnn.model import checkpoint
+from charrnn.runs import control, events, preparation, store
+from charrnn.runs.events import EventLog
+from charrnn.runs.status import Status
+from charrnn.text import corpus
+from charrnn.ui import api, panel, watch_panel
 from charrnn.ui.history import view_of
 from charrnn.ui.shared import NEW_BROWSER, Browser
-from charrnn.ui.watch import SKIP
+from charrnn.ui.watch_panel import SKIP
 from tests.sample_models import make_folder, make_record
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
@@ -31,7 +34,7 @@ def run(small_corpus):
     prepared = preparation.prepare(
         small_corpus, preset="quick", settings={"rnn_units": 8}
     )
-    path = runs.create(prepared, title="My run", model_id="my-run")
+    path = control.create(prepared, title="My run", model_id="my-run")
     log = EventLog(path)
     log.append("started", 0, planned_steps=None, steps_per_epoch=10, parameters=9)
     log.append(
@@ -48,12 +51,12 @@ def changed(shown):
 
 
 def follow(lang, run_id, browser=NEW_BROWSER):
-    *shown, remembered = watch.follow(lang, run_id, browser)
-    return watch.Panel(*shown), remembered
+    *shown, remembered = watch_panel.follow(lang, run_id, browser)
+    return watch_panel.Panel(*shown), remembered
 
 
 def test_following_shows_the_whole_run(run):
-    with runs.hold(run):
+    with store.hold(run):
         shown, remembered = follow("en", "my-run")
     assert remembered == {"run": "my-run", "held": ["my-run"]}
     assert shown.followed == "my-run"
@@ -66,29 +69,29 @@ def test_following_shows_the_whole_run(run):
     assert "best validation loss 2.500 at step 10" in shown.news
     assert " first" in shown.samples
     assert isinstance(shown.plot, pd.DataFrame)
-    assert set(shown.plot["series"]) == set(watch.series_names("en").values())
+    assert set(shown.plot["series"]) == set(watch_panel.series_names("en").values())
     assert "My run" in shown.table
 
 
 def test_a_tick_without_news_changes_nothing(run):
-    with runs.hold(run):
+    with store.hold(run):
         shown, _ = follow("en", "my-run")
-        again = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+        again = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
     assert changed(again) == set()
 
 
 def test_a_tick_brings_only_what_is_new(run):
     log = EventLog(run)
-    with runs.hold(run):
+    with store.hold(run):
         shown, _ = follow("en", "my-run")
         log.append("step", 12, epoch=2, loss=2.0, chars_per_second=1.0)
-        step = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+        step = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
         log.append("validation", 20, val_loss=2.25, best=True)
-        validation = watch.tick("en", "my-run", step.seen, NEW_BROWSER, [])
+        validation = watch_panel.tick("en", "my-run", step.seen, NEW_BROWSER, [])
         log.append("sample", 20, temperature=0.8, prompt="the", text=" second")
-        sample = watch.tick("en", "my-run", validation.seen, NEW_BROWSER, [])
+        sample = watch_panel.tick("en", "my-run", validation.seen, NEW_BROWSER, [])
         log.append("floor", 20, order=5, loss=1.75)
-        floor = watch.tick("en", "my-run", sample.seen, NEW_BROWSER, [])
+        floor = watch_panel.tick("en", "my-run", sample.seen, NEW_BROWSER, [])
     assert changed(step) == {"seen", "progress", "plot"}
     assert changed(validation) == {"seen", "progress", "plot", "news", "legend"}
     assert changed(sample) == {"seen", "progress", "samples"}
@@ -98,12 +101,12 @@ def test_a_tick_brings_only_what_is_new(run):
 
 
 def test_a_change_of_state_shows_the_right_buttons(run):
-    with runs.hold(run):
+    with store.hold(run):
         shown, _ = follow("en", "my-run")
     EventLog(run).append("ended", 10, reason="stopped")
-    told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    told = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
     assert changed(told) == {"turn"}
-    ended = watch.turned("en", "my-run", NEW_BROWSER, [])
+    ended = watch_panel.turned("en", "my-run", NEW_BROWSER, [])
     assert ">stopped</span>" in ended.head
     assert isinstance(ended.plot, pd.DataFrame)  # new data, the same node
     assert {"stop", "resume", "more", "factor", "timer"} <= changed(ended)
@@ -123,7 +126,7 @@ def test_a_change_of_state_shows_the_right_buttons(run):
     ],
 )
 def test_each_state_has_its_buttons(state, visible):
-    buttons = watch._buttons(state)
+    buttons = watch_panel._buttons(state)
     assert {name for name, b in buttons.items() if b["visible"]} == visible
 
 
@@ -135,10 +138,10 @@ def test_a_run_that_died_says_so_and_offers_to_resume(run):
 
 def test_a_run_that_is_gone_leaves_an_empty_panel(run):
     shown, _ = follow("en", "my-run")
-    runs.delete("my-run")
-    told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    control.delete("my-run")
+    told = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
     assert changed(told) == {"turn"}
-    gone = watch.turned("en", "my-run", NEW_BROWSER, [])
+    gone = watch_panel.turned("en", "my-run", NEW_BROWSER, [])
     assert gone.followed == ""
     assert "not here" in gone.welcome["value"]
     assert "not here" in follow("en", "my-run")[0].welcome["value"]
@@ -147,47 +150,53 @@ def test_a_run_that_is_gone_leaves_an_empty_panel(run):
 
 def test_a_page_finds_its_run_again(run):
     remembered = {"run": "my-run", "held": ["my-run"]}
-    by_browser = watch.Panel(*watch.opened(remembered, Asked())[:-1])
-    by_address = watch.Panel(*watch.opened(NEW_BROWSER, Asked("my-run"))[:-1])
+    by_browser = watch_panel.Panel(*watch_panel.opened(remembered, Asked())[:-1])
+    by_address = watch_panel.Panel(
+        *watch_panel.opened(NEW_BROWSER, Asked("my-run"))[:-1]
+    )
     assert by_browser.followed == by_address.followed == "my-run"
-    lost = watch.Panel(*watch.opened({"run": "gone", "held": []}, Asked())[:-1])
+    lost = watch_panel.Panel(
+        *watch_panel.opened({"run": "gone", "held": []}, Asked())[:-1]
+    )
     assert lost.followed == ""
 
 
 def test_a_run_from_a_terminal_shows_up_by_itself(run, monkeypatch):
-    nobody = watch.tick("en", "", "", NEW_BROWSER, [])
+    nobody = watch_panel.tick("en", "", "", NEW_BROWSER, [])
     assert changed(nobody) == set()  # it is dead
-    with runs.hold(run):
-        told = watch.tick("en", "", "", NEW_BROWSER, [])
+    with store.hold(run):
+        told = watch_panel.tick("en", "", "", NEW_BROWSER, [])
         assert changed(told) == {"turn"}
-        found = watch.turned("en", "", NEW_BROWSER, [])
+        found = watch_panel.turned("en", "", NEW_BROWSER, [])
         assert found.followed == "my-run"
         monkeypatch.setenv("CHARRNN_HOSTED", "1")
-        assert changed(watch.tick("en", "", "", NEW_BROWSER, [])) == set()
+        assert changed(watch_panel.tick("en", "", "", NEW_BROWSER, [])) == set()
 
 
 def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
     EventLog(run).append("ended", 10, reason="finished")
     shown, _ = follow("en", "my-run")
-    assert changed(watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])) == set()
+    assert (
+        changed(watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])) == set()
+    )
     prepared = preparation.prepare(
         small_corpus, preset="quick", settings={"rnn_units": 4}
     )
-    runs.create(prepared, title="From a terminal")
-    told = watch.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
+    control.create(prepared, title="From a terminal")
+    told = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
     assert changed(told) == {"turn"}
-    joined = watch.turned("en", "my-run", NEW_BROWSER, [])
+    joined = watch_panel.turned("en", "my-run", NEW_BROWSER, [])
     assert joined.followed == "my-run"
     assert "From a terminal" in joined.table
 
 
 def test_a_hosted_page_shows_a_browser_only_its_own_runs(run, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    key = runs.hosted_id()
+    key = store.hosted_id()
     run.rename(run.with_name(key))
-    empty = watch.empty_panel("en", Browser())
+    empty = watch_panel.empty_panel("en", Browser())
     assert "My run" not in empty.table
-    mine = watch.empty_panel("en", Browser(None, (key,)))
+    mine = watch_panel.empty_panel("en", Browser(None, (key,)))
     assert "My run" in mine.table
     shown, remembered = follow("en", key)  # the id is the key
     assert "My run" in shown.table
@@ -198,11 +207,13 @@ def test_a_hosted_page_shows_a_browser_only_its_own_runs(run, monkeypatch):
 def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     assert follow("en", "my-run")[0].followed == ""
-    assert "My run" not in watch.empty_panel("en", Browser(None, ("my-run",))).table
-    for action in (watch.stop, watch.resume, watch.delete):
+    assert (
+        "My run" not in watch_panel.empty_panel("en", Browser(None, ("my-run",))).table
+    )
+    for action in (watch_panel.stop, watch_panel.resume, watch_panel.delete):
         with pytest.raises(gr.Error, match="no such model or run"):
             action("en", "my-run", NEW_BROWSER)
-    for action in (watch.zip_file, api.status, api.stop):
+    for action in (watch_panel.zip_file, api.status, api.stop):
         with pytest.raises(gr.Error, match="no such model or run"):
             action("my-run")
     assert run.is_dir()
@@ -212,33 +223,35 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
     prepared = preparation.prepare(
         small_corpus, preset="quick", settings={"rnn_units": 4}
     )
-    other = runs.create(prepared, title="validation", model_id="other")
+    other = control.create(prepared, title="validation", model_id="other")
     EventLog(other).append("validation", 30, val_loss=1.5, best=True)
-    _, legend = watch.lay_over("en", "my-run", ["other", "gone", "../x"])
+    _, legend = watch_panel.lay_over("en", "my-run", ["other", "gone", "../x"])
     record = checkpoint.read_record(run)
-    rows = watch.plot_rows("en", "my-run", record, ["other", "gone"])
+    rows = watch_panel.plot_rows("en", "my-run", record, ["other", "gone"])
     assert (30, 1.5, "validation (other)") in rows  # a series has that name already
     assert "validation (other)" in legend
 
 
 def test_renaming_shows_the_new_title(run):
-    shown = watch.rename("en", "my-run", NEW_BROWSER, " New\nname ")
+    shown = watch_panel.rename("en", "my-run", NEW_BROWSER, " New\nname ")
     assert "New name" in shown.head
     with pytest.raises(gr.Error, match="empty"):
-        watch.rename("en", "my-run", NEW_BROWSER, " ")
+        watch_panel.rename("en", "my-run", NEW_BROWSER, " ")
 
 
 def test_deleting_is_asked_first_and_then_done(run):
-    _, question = watch.ask_delete("en", "my-run")
+    _, question = watch_panel.ask_delete("en", "my-run")
     assert "Delete “My run”" in question
     assert run.is_dir()
-    *_, remembered, _ = watch.delete("en", "my-run", {"run": "my-run", "held": []})
+    *_, remembered, _ = watch_panel.delete(
+        "en", "my-run", {"run": "my-run", "held": []}
+    )
     assert not run.exists()
     assert remembered["run"] is None
 
 
 def test_the_zip_holds_what_is_public_and_the_history(run):
-    made = watch.zip_file("my-run")["value"]
+    made = watch_panel.zip_file("my-run")["value"]
     with zipfile.ZipFile(made) as file:
         assert set(file.namelist()) == {"config.json", "vocab.json", "events.jsonl"}
     assert Path(made).name == "my-run.zip"
@@ -247,20 +260,20 @@ def test_the_zip_holds_what_is_public_and_the_history(run):
 @pytest.mark.parametrize("count", [0, None, -1, 10_001])
 def test_more_epochs_are_bounded(run, count):
     with pytest.raises(gr.Error, match="expected a number from 1"):
-        watch.train_more("en", "my-run", NEW_BROWSER, count)
+        watch_panel.train_more("en", "my-run", NEW_BROWSER, count)
 
 
 def test_the_rate_is_changed_by_a_file_in_the_run(run):
-    with runs.hold(run):
-        watch.change_rate("my-run", 0.5)
-        assert (run / runs.LEARNING_RATE).read_text() == "0.5"
+    with store.hold(run):
+        watch_panel.change_rate("my-run", 0.5)
+        assert (run / store.LEARNING_RATE).read_text() == "0.5"
         with pytest.raises(gr.Error, match=r"from 0\.01 to 100"):
-            watch.change_rate("my-run", None)
+            watch_panel.change_rate("my-run", None)
 
 
 def test_nothing_of_a_run_becomes_html(small_corpus):
     evil = corpus.from_text(small_corpus.text, name=EVIL, max_bytes=10**6)
-    path = runs.create(
+    path = control.create(
         preparation.prepare(evil, preset="quick"), title=EVIL, model_id="evil"
     )
     log = EventLog(path)
@@ -269,7 +282,7 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
     log.append("sample", 1, temperature=0.8, prompt=EVIL, text=EVIL)
     log.append("failed", 1, message=EVIL)
     shown, _ = follow("en", "evil")
-    _, question = watch.ask_delete("en", "evil")
+    _, question = watch_panel.ask_delete("en", "evil")
     drawn = shown._replace(seen="")  # a hidden field's text
     parts = [v for v in (*drawn, question) if isinstance(v, str)]
     assert sum("alert(2)" in part for part in parts) >= 4
@@ -282,13 +295,13 @@ def test_a_word_when_it_memorises():
         {"type": "validation", "time": 0.0, "step": s, "val_loss": v}
         for s, v in [(10, 1.5), (20, 1.6), (30, 1.7), (40, 1.8)]
     ]
-    status = runs.Status("r", "t", "running", "", 0, 40, 100, 10, 1.5, 10, 1.0)
+    status = Status("r", "t", "running", "", 0, 40, 100, 10, 1.5, 10, 1.0)
     said = panel.news_html("en", status, view_of(recorded))
     assert "memorising: the best weights, from step 10, are kept" in said
 
 
 def test_the_queue_is_told():
-    status = runs.Status("r", "t", "queued", "", 2, 0, None, 0, None, 0, 0.0)
+    status = Status("r", "t", "queued", "", 2, 0, None, 0, None, 0, 0.0)
     training = make_record().training
     assert panel.figures("en", status, view_of([]), training) == [
         "2 before it in the queue"
@@ -304,4 +317,4 @@ def test_a_mark_from_the_browser_may_be_anything():
 def test_a_pulled_model_is_no_run(isolated):
     make_folder(isolated / "pulled", make_record())
     assert events.read_all(isolated / "pulled") == []
-    assert "pulled" not in watch.empty_panel("en", Browser()).table
+    assert "pulled" not in watch_panel.empty_panel("en", Browser()).table

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn import vocabulary
 from charrnn.config import MAX_VOCAB_SIZE
 from charrnn.errors import ConfigError
-from charrnn.vocabulary import UNKNOWN, UNKNOWN_ID, Vocabulary, count_characters
+from charrnn.text import vocabulary
+from charrnn.text.vocabulary import UNKNOWN, UNKNOWN_ID, Vocabulary, count_characters
 
 SENTENCE = "to be, or not to be"
 

@@ -11,11 +11,13 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from charrnn import corpus, events, runs
-from charrnn.config import is_hosted, max_text_bytes
-from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, CorpusError
-from charrnn.ui.generate import CONCURRENCY, Wish, engine, order
+from charrnn.hosting import is_hosted, max_text_bytes
+from charrnn.runs import control, events, listing, store
+from charrnn.runs.status import read_status
+from charrnn.text import sources
+from charrnn.text.corpus import Corpus, from_text
+from charrnn.ui.generate_tab import CONCURRENCY, Wish, engine, order
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import allowed, reach, shown, visible
 
@@ -112,20 +114,20 @@ def models() -> list[dict[str, Any]]:
             "state": entry.state,
             "origin": entry.record.origin.repo if entry.record.origin else None,
         }
-        for entry in visible(runs.models(), ())
+        for entry in visible(listing.models(), ())
     ]
 
 
 def _corpus(text: str, name: str) -> Corpus:
     limit = max_text_bytes()
     if text:
-        return corpus.from_text(text, name=name or "text", max_bytes=limit)
-    if name not in corpus.NAMED:  # a name must never become a path
+        return from_text(text, name=name or "text", max_bytes=limit)
+    if name not in sources.NAMED:  # a name must never become a path
         raise CorpusError(
             f"There is no text {name[:40]!r}: expected one of "
-            f"{', '.join(corpus.NAMED)}, or a text."
+            f"{', '.join(sources.NAMED)}, or a text."
         )
-    return corpus.load(name, max_bytes=limit)
+    return sources.load(name, max_bytes=limit)
 
 
 def train(
@@ -146,11 +148,11 @@ def train(
         The run's id, for `/status` and `/stop`; later also a model's id.
     """
     try:
-        return runs.start(
+        return control.start(
             _corpus(text, corpus),
             preset=preset or None,
             settings=settings,
-            model_id=runs.hosted_id() if is_hosted() else None,
+            model_id=store.hosted_id() if is_hosted() else None,
         )
     except CharrnnError as error:
         raise shown(error) from error
@@ -168,7 +170,7 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
         run's events.jsonl, and `next`.
     """
     try:
-        now = runs.status(allowed(run))
+        now = read_status(allowed(run))
         recent, following = events.read(reach(run), since)
     except CharrnnError as error:
         raise shown(error) from error
@@ -191,8 +193,8 @@ def stop(run: str) -> str:
         The run's state now.
     """
     try:
-        runs.stop(allowed(run))
-        return runs.status(allowed(run)).state
+        control.stop(allowed(run))
+        return read_status(allowed(run)).state
     except CharrnnError as error:
         raise shown(error) from error
 

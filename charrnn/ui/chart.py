@@ -20,7 +20,6 @@ from charrnn.ui.history import RunView
 MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
 SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
 COLUMNS: Final = ("step", "loss", "series")
-
 SERIES: Final = ("train", "smooth", "validation", "best", "guessing", "floor")
 COLOURS: Final = {  # seen on white and on near black
     "train": "#9cc5c0",
@@ -31,7 +30,6 @@ COLOURS: Final = {  # seen on white and on near black
     "floor": "#8b7fd6",
 }
 OVERLAY_COLOURS: Final = ("#4f86c6", "#b6538f", "#7a9a3a")
-
 Row = tuple[int | float, float, str]
 
 

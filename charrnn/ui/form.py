@@ -12,10 +12,10 @@ from charrnn.config import (
     TRAINING_SETTINGS,
     ModelConfig,
     TrainingConfig,
-    from_preset,
     setting_field,
 )
 from charrnn.errors import ConfigError
+from charrnn.presets import from_preset
 from charrnn.ui.shared import mark
 from charrnn.ui.texts import i18n, is_optional, say, shorten
 

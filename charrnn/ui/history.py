@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from charrnn import events, runs
+from charrnn.runs import events, store
+from charrnn.runs.history import read_history
 
 MAX_VIEWS: Final = 32
 MAX_SAMPLES: Final = 200
@@ -114,8 +115,8 @@ class Views:
         Raises:
             CharrnnError: If there is no such run.
         """
-        recorded = runs.history(run_id)
-        key = str(runs.find(run_id))
+        recorded = read_history(run_id)
+        key = str(store.find(run_id))
         with self._lock:
             view = self._views.get(key)
             if view is None or not view.follow(recorded):

@@ -1,17 +1,19 @@
 """What a followed run looks like: pieces of escaped HTML from a view of it."""
 
 # ruff: noqa: RUF001  signs that a reader is used to
-
 import html
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from charrnn import checkpoint, runs
-from charrnn.config import TrainingConfig, is_hosted
-from charrnn.events import Event
-from charrnn.runs import ModelEntry, Status
+from charrnn.config import TrainingConfig
+from charrnn.hosting import is_hosted
+from charrnn.model.record import Record
+from charrnn.runs.events import Event
+from charrnn.runs.history import read_history
+from charrnn.runs.listing import ModelEntry
+from charrnn.runs.status import LIVE, Status
 from charrnn.ui import chart, links
 from charrnn.ui.history import RunView
 from charrnn.ui.shared import note
@@ -20,7 +22,7 @@ from charrnn.ui.texts import duration, say
 SHOWN_SAMPLES = 40  # the newest; more would only slow the page down
 
 
-def head_html(lang: str, status: Status, record: checkpoint.Record) -> str:
+def head_html(lang: str, status: Status, record: Record) -> str:
     """Title, state and link of a run."""
     state = html.escape(say(lang, f"state.{status.state}"))
     href = html.escape(links.build_run(status.run_id))
@@ -53,7 +55,7 @@ def figures(
         return [say(lang, "progress.queue", count=status.position)]
     latest = view.latest.get("step")
     if latest is None:
-        return [say(lang, "progress.starting")] if status.state in runs.LIVE else []
+        return [say(lang, "progress.starting")] if status.state in LIVE else []
     epochs = training.epochs if training.minutes is None else None
     step = int(latest["step"])
     parts = [
@@ -61,7 +63,7 @@ def figures(
         _count(lang, "progress.step", step, view.planned_steps, "planned"),
     ]
     speed = float(latest.get("chars_per_second", 0.0))
-    if status.state not in runs.LIVE or not speed > 0:
+    if status.state not in LIVE or not speed > 0:
         return parts
     parts.append(say(lang, "progress.speed", speed=round(speed)))
     if view.planned_steps is None:
@@ -176,7 +178,7 @@ def runs_table(lang: str, entries: Sequence[ModelEntry]) -> str:
     )
 
 
-def settings_line(record: checkpoint.Record) -> str:
+def settings_line(record: Record) -> str:
     """The settings that tell runs apart, in a few words."""
     model, training = record.model, record.training
     return (
@@ -209,7 +211,7 @@ def best_loss(entry: ModelEntry) -> float | None:
         return entry.record.figures.val_loss
     losses = [
         float(event["val_loss"])
-        for event in runs.history(entry.model_id)
+        for event in read_history(entry.model_id)
         if event["type"] == "validation"
         and math.isfinite(event.get("val_loss", math.nan))
     ]

@@ -14,19 +14,19 @@ from typing import Any, Final
 
 import gradio as gr
 
-from charrnn import runs
-from charrnn.config import is_hosted
 from charrnn.errors import CharrnnError, RunError
-from charrnn.runs import ModelEntry
+from charrnn.hosting import is_hosted
+from charrnn.runs import listing
+from charrnn.runs.listing import ModelEntry
+from charrnn.runs.status import LIVE
+from charrnn.runs.store import ID_PATTERN, SHIPPED_ID, find
 from charrnn.ui.texts import say
 
 STORAGE_KEY: Final = "charrnn"
 STORAGE_SECRET: Final = "charrnn-page"  # it ships to the browser: no secret
 NEW_BROWSER: Final[dict[str, Any]] = {"run": None, "held": []}
 MAX_HELD: Final = 200  # ids that a browser remembers
-
 KEY: Final = re.compile(r"[0-9a-f]{32}")  # as `runs.hosted_id` makes them
-
 Choice = tuple[str, str]
 
 
@@ -45,11 +45,9 @@ class Browser:
         run, held = value.get("run"), value.get("held")
         ids = held if isinstance(held, list) else []
         return cls(
-            run=run
-            if isinstance(run, str) and runs.ID_PATTERN.fullmatch(run)
-            else None,
+            run=run if isinstance(run, str) and ID_PATTERN.fullmatch(run) else None,
             held=tuple(
-                i for i in ids if isinstance(i, str) and runs.ID_PATTERN.fullmatch(i)
+                i for i in ids if isinstance(i, str) and ID_PATTERN.fullmatch(i)
             )[-MAX_HELD:],
         )
 
@@ -77,7 +75,7 @@ def allowed(model_id: str) -> str:
     Raises:
         RunError: As if there were no such model.
     """
-    if is_hosted() and model_id != runs.SHIPPED_ID and not KEY.fullmatch(model_id):
+    if is_hosted() and model_id != SHIPPED_ID and not KEY.fullmatch(model_id):
         raise RunError("There is no such model or run here.")
     return model_id
 
@@ -88,7 +86,7 @@ def reach(model_id: str) -> Path:
     Raises:
         RunError: If there is no such model, or it is not theirs to name.
     """
-    return runs.find(allowed(model_id))
+    return find(allowed(model_id))
 
 
 def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry]:
@@ -110,7 +108,7 @@ def model_label(lang: str, entry: ModelEntry) -> str:
     parts.append(
         say(lang, "generate.no_loss") if figures is None else f"{figures.val_loss:.3f}"
     )
-    if entry.state in runs.LIVE:
+    if entry.state in LIVE:
         parts.append(say(lang, "generate.still_training"))
     if entry.record.origin is not None:
         parts.append(entry.record.origin.repo)
@@ -127,14 +125,14 @@ def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
             knows an id may use it.
     """
     held = (*browser.held, also)
-    return [(model_label(lang, e), e.model_id) for e in visible(runs.models(), held)]
+    return [(model_label(lang, e), e.model_id) for e in visible(listing.models(), held)]
 
 
 def run_choices(lang: str, browser: Browser) -> list[Choice]:
     """The runs a visitor can follow, by label and id."""
     return [
         (f"{e.record.title} · {say(lang, 'state.' + e.state)}", e.model_id)
-        for e in visible(runs.list_runs(), browser.held)
+        for e in visible(listing.list_runs(), browser.held)
     ]
 
 

@@ -8,7 +8,6 @@ settings come from the settings' own metadata in English.
 """
 
 # ruff: noqa: RUF001  signs that a reader is used to
-
 import html
 from collections.abc import Mapping
 from typing import Any, Final
@@ -232,7 +231,6 @@ ENGLISH: Final[dict[str, str]] = {
     "huggingface.co/settings/tokens.",
     "hub.card": "Model card",
 }
-
 JAPANESE: Final[dict[str, str]] = {
     "title": "charrnn",
     "tagline": "一文字ずつ文章を書く小さなネットワーク。好きなテキストで訓練し、"
@@ -443,7 +441,6 @@ JAPANESE: Final[dict[str, str]] = {
     "書き込み権限付きで作ってください。",
     "hub.card": "モデルカード",
 }
-
 SETTING_LABELS: Final[dict[str, str]] = {
     "cell": "Cell",
     "embedding_dim": "Embedding size",
@@ -465,7 +462,6 @@ SETTING_LABELS: Final[dict[str, str]] = {
     "seed": "Seed",
     "compute_dtype": "Number format",
 }
-
 JAPANESE_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "cell": ("セル", "再帰セルの種類"),
     "embedding_dim": ("埋め込み次元", "一文字を表す数の個数"),
@@ -487,7 +483,6 @@ JAPANESE_SETTINGS: Final[dict[str, tuple[str, str]]] = {
     "seed": ("シード", "すべての乱数の始まり"),
     "compute_dtype": ("数値形式", "行列積の内部の数値形式"),
 }
-
 SETTINGS: Final = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
 AUTOMATIC: Final = "validate_every"  # the one whose None is a choice, no limit
 

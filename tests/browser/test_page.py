@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from charrnn import events, runs
-from charrnn.events import EventLog
+from charrnn.runs import events, store
+from charrnn.runs.events import EventLog
 from tests.sample_models import make_folder, make_record
 
 EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
@@ -259,7 +259,7 @@ def last_step(served: Any, run: str) -> int:
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     """A finished run with a history, its texts as hostile as can be."""
     path = make_folder(folder / model_id, make_record(title=title))
-    (path / runs.STATE).mkdir()
+    (path / store.STATE).mkdir()
     log = EventLog(path)
     log.append("started", 0, planned_steps=100, steps_per_epoch=10, parameters=1)
     log.append("notice", 0, message=EVIL)
@@ -332,7 +332,7 @@ def test_a_preset_fills_the_form_and_its_command(served, visit):
 
 
 def test_strangers_do_not_see_each_others_runs(hosted, visit):
-    run = runs.hosted_id()
+    run = store.hosted_id()
     make_run(hosted.folder, run, title="Mine alone")
     first, second = visit(), visit()
     mine = first.open(f"{hosted.url}?run={run}")

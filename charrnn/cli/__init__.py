@@ -1,0 +1,5 @@
+"""The command line: `python -m charrnn COMMAND`.
+
+May import everything; the only folder that imports `trainer`, in the process
+that trains. Prints; reads the terminal; starts no thread of its own.
+"""

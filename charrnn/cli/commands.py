@@ -1,0 +1,397 @@
+"""The command line: parses, calls, prints. `python -m charrnn --help`.
+
+Exit codes: 0 fine; 1 a training failed; 2 something that the person can mend;
+130 interrupted. What a command is asked for goes to standard output, all else
+to standard error.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from charrnn import config
+from charrnn.cli.output import (
+    Printer,
+    loss_column,
+    say,
+    show,
+    show_json,
+    stream_texts,
+    table,
+    transfer_progress,
+)
+from charrnn.errors import ConfigError
+from charrnn.hosting import max_text_bytes
+from charrnn.model import checkpoint
+from charrnn.model.checkpoint import Model
+from charrnn.model.record import Record
+from charrnn.presets import default_preset
+from charrnn.runs import baseline, control, events, preparation, status, store
+from charrnn.runs.events import EventLog
+from charrnn.runs.history import last_step
+from charrnn.runs.listing import ModelEntry, list_runs, models
+from charrnn.runs.queue import turn
+from charrnn.runs.status import LIVE, read_status
+from charrnn.text import sources
+from charrnn.text.corpus import Corpus, split_at
+from charrnn.trainer import process
+from charrnn.trainer.process import quiet_start
+
+FINE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def _load_corpus(source: str) -> Corpus:
+    told = [0.0]
+
+    def progress(done: int, total: int) -> None:
+        now = time.monotonic()
+        if done == total or now - told[0] > 1:
+            told[0] = now
+            say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+    return sources.load(source, max_bytes=max_text_bytes(), progress=progress)
+
+
+def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    names = (*config.MODEL_SETTINGS, *config.TRAINING_SETTINGS)
+    return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+
+
+def _prepare_new(args: argparse.Namespace) -> Path:
+    init = None if args.init is None else store.resolve(args.init)
+    corpus = _load_corpus(args.corpus)
+    prepared = preparation.prepare(
+        corpus, preset=args.preset, settings=_given_settings(args), init=init
+    )
+    path = control.create(prepared, title=args.title or "", model_id=args.id, init=init)
+    for notice in prepared.notices:
+        say(f"note: {notice}")
+    model = prepared.model
+    say(
+        f"{corpus.name}: {len(corpus.text):,} characters, "
+        f"{len(prepared.vocabulary) - 1:,} distinct; "
+        f"{model.num_layers} x {model.cell} of {model.rnn_units}, "
+        f"{model.num_parameters():,} parameters; "
+        f"guessing costs {math.log(len(prepared.vocabulary)):.2f} nats/char"
+    )
+    return path
+
+
+def _prepare_resumed(args: argparse.Namespace) -> Path:
+    path = store.own_run(args.resume)
+    given = [n for n in _given_settings(args) if n != "epochs"]
+    given += [n for n in ("preset", "id", "title", "init") if getattr(args, n)]
+    if given:
+        raise ConfigError(
+            f"{given[0]} was given with --resume: a run keeps its settings; only "
+            "--epochs N, that many more, can be given."
+        )
+    if not args.background:
+        control.request_resume(path, more_epochs=args.epochs)
+    return path
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """`train`: write a run or take one up, wait for its turn, train it."""
+    if (args.corpus is None) == (args.resume is None):
+        raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
+    path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
+    say(
+        f"run {path.name}: follow it with `python -m charrnn follow {path.name}`, "
+        f"end it with Ctrl-C or `python -m charrnn stop {path.name}`"
+    )
+    printer = Printer(sys.stderr.isatty())
+    with store.hold(path):
+        if args.background:
+            os.nice(5)  # the page, which someone looks at, goes first
+            process.capture_output(path)
+        log = EventLog(path, listener=printer)
+        return _train_in_turn(path, log, printer)
+
+
+def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    stop_file = path / store.STOP
+    with contextlib.ExitStack() as stack:
+        try:
+            ours = stack.enter_context(turn(path, log, stopped=stop_file.exists))
+            with quiet_start():  # TensorFlow comes in here, not before our turn
+                if ours:
+                    from charrnn.trainer import train
+        except KeyboardInterrupt:
+            log.append("ended", last_step(path.name), reason="stopped")
+            raise
+        if not ours:
+            stop_file.unlink(missing_ok=True)
+            log.append("ended", last_step(path.name), reason="stopped")
+            return FINE
+        train.train(path, listener=printer)
+    return FINE
+
+
+def _load_model(name: str) -> Model:
+    return checkpoint.load(store.resolve(name))
+
+
+def run_generate(args: argparse.Namespace) -> int:
+    """`generate`: text at one or several temperatures."""
+    from charrnn.model.generation import generate
+
+    model = _load_model(args.model)
+    seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
+    unknown = model.vocabulary.unknown(args.prompt)
+    if unknown:
+        say(f"note: the model does not know {unknown!r}: read as [UNK]")
+    if args.seed is None and not args.json:
+        say(f"seed {seed}")
+    texts = generate(
+        model,
+        args.prompt,
+        length=args.length,
+        temperatures=args.temperature,
+        seed=seed,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        stop=args.stop,
+    )
+    if args.json:
+        *_, final = texts
+        samples = [
+            {"temperature": t, "text": text}
+            for t, text in zip(args.temperature, final, strict=True)
+        ]
+        show_json(
+            {
+                "model": args.model,
+                "prompt": args.prompt,
+                "seed": seed,
+                "samples": samples,
+            }
+        )
+        return FINE
+    stream_texts(texts, args.temperature)
+    return FINE
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """`evaluate`: nats per character on a text."""
+    from charrnn.model.scores import evaluate
+
+    model = _load_model(args.model)
+    text = _load_corpus(args.corpus).text
+    split = split_at(len(text))
+    part = {"val": text[split:], "train": text[:split], "all": text}[args.split]
+    scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
+    result = {
+        "nats_per_char": scores.nats_per_char,
+        "bits_per_char": scores.nats_per_char / math.log(2),
+        f"cold{args.window}_nats_per_char": scores.cold_nats_per_char,
+        "characters": scores.characters,
+        "unknown": scores.unknown,
+    }
+    if args.json:
+        show_json(result)
+        return FINE
+    for name, value in result.items():
+        shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
+        show(f"{name:24} {shown}")
+    return FINE
+
+
+def _record_json(entry: ModelEntry) -> dict[str, Any]:
+    record: Record = entry.record
+    return {
+        "id": entry.model_id,
+        "title": record.title,
+        "state": entry.state,
+        "shipped": entry.shipped,
+        "parameters": record.model.num_parameters(),
+        "corpus": record.corpus.name,
+        "figures": None if record.figures is None else asdict(record.figures),
+        "origin": None if record.origin is None else asdict(record.origin),
+    }
+
+
+def run_models(args: argparse.Namespace) -> int:
+    """`models`: what text can be generated from."""
+    found = models()
+    if args.json:
+        show_json([_record_json(entry) for entry in found])
+        return FINE
+    rows = [("ID", "NATS/CHAR", "PARAMETERS", "TITLE")]
+    for entry in found:
+        count = f"{entry.record.model.num_parameters():,}"
+        rows.append(
+            (entry.model_id, loss_column(entry.record), count, entry.record.title)
+        )
+    table(rows)
+    return FINE
+
+
+def run_runs(args: argparse.Namespace) -> int:
+    """`runs`: what has been or is being trained here."""
+    found = list_runs()
+    if args.json:
+        show_json([_record_json(entry) for entry in found])
+        return FINE
+    rows = [("ID", "STATE", "NATS/CHAR", "TEXT", "TITLE")]
+    for entry in found:
+        record = entry.record
+        rows.append(
+            (
+                entry.model_id,
+                entry.state,
+                loss_column(record),
+                record.corpus.name,
+                record.title,
+            )
+        )
+    table(rows)
+    return FINE
+
+
+def run_stop(args: argparse.Namespace) -> int:
+    """`stop`: ask a training to end well."""
+    waiting = read_status(args.id).state == "queued"
+    control.stop(args.id)
+    done = "leaves the queue" if waiting else "ends after its step, validated and saved"
+    say(f"{args.id} {done}")
+    return FINE
+
+
+def run_follow(args: argparse.Namespace) -> int:
+    """`follow`: what a run has told and tells, until it ends."""
+    path = store.find(args.id)
+    printer = Printer(sys.stderr.isatty())
+    offset = 0
+    while True:
+        state = read_status(args.id).state  # before reading: nothing is missed
+        told, offset = events.read(path, offset)
+        for event in told:
+            printer(event)
+        if state not in LIVE and not told:
+            break
+        time.sleep(0 if told else 0.5)
+    if state == "died":
+        say(status.DIED)
+    return FAILED if state in ("died", "failed") else FINE
+
+
+def run_floor(args: argparse.Namespace) -> int:
+    """`floor`: append the loss of a table of 5-grams to a run's history."""
+    os.nice(19)  # it must not delay the training that it is for
+    path = store.own_run(args.id)
+    loss = baseline.floor(path)
+    EventLog(path).append(
+        "floor", last_step(args.id), order=baseline.FLOOR_ORDER, loss=loss
+    )
+    return FINE
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """`export`: a TensorFlow SavedModel that stands alone."""
+    model = _load_model(args.model)
+    with quiet_start():
+        from charrnn.trainer.export import export
+
+    export(model, Path(args.path))
+    say(f"written: {args.path}")
+    return FINE
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """`push`: a model to the Hub, private unless --public."""
+    from charrnn.hub import transfer
+    from charrnn.hub.push import push_model
+
+    path = store.resolve(args.model)
+    pushed = push_model(
+        path,
+        args.repo_id,
+        token=transfer.local_token(),
+        private=not args.public,
+        license=args.license,
+        message=args.message,
+        keep_card=not store.is_shipped(path),
+        progress=transfer_progress(),
+    )
+    kind = "private" if pushed.private else "public"
+    done = "is already what this model is" if pushed.unchanged else "now holds it"
+    say(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
+    show(pushed.url)
+    return FINE
+
+
+def run_pull(args: argparse.Namespace) -> int:
+    """`pull`: a model from the Hub, to be used like one's own."""
+    from charrnn.hub import transfer
+    from charrnn.hub.pull import pull_model
+
+    pulled = pull_model(
+        args.repo,
+        destination=store.folder(),
+        model_id=args.id,
+        revision=args.revision,
+        token=transfer.local_token(),
+        progress=transfer_progress(),
+    )
+    done = "is here already" if pulled.unchanged else "is here"
+    say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
+    show(pulled.model_id)
+    return FINE
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """`bench`: this machine beside stock Keras, or a preset's quality in time."""
+    with quiet_start():
+        from charrnn.trainer import bench
+
+    if args.quality:
+        found = bench.quality(args.preset or default_preset(), tell=say)
+        if args.json:
+            show_json(bench.as_json(found))
+            return FINE
+        head = ("SECONDS", "STEP", "STATEFUL", *(f"COLD {w}" for w in found[0].cold))
+        rows = [
+            (
+                *(f"{r.seconds:.1f}", f"{r.step:,}", f"{r.val_loss:.4f}"),
+                *("-" if c is None else f"{c:.4f}" for c in r.cold.values()),
+            )
+            for r in found
+        ]
+        table([head, *rows])
+        return FINE
+    timed = bench.steps(tell=say)
+    if args.json:
+        show_json(bench.as_json(timed))
+        return FINE
+    show(", ".join(f"{k} {v}" for k, v in bench.machine().items()))
+    titles = ("UNITS", "STOCK CHARS/S", "OURS", "RATIO", "FP32 GFLOP/S", "BF16")
+    table(
+        [
+            (*titles, "SHARE", "STOCK MB", "MB"),
+            *(
+                (
+                    str(row.units),
+                    f"{row.stock_chars_per_second:,.0f}",
+                    f"{row.chars_per_second:,.0f}",
+                    f"{row.ratio:.2f}",
+                    f"{row.matmul_fp32_gflops:.0f}",
+                    f"{row.matmul_bf16_gflops:.0f}",
+                    f"{row.share_of_fp32:.0%}",
+                    f"{row.stock_peak_mb:,.0f}",
+                    f"{row.peak_mb:,.0f}",
+                )
+                for row in timed
+            ),
+        ]
+    )
+    return FINE

@@ -1,0 +1,166 @@
+"""The command line: its commands, arguments and exit codes."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+import charrnn
+from charrnn import config, presets
+from charrnn.cli.commands import (
+    FAILED,
+    FINE,
+    INTERRUPTED,
+    MENDABLE,
+    run_bench,
+    run_evaluate,
+    run_export,
+    run_floor,
+    run_follow,
+    run_generate,
+    run_models,
+    run_pull,
+    run_push,
+    run_runs,
+    run_stop,
+    run_train,
+)
+from charrnn.cli.output import say
+from charrnn.config import SamplingConfig
+from charrnn.errors import CharrnnError, TrainingError
+from charrnn.text import sources
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings, instead of the preset's")
+    for name in (*config.MODEL_SETTINGS, *config.TRAINING_SETTINGS):
+        item = config.setting_field(name)
+        kind = str if item.metadata["choices"] else _number
+        bounds = ""
+        if item.metadata["low"] is not None:
+            bounds = f" ({item.metadata['low']:g} to {item.metadata['high']:g})"
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            choices=item.metadata["choices"] or None,
+            metavar=None if item.metadata["choices"] else "N",
+            help=item.metadata["help"].replace("%", "%%") + bounds,
+        )
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="train a model on a text")
+    named = ", ".join(sources.NAMED)
+    train.add_argument("--corpus", metavar="NAME|PATH", help=f"{named}, or a file")
+    train.add_argument("--resume", metavar="ID", help="go on with a run")
+    train.add_argument("--preset", choices=tuple(presets.PRESETS))
+    train.add_argument("--id", help="name of the run's folder")
+    train.add_argument("--title", help="what people see")
+    train.add_argument("--init", metavar="MODEL", help="begin with its weights")
+    train.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
+    _add_settings(train)
+    train.set_defaults(run=run_train)
+
+
+def _add_generate(commands: Any) -> None:
+    generate = commands.add_parser("generate", help="write text")
+    generate.add_argument("model", metavar="MODEL")
+    generate.add_argument("--prompt", default="", help="text to go on from")
+    generate.add_argument("--length", type=int, default=500, help="characters")
+    generate.add_argument(
+        "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
+    )
+    generate.add_argument("--seed", type=int, help="drawn and told if absent")
+    defaults = SamplingConfig()
+    generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
+    generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
+    generate.add_argument("--stop", default="", metavar="STRING")
+    generate.add_argument("--json", action="store_true")
+    generate.set_defaults(run=run_generate)
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = commands.add_parser("evaluate", help="score a model on a text")
+    evaluate.add_argument("model", metavar="MODEL")
+    evaluate.add_argument("--corpus", required=True, metavar="NAME|PATH")
+    evaluate.add_argument("--split", choices=("val", "train", "all"), default="val")
+    evaluate.add_argument("--window", type=int, default=256, metavar="N")
+    evaluate.add_argument("--json", action="store_true")
+    evaluate.set_defaults(run=run_evaluate)
+
+
+def _add_hub(commands: Any) -> None:
+    push = commands.add_parser("push", help="share a model on the Hub")
+    push.add_argument("model", metavar="MODEL")
+    push.add_argument("repo_id", metavar="OWNER/NAME")
+    push.add_argument("--public", action="store_true", help="for everybody to see")
+    push.add_argument("--license", metavar="L", help="of the weights, like mit")
+    push.add_argument("--message", metavar="M", help="of the commit")
+    push.set_defaults(run=run_push)
+    pull = commands.add_parser("pull", help="take a model from the Hub")
+    pull.add_argument("repo", metavar="OWNER/NAME|URL|hf://...")
+    pull.add_argument("--revision", metavar="R", help="branch, tag or commit")
+    pull.add_argument("--id", help="name of the folder here")
+    pull.set_defaults(run=run_pull)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="python -m charrnn", description=charrnn.__doc__)
+    top.add_argument("--version", action="version", version=charrnn.__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_generate(commands)
+    _add_evaluate(commands)
+    for name, run, text in (
+        ("models", run_models, "list what text can be generated from"),
+        ("runs", run_runs, "list trainings and their states"),
+    ):
+        listing = commands.add_parser(name, help=text)
+        listing.add_argument("--json", action="store_true")
+        listing.set_defaults(run=run)
+    for name, run, text in (
+        ("stop", run_stop, "end a training well"),
+        ("follow", run_follow, "watch a training"),
+        ("floor", run_floor, "score a run's text with a table of 5-grams"),
+    ):
+        one = commands.add_parser(name, help=text)
+        one.add_argument("id", metavar="ID")
+        one.set_defaults(run=run)
+    export = commands.add_parser("export", help="write a TensorFlow SavedModel")
+    export.add_argument("model", metavar="MODEL")
+    export.add_argument("path", metavar="PATH")
+    export.set_defaults(run=run_export)
+    _add_hub(commands)
+    bench = commands.add_parser("bench", help="time this machine beside stock Keras")
+    bench.add_argument("--quality", action="store_true", help="loss against seconds")
+    bench.add_argument("--preset", choices=tuple(presets.PRESETS))
+    bench.add_argument("--json", action="store_true")
+    bench.set_defaults(run=run_bench)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    args = parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except TrainingError as error:
+        if not error.told:  # else the history's last line has said it
+            say(f"charrnn: {error}")
+        return FAILED
+    except CharrnnError as error:
+        say(f"charrnn: {error}")
+        return MENDABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE

@@ -1,0 +1,61 @@
+"""Files and lines that are safe to keep: atomic writing, one line, redaction."""
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Final
+
+from charrnn.errors import CheckpointError
+
+_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
+
+
+def strip_line(line: str) -> str:
+    """Take folders and access tokens out of a line of output."""
+    return _PATH.sub("", _TOKEN.sub("hf_***", line))
+
+
+TEXT_LIMIT: Final = 200  # characters of a title or a corpus' name
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Put a file in place whole or not at all; the previous one stays if not.
+
+    Raises:
+        CheckpointError: If the disk is full or the folder not writable.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path.name} cannot be written ({error.strerror}): free some space or "
+            "choose a writable folder. The previous file is unchanged."
+        ) from error
+    finally:  # gone already unless something went wrong, Ctrl-C included
+        with contextlib.suppress(OSError):
+            aside.unlink()
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut, where folders can be synced."""
+    with contextlib.suppress(OSError):  # the file is in place; some systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def clean_title(text: str) -> str:
+    """One printable line of at most 200 characters."""
+    spaced = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(spaced.split())[:TEXT_LIMIT]

@@ -1,0 +1,6 @@
+"""Push a model to the Hugging Face Hub, pull anyone's charrnn model from it.
+
+May import: card, runs, model and below. What is done here is local: names,
+checks, placing. `client` alone imports huggingface_hub and alone uses the
+network, in a process of its own that `transfer` starts and may end.
+"""

@@ -1,0 +1,121 @@
+"""Names on the Hub: repositories, revisions, addresses, access tokens."""
+
+import os
+import re
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from charrnn.errors import HubError
+
+DEFAULT_ENDPOINT: Final = "https://huggingface.co"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{8,8192}")
+_PART: Final = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
+_REVISION: Final = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
+_IN_URL: Final = frozenset({"tree", "blob", "resolve", "raw", "commit", "commits"})
+
+
+def endpoint_of(endpoint: str | None = None) -> str:
+    """The Hub's address: the one given, else `HF_ENDPOINT`, else the public one.
+
+    Raises:
+        HubError: If it is no http or https address.
+    """
+    text = (endpoint or os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).strip("/ ")
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise HubError("HF_ENDPOINT is no address: expected one like https://....")
+    return text
+
+
+def shown(text: str) -> str:
+    """What somebody gave, to be shown: short, and without a token by mistake."""
+    plain = text if text.isprintable() else ascii(text)
+    return repr(re.sub(r"\bhf_\w+", "hf_...", plain[:100]))
+
+
+def check_repo(repo: str, given: str) -> str:
+    """The same repository id, if it is one."""
+    parts = repo.split("/")
+    good = len(parts) == 2 and all(_PART.fullmatch(part) for part in parts)
+    if not good or len(repo) > 96 or re.search(r"--|\.\.|\.git$", repo):
+        raise HubError(
+            f"{shown(given)} names no model on the Hub: expected owner/name, like "
+            "alice/shakespeare-gru, letters, digits, hyphens, dots and underscores."
+        )
+    return repo
+
+
+def check_revision(revision: str | None) -> str | None:
+    """The same revision, if it can be one; None for an empty one."""
+    text = (revision or "").strip()
+    if text and (not _REVISION.fullmatch(text) or ".." in text):
+        raise HubError(
+            f"{shown(text)} is no revision: expected a branch, a tag or a commit."
+        )
+    return text or None
+
+
+def _split_url(path: str) -> tuple[str, str]:
+    """Repository and revision of the path in a web address."""
+    segments = unquote(path).strip("/").split("/")
+    if segments[0] == "models" and len(segments) > 2:
+        segments = segments[1:]
+    revision = ""
+    if len(segments) > 3 and segments[2] in _IN_URL:
+        whole = 3 if segments[3] == "refs" else 1  # refs/pr/1
+        revision = "/".join(segments[3 : 3 + whole])
+    return "/".join(segments[:2]), revision
+
+
+def parse_source(text: str, endpoint: str | None = None) -> tuple[str, str | None]:
+    """Repository and revision out of what a person gives.
+
+    Args:
+        text: ``owner/name``, a web address or ``hf://owner/name``, each also
+            with ``@revision`` at the end or, an address, ``/tree/revision``.
+        endpoint: The Hub whose addresses are taken, beside the public one's.
+
+    Raises:
+        HubError: If it is none of these.
+
+    Example:
+        >>> parse_source("https://huggingface.co/alice/play/tree/v2")
+        ('alice/play', 'v2')
+        >>> parse_source("hf://alice/play@main")
+        ('alice/play', 'main')
+    """
+    given = text.strip()
+    hosts = {"huggingface.co", "www.huggingface.co", "hf.co"}
+    hosts.add(urlsplit(endpoint_of(endpoint)).netloc)
+    scheme, has_scheme, rest = given.rpartition("://")
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rstrip("/")
+    rest, _, revision = rest.partition("@")
+    host, _, path = rest.partition("/")
+    if host in hosts and scheme in ("", "http", "https"):
+        rest, in_path = _split_url(path)
+        revision = revision or in_path
+    elif scheme == "hf":
+        rest = rest.removeprefix("models/")
+    elif has_scheme:
+        raise HubError(
+            f"{shown(given)} is no address of the Hub: expected one like "
+            f"{DEFAULT_ENDPOINT}/owner/name."
+        )
+    if rest.startswith(("datasets/", "spaces/", "kernels/", "buckets/")):
+        raise HubError(f"{shown(given)} is no model: expected owner/name of one.")
+    return check_repo(rest, given), check_revision(revision)
+
+
+def clean_token(token: str | None) -> str | None:
+    """An access token without what copying adds; None stays anonymous.
+
+    Raises:
+        HubError: If it cannot be a token. The message does not repeat it.
+    """
+    text = (token or "").strip()
+    if text and not _TOKEN.fullmatch(text):
+        raise HubError(
+            "That is no access token: expected letters and digits without spaces, "
+            f"as shown once at {DEFAULT_ENDPOINT}/settings/tokens."
+        )
+    return text or None

@@ -1,0 +1,157 @@
+"""Push a model to the Hub: exactly its four public files, in one commit."""
+
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from charrnn import card
+from charrnn.errors import CheckpointError, HubError
+from charrnn.files import clean_title, write_file
+from charrnn.hub.names import check_repo, clean_token, endpoint_of
+from charrnn.hub.transfer import LIMITS, Limits, Progress, transfer
+from charrnn.model.record import CARD, CONFIG, VOCAB, WEIGHTS
+
+DEFAULT_MESSAGE: Final = "Share a charrnn model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """A finished push."""
+
+    repo_id: str
+    commit: str  # 40 hex digits
+    url: str  # of the repository
+    unchanged: bool  # the Hub had exactly this already: no new commit
+    private: bool  # what the repository is, not what was asked for
+
+    @property
+    def commit_url(self) -> str:
+        """The commit's page."""
+        return f"{self.url}/commit/{self.commit}"
+
+
+def _read_public(folder: Path, name: str) -> bytes:
+    """A public file's bytes; never those of a file it merely points to.
+
+    Raises:
+        CheckpointError: If it is missing, or a link, or no plain file.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe would hang
+    try:
+        with os.fdopen(os.open(folder / name, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CheckpointError(f"{name} is no plain file: it is not pushed.")
+            return file.read()
+    except OSError as error:
+        if (folder / name).is_symlink():
+            raise CheckpointError(
+                f"{name} is a link to another file: it is not pushed. Put the file "
+                "itself there."
+            ) from error
+        raise CheckpointError(
+            f"{name} of {folder.name} cannot be read ({error.strerror}): a model can "
+            "be pushed once its training has saved one."
+        ) from error
+
+
+def _snapshot(folder: Path, into: Path) -> None:
+    """Copy config, vocabulary and weights as they stood at one moment.
+
+    A training may be writing them: where the configuration has changed by the
+    end, its figures may belong to other weights, and it is done again.
+    """
+    names = (CONFIG, VOCAB, WEIGHTS)
+    for _ in range(5):
+        files = {name: _read_public(folder, name) for name in names}
+        if _read_public(folder, CONFIG) == files[CONFIG]:
+            break
+    for name, data in files.items():
+        (into / name).write_bytes(data)
+
+
+def push_model(
+    folder: Path,
+    repo_id: str,
+    *,
+    token: str | None,
+    private: bool = True,
+    license: str | None = None,
+    message: str | None = None,
+    keep_card: bool = True,
+    endpoint: str | None = None,
+    progress: Progress | None = None,
+    limits: Limits = LIMITS,
+) -> Pushed:
+    """Commit a model's four public files to the Hub, nothing else.
+
+    The repository is made if there is none. Pushing the same model again
+    changes nothing and says so. The call blocks; an exception out of
+    ``progress`` ends the transfer.
+
+    Args:
+        folder: A complete model.
+        repo_id: ``owner/name``.
+        token: An access token, or a visitor's login, that may write there.
+        private: Whether only the owner may see it. An existing repository
+            keeps what it is: a public one is refused then.
+        license: One of the Hub's identifiers, see `card.LICENSES`; None keeps
+            the one that the card names.
+        message: The commit's; None for a plain one.
+        keep_card: Whether the card is written into the folder as well. False
+            for a folder that is not this person's.
+        endpoint: The Hub's address; None for `HF_ENDPOINT` or the public one.
+        progress: Called with stage (preparing, connecting, uploading), bytes
+            done and bytes in all (0 where unknown).
+        limits: How long to wait.
+
+    Raises:
+        HubError: If it failed: one sentence that says what to do.
+        CheckpointError: If the folder is no model that can be pushed.
+    """
+    repo, address = check_repo(repo_id.strip(), repo_id), endpoint_of(endpoint)
+    key, chosen = clean_token(token), card.check_license(license)
+    if key is None:
+        raise HubError(
+            "A push needs an access token that may write, from "
+            f"{address}/settings/tokens: log in with `hf auth login` or give one."
+        )
+    if progress is not None:
+        progress("preparing", 0, 0)
+    with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+        files = Path(place, "files")
+        files.mkdir()
+        _snapshot(folder, files)
+        if (folder / CARD).exists():
+            _read_public(folder, CARD)
+        text = card.write_card(
+            files,
+            history=folder,
+            source=repo,
+            license=chosen or card.license_of(folder),
+        )
+        if keep_card:
+            write_file(folder / CARD, text.encode())
+        result = transfer(
+            {
+                "action": "push",
+                "repo": repo,
+                "token": key,
+                "endpoint": address,
+                "folder": str(files),
+                "private": private,
+                "message": clean_title(message or "") or DEFAULT_MESSAGE,
+            },
+            Path(place, "home"),
+            limits,
+            progress,
+        )
+    return Pushed(
+        repo_id=repo,
+        commit=result["commit"],
+        url=f"{address}/{repo}",
+        unchanged=result["unchanged"],
+        private=result["private"],
+    )

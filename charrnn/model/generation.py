@@ -1,0 +1,236 @@
+"""Prompts in, text out: the network's forward pass and its sampling, in NumPy.
+
+From the bottom up: `Network` (Keras' numbers), `next_char_probs` and `draw`
+(logits to characters), `Batch` (rows that come and go, a character a step),
+`generate` (a prompt, several temperatures, texts that grow).
+
+A text depends on the model, the prompt, the seed and its own settings, and on
+nothing else: not on the chunks it is asked for in, not on the rows beside it.
+Two things make that hold to the last bit. Each row's random numbers are a
+Philox stream keyed by its seed, one draw a character. And every product is a
+matrix-vector product of one row: a GEMM of several rows adds up in an order
+that depends on their number. That costs nothing. A GEMM of few rows repacks
+the whole matrix first, so that row by row is faster as well: the recurrent
+product of five streams takes 0.53 ms instead of 1.2 at 1024 units and 0.16
+instead of 0.30 at 512 (2 cores, AVX2, OpenBLAS). Matrices are kept transposed,
+so that a product is a run of contiguous dot products; the other order is 25 %
+slower at 1024.
+
+The state is carried, as in the one-step model of TensorFlow's tutorial,
+https://www.tensorflow.org/text/tutorials/text_generation
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.config import SamplingConfig
+from charrnn.errors import ConfigError
+from charrnn.model import checkpoint
+from charrnn.model.network import Ids, Network, States
+from charrnn.model.sampling import (
+    PreparedSampling,
+    draw,
+    uniform_stream,
+    unnormalised_probs,
+)
+from charrnn.text.vocabulary import Vocabulary
+
+CHUNK: Final = 32  # characters between two texts of `generate`
+
+
+def prompt_ids(vocabulary: Vocabulary, prompt: str) -> Ids:
+    """The ids that a text starts from, at least one.
+
+    An empty prompt starts after a newline, as a line of the training text
+    would, or after the first character where the vocabulary has no newline.
+    """
+    ids = vocabulary.encode(prompt or "\n")
+    if not prompt and ids[0] == 0:
+        ids[0] = 1
+    return ids
+
+
+def check_length(length: int) -> None:
+    """Refuse a length that is no positive whole number.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise ConfigError(
+            f"length is {length!r}: expected a whole number of characters, 1 or more.",
+            field="length",
+        )
+
+
+class Row:
+    """One text in the making.
+
+    Args:
+        config: How its characters are drawn.
+        length: Characters to write unless the stop string comes first.
+    """
+
+    def __init__(self, config: SamplingConfig, length: int) -> None:
+        self.config = config
+        self.length = length
+        self.finished = False
+        self._characters: list[str] = []
+        greedy = config.temperature == 0
+        self.uniforms = itertools.repeat(0.0) if greedy else uniform_stream(config.seed)
+
+    def push(self, character: str) -> None:
+        """Take the next character; see whether the text ends with it."""
+        characters, stop = self._characters, self.config.stop
+        characters.append(character)
+        if stop and character == stop[-1] and self._ends_with(stop):
+            del characters[-len(stop) :]
+            self.finished = True
+        elif len(characters) >= self.length:
+            self.finished = True
+
+    def _ends_with(self, text: str) -> bool:
+        return "".join(self._characters[-len(text) :]) == text
+
+    @property
+    def text(self) -> str:
+        """What is written for certain.
+
+        While more may come, an end that could be the start of the stop string
+        is held back.
+        """
+        text = "".join(self._characters)
+        stop = self.config.stop
+        if self.finished or not stop:
+            return text
+        for held in range(min(len(stop) - 1, len(text)), 0, -1):
+            if text.endswith(stop[:held]):
+                return text[:-held]
+        return text
+
+
+class Batch:
+    """Rows that advance together, a character a step; they may come and go.
+
+    Each row has its own settings, state and random numbers; what it writes is
+    what it would write alone.
+    """
+
+    def __init__(self, network: Network, vocabulary: Vocabulary) -> None:
+        self.network = network
+        self.vocabulary = vocabulary
+        self.rows: list[Row] = []
+        self._states = network.initial_states(0)
+        self._ids: npt.NDArray[np.intp] = np.zeros(0, np.intp)
+        self._settings = PreparedSampling.of([], self._candidates)
+
+    @property
+    def _candidates(self) -> int:
+        return len(self.vocabulary) - 1  # [UNK] is never generated
+
+    def add(self, row: Row, last_id: int, states: States) -> None:
+        """Let a row take part from the next step on.
+
+        Args:
+            row: The new text.
+            last_id: The prompt's last id, not yet read.
+            states: Of one row, after the prompt without its last character.
+        """
+        self._states = tuple(
+            np.concatenate([old, new])
+            for old, new in zip(self._states, states, strict=True)
+        )
+        self._ids = np.append(self._ids, last_id)
+        self.rows.append(row)
+        self._arrange()
+
+    def remove(self, row: Row) -> None:
+        """Take a row out, wherever it stands; one that has left is no error."""
+        self._keep([index for index, r in enumerate(self.rows) if r is not row])
+
+    def _keep(self, indices: list[int]) -> None:
+        self._states = tuple(state[indices] for state in self._states)
+        self._ids = self._ids[indices]
+        self.rows = [self.rows[index] for index in indices]
+        self._arrange()
+
+    def _arrange(self) -> None:
+        configs = [row.config for row in self.rows]
+        self._settings = PreparedSampling.of(configs, self._candidates)
+
+    def step(self) -> None:
+        """Write one character in every row; finished rows leave."""
+        if not self.rows:
+            return
+        logits, self._states = self.network.step(self._ids, self._states)
+        masses = unnormalised_probs(logits[:, 1:], self._settings)
+        uniforms = np.array([next(row.uniforms) for row in self.rows])
+        self._ids = draw(masses, uniforms) + 1
+        entries, finished = self.vocabulary.entries, False
+        for row, index in zip(self.rows, self._ids.tolist(), strict=True):
+            row.push(entries[index])
+            finished |= row.finished
+        if finished:
+            self._keep([i for i, row in enumerate(self.rows) if not row.finished])
+
+
+def _texts(
+    model: checkpoint.Model, prompt: str, rows: Sequence[Row], chunk: int
+) -> Iterator[list[str]]:
+    batch = Batch(Network(model.record.model, model.weights), model.vocabulary)
+    ids = prompt_ids(model.vocabulary, prompt)
+    states = batch.network.prefill(ids[:-1], batch.network.initial_states(1))
+    for row in rows:
+        batch.add(row, int(ids[-1]), states)
+    while batch.rows:
+        for _ in range(chunk):
+            batch.step()
+        yield [row.text for row in rows]
+
+
+def generate(
+    model: checkpoint.Model,
+    prompt: str,
+    *,
+    length: int,
+    temperatures: Sequence[float],
+    seed: int,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    stop: str = "",
+    chunk: int = CHUNK,
+) -> Iterator[list[str]]:
+    r"""Continue a prompt, once for each temperature, all with the same seed.
+
+    Args:
+        model: From `checkpoint.load`.
+        prompt: What the texts go on from; unknown characters count as [UNK].
+            An empty one starts after a newline, or after the first character
+            of a vocabulary without one.
+        length: Characters to write, at least 1.
+        temperatures: 0 (greedy) to 2; one text for each.
+        seed: Start of the random numbers, 0 to 2**63 - 1.
+        top_k: Only the k likeliest characters; 0: all.
+        top_p: Only the likeliest characters that hold this share; 1: all.
+        stop: A text that ends the writing where it appears; not included.
+        chunk: Characters written between two results.
+
+    Yields:
+        The whole texts so far, without the prompt, in the temperatures' order.
+
+    Raises:
+        ConfigError: At the call, if a setting is out of its range.
+    """
+    check_length(length)
+    if not temperatures:
+        raise ConfigError("No temperature is given.", field="temperatures")
+    configs = [
+        SamplingConfig(temperature=t, top_k=top_k, top_p=top_p, stop=stop, seed=seed)
+        for t in temperatures
+    ]
+    rows = [Row(config, length) for config in configs]
+    return _texts(model, prompt, rows, max(1, chunk))

@@ -1,0 +1,337 @@
+"""The network in NumPy: one step for a batch of rows, with its recurrent states."""
+
+import time
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.config import ModelConfig
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Ids: TypeAlias = npt.NDArray[np.integer]
+States: TypeAlias = tuple[Floats, ...]  # layer by layer, each (batch, rnn_units)
+MAX_TABLE_BYTES: Final = 64_000_000  # above it the first layer's input is projected
+SPLIT_FROM: Final = 450_000  # numbers; OpenBLAS splits products of more
+PROBE_EVERY: Final = 50  # products between two trials of the slower way
+
+
+def _transposed(matrix: Floats) -> Floats:
+    return np.ascontiguousarray(matrix.T)
+
+
+class _Together:
+    """``rows @ matrix.T`` as one GEMM: its last bits depend on the rows' number."""
+
+    def __init__(self, matrix: Floats) -> None:
+        self.matrix = matrix
+
+    def __call__(self, rows: Floats) -> Floats:
+        """(B, K) to (B, N), for a matrix (N, K)."""
+        return rows @ self.matrix.T
+
+
+class _RowByRow:
+    """``rows @ matrix.T``, each row on its own: the same bits in any company.
+
+    A stack of matrix-vector products. OpenBLAS splits one of a large matrix
+    between its threads: on an idle machine that takes half the time. While a
+    training has the processor busy, though, these threads wait for each other:
+    20 ms instead of 2 for a row of 1024 units. In blocks too small to be split
+    the product is never that slow. So both ways are timed, the better one is
+    used and the other tried now and then; that is all that the clock decides,
+    for the two have the same bits. Should they not (another BLAS, odd sizes),
+    blocks it is.
+    """
+
+    def __init__(self, matrix: Floats) -> None:
+        self.matrix = matrix
+        self.forms = [matrix]
+        self._seconds = [0.0, 0.0]  # a row's, for each form, decaying means
+        self._calls = 0
+        height = _block_height(matrix)
+        if height:
+            blocks = matrix.reshape(-1, 1, height, matrix.shape[1])
+            row = np.cos(np.arange(matrix.shape[1], dtype=np.float32))[None]
+            same = np.array_equal(_product(matrix, row), _product(blocks, row))
+            self.forms = [matrix, blocks] if same else [blocks]
+
+    def __call__(self, rows: Floats) -> Floats:
+        """(B, K) to (B, N), for a matrix (N, K)."""
+        if len(self.forms) == 1:
+            return _product(self.forms[0], rows)
+        self._calls += 1
+        chosen = int(self._seconds[1] < self._seconds[0])
+        if self._calls % PROBE_EVERY == 0:
+            chosen = 1 - chosen
+        start = time.perf_counter()
+        products = _product(self.forms[chosen], rows)
+        seconds = (time.perf_counter() - start) / max(1, len(rows))
+        self._seconds[chosen] += 0.2 * (seconds - self._seconds[chosen])
+        return products
+
+
+def _product(form: Floats, rows: Floats) -> Floats:
+    """(B, K) to (B, N), for (N, K) or blocks (N / height, 1, height, K)."""
+    products: Floats = np.matmul(form, rows[:, :, None])
+    if form.ndim == 2:
+        return products[:, :, 0]
+    return products[:, :, :, 0].swapaxes(0, 1).reshape(len(rows), -1)
+
+
+def _block_height(matrix: Floats) -> int:
+    """Rows of a block that is small enough not to be split; 0: no need, or none."""
+    height, width = matrix.shape
+    if height * width < SPLIT_FROM:
+        return 0
+    fitting = [n for n in range(16, 257) if height % n == 0 and n * width < SPLIT_FROM]
+    return max(fitting, default=0)
+
+
+class _Layer:
+    """One recurrent layer, its weights arranged for a step at a time.
+
+    Between the products everything is gate-major, ``(gates, batch, units)``: a
+    gate of all rows is then contiguous, which is three times as fast to walk.
+    A sigmoid is computed as ``(tanh(x / 2) + 1) / 2``: one vectorised tanh then
+    serves all gates. Its halving is folded into the weights, where it is exact.
+    """
+
+    parts = 1  # arrays in this layer's state
+    gates = 1
+    linear_gate = 0  # the one that is no sigmoid
+
+    def __init__(
+        self, kernel: Floats, recurrent_kernel: Floats, bias: Floats, *, per_row: bool
+    ) -> None:
+        self.units = recurrent_kernel.shape[0]
+        factors = np.full((self.gates, 1, self.units), 0.5, np.float32)
+        factors[self.linear_gate] = 1
+        columns = factors.ravel()
+        form = _RowByRow if per_row else _Together
+        self.kernel = form(_transposed(kernel * columns))
+        self.recurrent_kernel = form(_transposed(recurrent_kernel * columns))
+        self.bias, self.state_bias = self._biases(bias)
+        self.bias *= factors
+
+    def _biases(self, bias: Floats) -> tuple[Floats, Floats]:
+        """What is added to the input's product (G, 1, H), and to the state's."""
+        return bias.reshape(self.gates, 1, self.units).copy(), bias[:0]
+
+    def _gate_major(self, products: Floats) -> Floats:
+        """A view, (B, G*H) as (G, B, H)."""
+        return products.reshape(-1, self.gates, self.units).swapaxes(0, 1)
+
+    def project(self, inputs: Floats) -> Floats:
+        """The input's product and bias, (B, in) to (G, B, H)."""
+        projected = np.empty((self.gates, len(inputs), self.units), np.float32)
+        products = self._gate_major(self.kernel(inputs))
+        return np.add(products, self.bias, out=projected)
+
+    def _recur(self, h: Floats) -> Floats:
+        """The state's product, (B, H) to (G, B, H)."""
+        return self._gate_major(self.recurrent_kernel(h))
+
+    def step(self, x: Floats, states: States) -> States:
+        """The layer's next state; its first array is the layer's output.
+
+        Args:
+            x: Projected input, shape ``(gates, batch, units)``; overwritten.
+            states: As many arrays ``(batch, units)`` as `parts`; left as is.
+        """
+        x += self._recur(states[0])
+        return (np.tanh(x[0]),)
+
+
+class _GRULayer(_Layer):
+    """Keras' GRU with ``reset_after``: gates z, r, candidate n.
+
+    ``n = tanh(x_n + r * (U_n h + b_n))`` and ``h' = n + z * (h - n)``.
+    """
+
+    gates = 3
+    linear_gate = 2
+
+    def _biases(self, bias: Floats) -> tuple[Floats, Floats]:
+        ours, states = bias.reshape(2, 3, 1, self.units).copy()
+        ours[:2] += states[:2]  # of the gates both are simply added
+        return ours, states[2]
+
+    def step(self, x: Floats, states: States) -> States:
+        """See `_Layer.step`."""
+        h = states[0]
+        u = self._recur(h)
+        gates, n = x[:2], x[2]
+        gates += u[:2]
+        np.tanh(gates, out=gates)
+        gates += 1
+        gates *= 0.5
+        q = u[2] + self.state_bias
+        q *= gates[1]
+        n += q
+        np.tanh(n, out=n)
+        new = h - n
+        new *= gates[0]
+        new += n
+        return (new,)
+
+
+class _LSTMLayer(_Layer):
+    """Keras' LSTM: gates i, f, candidate g, gate o; state h and c.
+
+    ``c' = f * c + i * g`` and ``h' = o * tanh(c')``.
+    """
+
+    parts = 2
+    gates = 4
+    linear_gate = 2
+
+    def step(self, x: Floats, states: States) -> States:
+        """See `_Layer.step`."""
+        x += self._recur(states[0])
+        np.tanh(x, out=x)
+        g = x[2].copy()
+        x += 1
+        x *= 0.5
+        g *= x[0]
+        c = x[1] * states[1]
+        c += g
+        h = np.tanh(c)
+        h *= x[3]
+        return h, c
+
+
+_LAYERS: Final = {"gru": _GRULayer, "lstm": _LSTMLayer, "rnn": _Layer}
+
+
+class Network:
+    """The trained network, forward only, with Keras' numbers (to 1e-4).
+
+    The embedding and the first layer's kernel and bias become one table with a
+    row for each id, so that the input costs a look-up; for a very large
+    vocabulary they stay apart.
+
+    Args:
+        model: The sizes.
+        weights: As in a checkpoint; copied, not kept.
+        per_row: Whether a row's numbers must not depend on the rows beside it.
+            False is faster for many rows at once.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        weights: Mapping[str, Floats],
+        *,
+        per_row: bool = True,
+    ) -> None:
+        self.config = model
+        self._layers = [
+            _LAYERS[model.cell](
+                weights[f"rnn.{i}.kernel"],
+                weights[f"rnn.{i}.recurrent_kernel"],
+                weights[f"rnn.{i}.bias"],
+                per_row=per_row,
+            )
+            for i in range(model.num_layers)
+        ]
+        first = self._layers[0]
+        numbers = first.gates * model.rnn_units * model.vocab_size
+        self._folded = 4 * numbers <= MAX_TABLE_BYTES
+        embedding = weights["embedding.weight"].astype(np.float32)[None]
+        # (G, V, H), or the embedding itself as (1, V, E)
+        self._table = first.project(embedding[0]) if self._folded else embedding
+        form = _RowByRow if per_row else _Together
+        self._head = form(_transposed(weights["head.kernel"]))
+        self._head_bias = np.array(weights["head.bias"], np.float32)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights as they are arranged here."""
+        arrays = [self._table, self._head.matrix, self._head_bias]
+        for layer in self._layers:
+            arrays += [layer.kernel.matrix, layer.recurrent_kernel.matrix, layer.bias]
+        return sum(array.nbytes for array in arrays)
+
+    def initial_states(self, batch: int) -> States:
+        """Zeros: what a text begins with."""
+        parts = sum(layer.parts for layer in self._layers)
+        shape = (batch, self.config.rnn_units)
+        return tuple(np.zeros(shape, np.float32) for _ in range(parts))
+
+    def _embed(self, ids: Ids) -> Floats:
+        """The first layer's projected input, (B,) to (G, B, H), to write upon."""
+        rows = self._table.take(ids, axis=1)
+        return rows if self._folded else self._layers[0].project(rows[0])
+
+    def advance(self, ids: Ids, states: States) -> States:
+        """Read one character a row.
+
+        Args:
+            ids: Shape ``(batch,)``.
+            states: From `initial_states`, `advance` or `step`; left as is.
+
+        Returns:
+            The states after it; ``[-parts]``, of the last layer, is its output.
+        """
+        following: list[Floats] = []
+        x = self._embed(ids)
+        for index, layer in enumerate(self._layers):
+            if index:
+                x = layer.project(following[-layer.parts])
+            first = index * layer.parts
+            following += layer.step(x, states[first : first + layer.parts])
+        return tuple(following)
+
+    def step(self, ids: Ids, states: States) -> tuple[Floats, States]:
+        """Read one character a row and say what may come next.
+
+        Returns:
+            Logits in nats, shape ``(batch, vocab_size)``, and the states.
+        """
+        states = self.advance(ids, states)
+        return self.logits(states[-self._layers[-1].parts]), states
+
+    def prefill(self, ids: Ids, states: States) -> States:
+        """Read a run of characters of one text; no logits are computed.
+
+        Args:
+            ids: Shape ``(length,)``; may be empty.
+            states: Of one row.
+        """
+        for index in range(len(ids)):
+            states = self.advance(ids[index : index + 1], states)
+        return states
+
+    def scan(self, ids: Ids, states: States) -> tuple[Floats, States]:
+        """Read a window of every row, layer after layer.
+
+        Args:
+            ids: Shape ``(batch, length)``.
+            states: Of ``batch`` rows.
+
+        Returns:
+            The last layer's outputs, shape ``(length, batch, rnn_units)``, and
+            the states after the window.
+        """
+        batch, length = ids.shape
+        units = self.config.rnn_units
+        x = self._embed(ids.T.ravel())  # (G, T*B, H)
+        following: list[Floats] = []
+        outputs = np.empty((length, batch, units), np.float32)
+        for index, layer in enumerate(self._layers):
+            if index:
+                x = layer.project(outputs.reshape(-1, units))
+            first = index * layer.parts
+            state = states[first : first + layer.parts]
+            steps = x.reshape(layer.gates, length, batch, units)
+            for position in range(length):
+                state = layer.step(steps[:, position], state)
+                outputs[position] = state[0]
+            following += state
+        return outputs, tuple(following)
+
+    def logits(self, outputs: Floats) -> Floats:
+        """The head: (B, H) to (B, V), in nats."""
+        return self._head(outputs) + self._head_bias

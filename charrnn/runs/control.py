@@ -1,0 +1,298 @@
+"""Start, stop, resume, change and remove runs: what a page or a terminal asks for."""
+
+import dataclasses
+import math
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import charrnn
+from charrnn.errors import CheckpointError, RunError
+from charrnn.files import clean_title, write_file
+from charrnn.model import checkpoint
+from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
+from charrnn.runs import events
+from charrnn.runs.events import EventLog
+from charrnn.runs.history import histories, histories_lock, last_step
+from charrnn.runs.preparation import Prepared, check_memory, limit_hosted, prepare
+from charrnn.runs.queue import check_queue
+from charrnn.runs.status import LIVE, read_status, recorded_state
+from charrnn.runs.store import (
+    CORPUS_FILE,
+    LEARNING_RATE,
+    PACKAGE_ROOT,
+    STATE,
+    STOP,
+    find,
+    folder,
+    is_alive,
+    new_folder,
+    own_model,
+    own_run,
+    slug,
+)
+from charrnn.text.corpus import Corpus
+from charrnn.text.vocabulary import count_characters
+
+
+def create(
+    prepared: Prepared,
+    *,
+    title: str = "",
+    model_id: str | None = None,
+    init: Path | None = None,
+) -> Path:
+    """Write a run's folder, whole or not at all, before anything is trained.
+
+    Args:
+        prepared: What `prepare` settled.
+        title: What people see; the text's name and preset if empty.
+        model_id: The id to take; None takes a free slug of the title.
+        init: Folder of the model whose weights the training begins with.
+
+    Returns:
+        The folder; its name is the run's id.
+
+    Raises:
+        CharrnnError: If the id is taken or the folder cannot be written.
+    """
+    corpus, training = prepared.corpus, prepared.training
+    title = clean_title(title) or f"{corpus.name[:80]} {training.preset}"
+    path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
+    record = Record(
+        title=title,
+        model=prepared.model,
+        training=training,
+        corpus=CorpusRecord(
+            name=clean_title(corpus.name) or "text",
+            characters=len(corpus.text),
+            distinct=len(count_characters(corpus.text)),
+            sha256=corpus.sha256,
+        ),
+        versions={"charrnn": charrnn.__version__},
+    )
+    try:
+        _write_run(path, prepared, record, init)
+    except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path
+
+
+def _write_run(
+    path: Path, prepared: Prepared, record: Record, init: Path | None
+) -> None:
+    try:
+        (path / STATE).mkdir()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path.name}/{STATE} cannot be written ({error.strerror})."
+        ) from error
+    data = prepared.corpus.text.encode()
+    write_file(path / STATE / CORPUS_FILE, data)
+    checkpoint.save_vocabulary(path, prepared.vocabulary)
+    if init is not None:
+        weights, _ = checkpoint.load_weights(init, record.model)
+        checkpoint.save_weights(path, record.model, weights)
+    checkpoint.save_record(path, record)
+    log = EventLog(path)
+    for notice in prepared.notices:
+        log.append("notice", 0, message=notice)
+    log.append("queued", 0, position=0)
+
+
+def spawn(path: Path) -> int:
+    """Start a trainer process for a run's folder; returns its process id.
+
+    It leads a session of its own, so it outlives whoever started it.
+    """
+    return _detach(path, ["train", "--resume", path.name, "--background"])
+
+
+def start_floor(path: Path) -> None:
+    """Have a process of lowest priority find the loss of a table of 5-grams."""
+    _detach(path, ["floor", path.name])
+
+
+def _detach(path: Path, arguments: list[str]) -> int:
+    """Run a command of ours on a folder, in a session of its own."""
+    environment = dict(os.environ)
+    environment["CHARRNN_CHECKPOINTS"] = str(path.parent.resolve())
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
+    for name in list(environment):  # it needs nobody's secrets
+        if "TOKEN" in name or "SECRET" in name:
+            del environment[name]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charrnn", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    # reap it when it ends, so that it leaves no zombie
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process.pid
+
+
+def start(
+    corpus: Corpus,
+    *,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    title: str = "",
+    model_id: str | None = None,
+    init: Path | None = None,
+) -> str:
+    """Write a run and start its trainer; returns the run's id.
+
+    Raises:
+        CharrnnError: As `prepare` and `create`.
+    """
+    check_queue()
+    prepared = prepare(corpus, preset=preset, settings=settings, init=init)
+    path = create(prepared, title=title, model_id=model_id, init=init)
+    spawn(path)
+    return path.name
+
+
+def resume(run_id: str, *, more_epochs: int | None = None) -> None:
+    """Go on with a run that stopped or died, in a process of its own.
+
+    Raises:
+        RunError: If it is being trained, or is finished and no more epochs
+            are asked for.
+    """
+    check_queue()
+    path = own_run(run_id)
+    request_resume(path, more_epochs=more_epochs)
+    EventLog(path).append("queued", last_step(run_id), position=0)
+    spawn(path)
+
+
+def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
+    """Check that a run can go on, and note how many more epochs it shall have.
+
+    Raises:
+        RunError: As `resume`.
+    """
+    if is_alive(path):
+        raise RunError(f"{path.name} is being trained already: follow or stop it.")
+    if more_epochs is not None and more_epochs < 1:
+        raise RunError(f"{more_epochs} more epochs were asked for: expected 1 or more.")
+    record = checkpoint.read_record(path)
+    check_memory(record.model, record.training, record.corpus.characters)
+    for name in (STOP, LEARNING_RATE):
+        (path / name).unlink(missing_ok=True)
+    if more_epochs is not None:
+        _extend(path, more_epochs)
+    elif recorded_state(path.name) in ("finished", "early"):
+        raise RunError(
+            f"{path.name} has finished: continue it with a number of epochs "
+            f"(`python -m charrnn train --resume {path.name} --epochs 5`)."
+        )
+
+
+def _extend(path: Path, more_epochs: int) -> None:
+    record = checkpoint.read_record(path)
+    per_epoch = max(1, read_status(path.name).steps_per_epoch)
+    done = last_step(path.name) / per_epoch
+    training = dataclasses.replace(
+        record.training, epochs=math.ceil(done + more_epochs), minutes=None
+    )
+    training, _ = limit_hosted(training)
+    checkpoint.save_record(path, dataclasses.replace(record, training=training))
+
+
+def continue_for(run_id: str, epochs: int) -> None:
+    """Train a run for some more epochs.
+
+    Raises:
+        RunError: If it is being trained.
+    """
+    resume(run_id, more_epochs=epochs)
+
+
+def stop(run_id: str) -> None:
+    """Ask a run to finish its step, validate, save and end.
+
+    Raises:
+        RunError: If it is not being trained.
+    """
+    path = own_run(run_id)
+    if read_status(run_id).state not in LIVE:
+        raise RunError(f"{run_id} is not being trained: there is nothing to stop.")
+    write_file(path / STOP, b"")
+
+
+def set_learning_rate_factor(run_id: str, factor: float) -> None:
+    """Multiply a living run's learning rate from its next step on.
+
+    Raises:
+        RunError: If the factor is not from 0.01 to 100.
+    """
+    path = own_run(run_id)
+    if not (math.isfinite(factor) and 0.01 <= factor <= 100):
+        raise RunError(f"The factor is {factor}: expected a number from 0.01 to 100.")
+    if read_status(run_id).state not in LIVE:
+        raise RunError(f"{run_id} is not being trained: its learning rate rests.")
+    write_file(path / LEARNING_RATE, repr(float(factor)).encode())
+
+
+def rename(run_id: str, title: str) -> None:
+    """Change a model's title; its id stays.
+
+    Raises:
+        RunError: If the title is empty or the model is the shipped one.
+    """
+    path = own_model(run_id)
+    title = clean_title(title)
+    if not title:
+        raise RunError("The title is empty: give it at least one character.")
+    record = checkpoint.read_record(path)
+    checkpoint.save_record(path, dataclasses.replace(record, title=title))
+
+
+def delete(run_id: str) -> None:
+    """Remove a model or run for good.
+
+    Raises:
+        RunError: If it is being trained, is the shipped one, or is locked by
+            the file system.
+    """
+    path = own_model(run_id)
+    if is_alive(path):
+        raise RunError(f"{run_id} is being trained: stop it first.")
+    try:
+        # one rename, and no reader meets half a folder
+        aside = path.with_name(f".deleted-{secrets.token_hex(4)}")
+        path.rename(aside)
+        shutil.rmtree(aside)
+        with histories_lock:
+            histories.pop(path.resolve(), None)
+    except OSError as error:
+        raise RunError(f"{run_id} cannot be deleted ({error.strerror}).") from error
+
+
+def archive(run_id: str, destination: Path) -> Path:
+    """Write a zip of what a model shows (and its history) and return its path.
+
+    The training text, the optimiser's state and the log stay here.
+    """
+    path = find(run_id)
+    record = checkpoint.read_record(path)
+    target = destination / f"{slug(record.title)}.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in (*PUBLIC_FILES, events.FILE_NAME):
+            if (path / name).is_file():
+                file.write(path / name, name)
+    return target

@@ -1,0 +1,104 @@
+"""The models and runs that lie here."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.errors import CharrnnError
+from charrnn.model import checkpoint
+from charrnn.model.record import CONFIG, WEIGHTS, Record
+from charrnn.runs.history import read_history
+from charrnn.runs.status import state_of
+from charrnn.runs.store import ID_PATTERN, SHIPPED_FOLDER, STATE, folder, is_shipped
+from charrnn.text.corpus import split_at
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A folder of the list: a model, a run, or both."""
+
+    model_id: str
+    path: Path
+    record: Record
+    state: str  # as in Status
+    has_weights: bool
+    shipped: bool
+    is_run: bool
+    changed: float  # when its record was last written, seconds since the epoch
+
+
+def _entries(place: Path) -> Iterator[ModelEntry]:
+    if not place.is_dir():
+        return
+    for path in sorted(place.iterdir()):
+        if not ID_PATTERN.fullmatch(path.name):
+            continue
+        try:
+            record = checkpoint.read_record(path)
+            recorded = read_history(path.name) if path.parent == folder() else []
+            state = state_of(path, recorded)
+            changed = (path / CONFIG).stat().st_mtime
+        except (CharrnnError, FileNotFoundError):
+            continue  # no model, or no longer, or one that we cannot read
+        yield ModelEntry(
+            model_id=path.name,
+            path=path,
+            record=record,
+            state=state,
+            has_weights=(path / WEIGHTS).is_file(),
+            shipped=is_shipped(path),
+            is_run=(path / STATE).is_dir(),
+            changed=changed,
+        )
+
+
+def entries() -> list[ModelEntry]:
+    """All models and runs, the shipped one first, then the newest."""
+    found = list(_entries(folder()))
+    if folder() != SHIPPED_FOLDER:
+        found += [entry for entry in _entries(SHIPPED_FOLDER) if entry.shipped]
+    return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
+
+
+def models() -> list[ModelEntry]:
+    """What text can be generated from."""
+    return [entry for entry in entries() if entry.has_weights]
+
+
+def list_runs() -> list[ModelEntry]:
+    """What has been or is being trained here."""
+    return [entry for entry in entries() if entry.is_run]
+
+
+def expected_speed(model: ModelConfig, training: TrainingConfig) -> float | None:
+    """Characters a second of an earlier run here with the same sizes, or None."""
+    same = [
+        entry.record
+        for entry in list_runs()
+        if entry.record.figures is not None
+        and entry.record.figures.seconds > 0
+        and dataclasses.replace(entry.record.model, vocab_size=model.vocab_size)
+        == model
+        and entry.record.training.batch_size == training.batch_size
+    ]
+    for record in same:  # the newest first
+        figures = record.figures
+        if figures is not None:
+            window = record.training.batch_size * record.training.seq_length
+            return figures.steps * window / figures.seconds
+    return None
+
+
+def expected_seconds(
+    model: ModelConfig, training: TrainingConfig, characters: int
+) -> float | None:
+    """How long a training will take, from earlier runs here; None if unknown."""
+    limit = math.inf if training.minutes is None else 60 * training.minutes
+    speed = expected_speed(model, training)
+    if training.epochs is None or speed is None:
+        return None if math.isinf(limit) else limit
+    split = split_at(characters)
+    return min(limit, training.epochs * split / speed)

@@ -1,0 +1,155 @@
+"""Settle what a training is made of, before anything is written: `prepare`.
+
+The text's vocabulary, the preset with a person's settings on top, streams that
+the text can fill, and whether all of it fits in memory.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.errors import ConfigError, RunError
+from charrnn.hosting import is_hosted
+from charrnn.machine import available_memory
+from charrnn.model import checkpoint
+from charrnn.presets import default_preset, from_preset
+from charrnn.text import streams
+from charrnn.text.corpus import Corpus, vocabulary_of
+from charrnn.text.vocabulary import UNKNOWN_ID, Vocabulary
+
+HOSTED_MINUTES: Final = 30.0  # of a stranger's training: others wait for the machine
+MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
+TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
+
+
+def estimate_memory(
+    model: ModelConfig, training: TrainingConfig, characters: int
+) -> int:
+    """Bytes that a training takes at its peak, from above.
+
+    Weights, gradients, two Adam moments and a copy while saving; eight
+    activations a unit and step in each layer, forward and backward; three
+    copies of the logits; two bytes a character of text.
+    """
+    positions = training.batch_size * training.seq_length
+    activations = 2 * 8 * positions * model.rnn_units * model.num_layers
+    logits = 3 * positions * model.vocab_size
+    folded = 3 * model.vocab_size * 4 * model.rnn_units
+    numbers = 6 * model.num_parameters() + activations + logits + folded
+    return TENSORFLOW_BYTES + 4 * numbers + 2 * characters
+
+
+def check_memory(model: ModelConfig, training: TrainingConfig, characters: int) -> None:
+    """Refuse a training that cannot fit, before it starts.
+
+    Raises:
+        RunError: With what it needs, what there is, and what to reduce.
+    """
+    needed = estimate_memory(model, training, characters)
+    free = available_memory()
+    if needed > free:
+        raise RunError(
+            f"This training needs about {needed / 1e9:.1f} GB of memory and "
+            f"{free / 1e9:.1f} GB are free: reduce rnn_units, batch_size or "
+            "seq_length, or close other programs."
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A text and settings that fit together, before anything is written."""
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    model: ModelConfig
+    training: TrainingConfig
+    notices: tuple[str, ...]
+
+
+def prepare(
+    corpus: Corpus,
+    *,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    init: Path | None = None,
+) -> Prepared:
+    """Settle vocabulary, sizes and settings of a training.
+
+    Args:
+        corpus: The text.
+        preset: A key of `PRESETS`; None takes the machine's default.
+        settings: A person's own settings on top of the preset.
+        init: Folder of a model to begin from: its vocabulary and sizes hold.
+
+    Raises:
+        CharrnnError: If a setting is wrong, or it would not fit in memory.
+    """
+    preset = preset or default_preset()
+    settings = dict(settings or {})
+    if init is None:
+        vocabulary, notices = vocabulary_of(corpus.text)
+    else:
+        parent = checkpoint.read_record(init)
+        vocabulary = checkpoint.read_vocabulary(init, parent)
+        notices = _unknown_notice(vocabulary, corpus.text)
+        settings = _sizes_of(parent.model, settings)
+    model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
+    plan = streams.fit_plan(
+        len(corpus.text),
+        batch_size=training.batch_size,
+        seq_length=training.seq_length,
+    )
+    training = dataclasses.replace(
+        training, batch_size=plan.batch_size, seq_length=plan.seq_length
+    )
+    training, limited = limit_hosted(training)
+    check_memory(model, training, len(corpus.text))
+    return Prepared(
+        corpus,
+        vocabulary,
+        model,
+        training,
+        (*corpus.notices, *notices, *plan.notices, *limited),
+    )
+
+
+def limit_hosted(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:
+    """On a hosted page a training shares the machine with those that wait."""
+    if not is_hosted() or (training.minutes or math.inf) <= HOSTED_MINUTES:
+        return training, ()
+    notice = f"On this page a training ends after {HOSTED_MINUTES:g} minutes."
+    return dataclasses.replace(training, minutes=HOSTED_MINUTES), (notice,)
+
+
+def _sizes_of(parent: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A person's settings with the sizes of the model that is begun from."""
+    sizes = dataclasses.asdict(parent)
+    del sizes["vocab_size"], sizes["dropout"]
+    for name, value in sizes.items():
+        if settings.get(name, value) != value:
+            raise ConfigError(
+                f"{name} is {settings[name]} and the model to begin from has {value}: "
+                f"leave {name} out, or begin from nothing.",
+                field=name,
+            )
+    return {**settings, **sizes}
+
+
+def _unknown_notice(vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
+    unknown = vocabulary.unknown(text)
+    if not unknown:
+        return ()
+    share = float((vocabulary.encode(text) == UNKNOWN_ID).mean())
+    if share > MOST_UNKNOWN:
+        raise ConfigError(
+            f"{share:.0%} of the text are characters that the model to begin from does "
+            "not know: it would learn next to nothing. Train a new model on this text."
+        )
+    return (
+        f"{len(unknown):,} characters of the text are unknown to the model that the "
+        f"training begins from and count as [UNK]: {unknown[:40]!r}.",
+    )

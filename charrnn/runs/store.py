@@ -1,0 +1,187 @@
+"""Where models and runs lie: their folders, ids and locks."""
+
+import contextlib
+import os
+import re
+import secrets
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+import charrnn
+from charrnn.errors import RunError
+from charrnn.hosting import is_hosted
+from charrnn.model.record import CONFIG
+
+PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
+SHIPPED_FOLDER: Final = PACKAGE_ROOT / "checkpoints"
+SHIPPED_ID: Final = "shakespeare"
+STATE: Final = "state"
+CORPUS_FILE: Final = "corpus.txt"
+LOCK, STOP, LEARNING_RATE = "lock", "stop", "learning_rate"
+ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def folder() -> Path:
+    """The folder of models and runs: `CHARRNN_CHECKPOINTS`, else the project's."""
+    text = os.environ.get("CHARRNN_CHECKPOINTS", "").strip()
+    return Path(text).resolve() if text else SHIPPED_FOLDER
+
+
+def find(model: str) -> Path:
+    """The folder behind an id.
+
+    An id is matched against a pattern without separators, so a name from a
+    visitor can never become a path. The shipped model is found wherever the
+    runs are kept. On a hosted page only ids that cannot be guessed are, so that
+    what its owner trained from a terminal stays the owner's.
+
+    Raises:
+        RunError: If there is no such model.
+    """
+    pattern = HOSTED_PATTERN if is_hosted() and model != SHIPPED_ID else ID_PATTERN
+    if pattern.fullmatch(model):
+        places = [folder(), *([SHIPPED_FOLDER] if model == SHIPPED_ID else [])]
+        for place in places:
+            if (place / model / CONFIG).is_file():
+                return place / model
+    shown = model[:80] if model.isprintable() else ascii(model[:80])
+    raise RunError(
+        f"There is no model or run {shown!r} here: "
+        "`python -m charrnn models` and `runs` list what there is."
+    )
+
+
+def resolve(model: str) -> Path:
+    """A MODEL of the command line: an id, or a path when it looks like one.
+
+    Raises:
+        RunError: If there is no such id.
+    """
+    if "/" in model or os.sep in model or model.startswith("."):
+        return Path(model)
+    return find(model)
+
+
+def slug(text: str) -> str:
+    """A folder name out of any title: ASCII letters, digits and hyphens."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:40] or "text"
+
+
+def new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
+    """Create a folder that was not there: `name`, `name-2`, `name-3`, ..."""
+    if not ID_PATTERN.fullmatch(wanted):
+        raise RunError(
+            f"{wanted!r} cannot be an id: expected up to 80 letters, digits, "
+            "hyphens and underscores, like shakespeare-2."
+        )
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 10_000):
+            name = wanted if number == 1 else f"{wanted}-{number}"
+            taken = (SHIPPED_FOLDER / name).exists()
+            if not taken:
+                with contextlib.suppress(FileExistsError):
+                    (parent / name).mkdir()
+                    return parent / name
+            if exact:
+                raise RunError(f"The id {wanted!r} is taken: choose another one.")
+    except OSError as error:
+        raise RunError(
+            f"The folder {parent.name} cannot be written ({error.strerror}): choose "
+            "a writable one with the variable CHARRNN_CHECKPOINTS."
+        ) from error
+    raise RunError(f"There are too many folders named {wanted}: delete some.")
+
+
+def hosted_id() -> str:
+    """An id that cannot be guessed: on a hosted page it is the only key."""
+    return secrets.token_hex(16)
+
+
+def own_run(run_id: str) -> Path:
+    """The folder of a run that was made here, not of a pulled or shipped model.
+
+    Raises:
+        RunError: If there is no such run, or only a model of that id.
+    """
+    path = find(run_id)
+    strange = is_hosted() and is_shipped(path)  # its owner's, while it is retrained
+    if strange or not (path / STATE).is_dir():
+        raise RunError(
+            f"{run_id} is a model without a training behind it: "
+            "train from it with `--init`."
+        )
+    return path
+
+
+def own_model(run_id: str) -> Path:
+    """The folder of a model that may be changed, not the shipped one."""
+    path = find(run_id)
+    if is_shipped(path):
+        raise RunError("The shipped model stays as it is: train or pull your own.")
+    return path
+
+
+def is_shipped(path: Path) -> bool:
+    """Whether a folder is the model that came with the program."""
+    return path.resolve() == (SHIPPED_FOLDER / SHIPPED_ID).resolve()
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Be the one trainer of a run's folder.
+
+    Raises:
+        RunError: If another process is.
+    """
+    lock = FileLock(path / LOCK)
+    try:
+        lock.acquire(timeout=2)  # a reader that asks `is_alive` holds it briefly
+    except Timeout as error:
+        raise RunError(
+            f"{path.name} is being trained already: follow or stop it."
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"{path.name} cannot be locked ({error.strerror}): is it writable?"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a living process holds the run's lock.
+
+    The kernel frees the lock with the process, however it ends, so this tells
+    a dead trainer at once.
+    """
+    return is_locked(path / LOCK)
+
+
+_probing = threading.Lock()  # two looks at a free lock would see each other
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds this lock file."""
+    if not path.exists():
+        return False
+    with _probing:
+        for _ in range(2):  # another process may be looking: over in a moment
+            try:
+                with FileLock(path).acquire(blocking=False):
+                    return False
+            except Timeout:
+                time.sleep(0.004)
+            except OSError:
+                return False  # a read-only folder has no trainer
+    return True

@@ -1,0 +1,277 @@
+"""Where texts come from: named ones that are downloaded or found here, and files."""
+
+import hashlib
+import http.client
+import os
+import queue
+import sysconfig
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+from urllib.parse import urlsplit
+
+from charrnn.errors import CheckpointError, CorpusError
+from charrnn.files import write_file
+from charrnn.text.corpus import Corpus, check_limit, clean, decode, readable_size
+
+Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+STDLIB_BYTES: Final = 10_000_000
+CONNECT_SECONDS: Final = 10.0  # until the answer's headers are there
+DOWNLOAD_SECONDS: Final = 300.0  # the whole of it: 4 kB/s are enough
+
+
+@dataclass(frozen=True)
+class NamedText:
+    """A text that is known by name; without an address it is made here."""
+
+    title: str
+    description: str
+    url: str = ""
+    sha256: str = ""
+    size: int = 0  # bytes
+
+
+NAMED: Final[dict[str, NamedText]] = {
+    "shakespeare": NamedText(
+        "Tiny Shakespeare",
+        "1.1 million characters of Shakespeare's plays, downloaded once",
+        "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        1_115_394,
+    ),
+    "python-stdlib": NamedText(
+        "Python's standard library",
+        "about 10 million characters of source code, without any network",
+    ),
+}
+
+
+def load(
+    source: str,
+    *,
+    max_bytes: int,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """A named text, or a file.
+
+    Args:
+        source: A key of `NAMED`, or a path (`./shakespeare` for a file that is
+            called like a named text).
+        max_bytes: Largest text that is taken; Python's library is cut to it.
+        cache: Where downloads are kept; default `cache_folder`.
+        progress: Called with bytes so far and in all while downloading.
+
+    Raises:
+        CorpusError: If there is no such text, it cannot be read or downloaded,
+            or it is no text.
+    """
+    if source == "python-stdlib":
+        return standard_library(
+            Path(sysconfig.get_path("stdlib")), min(max_bytes, STDLIB_BYTES)
+        )
+    if source in NAMED:
+        return fetch(source, NAMED[source], max_bytes, cache, progress)
+    path = Path(source)
+    try:
+        if not path.is_file():  # a folder, a pipe that would hang
+            raise CorpusError(
+                f"There is no text {source!r}: expected a file, or one of "
+                f"{', '.join(NAMED)}."
+            )
+        with path.open("rb") as file:
+            check_limit(os.fstat(file.fileno()).st_size, path.name, max_bytes)
+            data = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise CorpusError(f"{source} cannot be read ({reason}).") from error
+    return decode(data, name=path.name, max_bytes=max_bytes)
+
+
+_NOT_LIBRARY: Final = frozenset(
+    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+)
+
+
+def _library_files(folder: Path) -> list[Path]:
+    """Source files in the order of their paths, tests and guests left out."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
+        # _sysconfigdata is made by the build and tells of the builder's machine
+        found += [
+            Path(parent, name)
+            for name in files
+            if name.endswith(".py") and not name.startswith("_sysconfigdata")
+        ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def standard_library(folder: Path, max_bytes: int) -> Corpus:
+    """The library's files one after the other, whole, while there is room.
+
+    Args:
+        folder: Where the library lies.
+        max_bytes: The file that would go beyond it ends the text.
+
+    Raises:
+        CorpusError: If there are no source files, or none fits.
+    """
+    texts: list[str] = []
+    room = max_bytes
+    for path in _library_files(folder):
+        try:
+            data = path.read_bytes()
+            text = data.decode("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue  # a file or two in another encoding are not missed
+        if b"\0" in data:
+            continue
+        room -= len(data) + 1
+        if room < 0:
+            break
+        texts.append(text if text.endswith("\n") else text + "\n")
+    if not texts:
+        raise CorpusError(
+            f"No source files of Python's standard library were found in {folder}, or "
+            f"none fit into {readable_size(max_bytes)}: use a text of your own."
+        )
+    return clean("".join(texts), "python-stdlib", max_bytes)
+
+
+def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """`CHARRNN_CACHE`, else this user's cache as the XDG specification has it.
+
+    Raises:
+        CorpusError: If there is neither the variable nor a home folder.
+    """
+    if environ.get("CHARRNN_CACHE"):
+        return Path(environ["CHARRNN_CACHE"])
+    if Path(environ.get("XDG_CACHE_HOME", "")).is_absolute():
+        return Path(environ["XDG_CACHE_HOME"]) / "charrnn"
+    try:
+        return Path.home() / ".cache" / "charrnn"
+    except RuntimeError as error:
+        raise CorpusError(
+            "There is no home folder to keep a downloaded text in: set CHARRNN_CACHE "
+            "to a folder."
+        ) from error
+
+
+def fetch(
+    key: str,
+    named: NamedText,
+    max_bytes: int,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    connect_seconds: float = CONNECT_SECONDS,
+) -> Corpus:
+    """A text from the cache, or from its address and then kept in the cache.
+
+    Args:
+        key: Name of the text and of its file in the cache.
+        named: Address, hash and size that are expected.
+        max_bytes: Largest text that is taken.
+        cache: Where downloads are kept; default `cache_folder`.
+        progress: Called with bytes so far and in all.
+        connect_seconds: How long an answer is waited for.
+
+    Raises:
+        CorpusError: If it cannot be downloaded or is not what was expected.
+    """
+    check_limit(named.size, named.title, max_bytes)
+    folder = cache_folder() if cache is None else cache
+    path = folder / f"{key}.txt"
+    notices: tuple[str, ...] = ()
+    data = _cached(path, named)
+    if data is None:
+        data = _download(named, progress, connect_seconds)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_file(path, data)
+        except (OSError, CheckpointError):
+            notices = (
+                f"{named.title} could not be kept in {folder}: it will be downloaded "
+                "again next time. Set CHARRNN_CACHE to a writable folder.",
+            )
+    return clean(data.decode("utf-8"), key, max_bytes, notices)
+
+
+def _cached(path: Path, named: NamedText) -> bytes | None:
+    """The cached file if it is whole; what is damaged is downloaded again."""
+    try:
+        if not path.is_file() or path.stat().st_size != named.size:
+            return None
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == named.sha256 else None
+
+
+def _download(
+    named: NamedText, progress: Progress | None, connect_seconds: float
+) -> bytes:
+    try:
+        with _open(named.url, connect_seconds) as response:
+            data = _receive(response, named.size, progress)
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        raise CorpusError(
+            f"{named.title} could not be downloaded from {urlsplit(named.url).netloc} "
+            f"({reason}). Check the connection, or take python-stdlib, which needs "
+            "none."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != named.sha256:
+        raise CorpusError(
+            f"What {urlsplit(named.url).netloc} sent is not {named.title}: "
+            f"{len(data):,} bytes whose SHA-256 is not the known one. Try again later, "
+            "or take python-stdlib, which needs no download."
+        )
+    return data
+
+
+def _open(url: str, seconds: float) -> IO[bytes]:
+    """The answer to a request, or a TimeoutError.
+
+    A socket's own limit covers neither the look-up of the name nor the second
+    of several addresses: without a network either can hang for minutes. So
+    the request waits in a thread, which is left behind if it takes too long.
+    """
+    answer: queue.SimpleQueue[IO[bytes] | Exception] = queue.SimpleQueue()
+
+    def request() -> None:
+        try:
+            answer.put(urllib.request.urlopen(url, timeout=seconds))
+        except (OSError, http.client.HTTPException) as error:
+            answer.put(error)
+
+    threading.Thread(target=request, daemon=True).start()
+    try:
+        result = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def _receive(response: IO[bytes], size: int, progress: Progress | None) -> bytes:
+    """The answer's body, at most one byte more than expected."""
+    data = bytearray()
+    deadline = time.monotonic() + DOWNLOAD_SECONDS
+    while len(data) <= size:
+        # read1 returns what has arrived, so that a trickle meets the deadline
+        part = response.read1(min(1 << 16, size + 1 - len(data)))  # type: ignore[attr-defined]
+        if not part:
+            break
+        data += part
+        if progress is not None:
+            progress(min(len(data), size), size)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"too slow: {len(data):,} of {size:,} bytes")
+    return bytes(data)

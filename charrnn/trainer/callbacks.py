@@ -1,0 +1,245 @@
+"""What happens after each step: schedule, history, validation, saving."""
+
+import math
+import time
+from typing import Any, Final
+
+import keras
+import numpy as np
+
+from charrnn.errors import TrainingError
+from charrnn.files import write_file
+from charrnn.model import checkpoint
+from charrnn.model.checkpoint import Model, Weights
+from charrnn.model.generation import generate
+from charrnn.model.record import WEIGHTS, Figures
+from charrnn.runs import control, events, store
+from charrnn.trainer.network import to_weights
+from charrnn.trainer.plan import fulfil, learning_rate
+from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
+
+SAMPLE_LENGTH: Final = 300
+SAMPLE_TEMPERATURE: Final = 0.8
+EVENT_SECONDS: Final = 0.5
+CHECKPOINT_SECONDS: Final = 25.0  # between two savings of the whole state
+PROBE_STEPS: Final = 8  # steps whose speed makes the plan, and at least
+PROBE_SECONDS: Final = 3.0
+PROBE_QUANTILE: Final = 0.4  # of the steps' times: other work passes
+
+
+class _Callback(keras.callbacks.Callback):
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+
+class Schedule(_Callback):
+    """Counts the steps, sets each one's learning rate, resets at an epoch's end."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        session, progress = self.session, self.session.progress
+        progress.step += 1
+        self._take_factor()
+        while (
+            session.pending_factors and session.pending_factors[0][0] <= progress.step
+        ):
+            progress.factor = session.pending_factors.pop(0)[1]
+        rate = learning_rate(session.record.training, progress.plan, progress.step)
+        self.model.optimizer.learning_rate = rate * progress.factor
+
+    def _take_factor(self) -> None:
+        path = self.session.folder / store.LEARNING_RATE
+        if not path.exists():
+            return
+        step = self.session.progress.step
+        aside = path.with_name(f".{path.name}.tmp")
+        try:
+            path.rename(aside)  # first: whatever happens, a wish holds only once
+            factor = float(aside.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            factor = math.nan
+        if 0.01 <= factor <= 100:
+            self.session.log.append("learning_rate", step, factor=factor)
+            self.session.wish(step, factor)
+        aside.unlink(missing_ok=True)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.session.progress.plan.ends_epoch(self.session.progress.step):
+            self.model.reset_streams()
+
+
+class Recorder(_Callback):
+    """Appends `step` events: the batches' own losses, at most two a second."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.losses: list[float] = []
+        self.since = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        loss = float((logs or {})["loss"])
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss is {loss} at step {self.session.progress.step}: the "
+                f"training diverged. {self.session.kept()} Use a smaller "
+                "learning_rate (a third, say) or a clipnorm of 1."
+            )
+        self.losses.append(loss)
+        now = time.monotonic()
+        if now - self.since >= EVENT_SECONDS:
+            self.flush(now)
+
+    def flush(self, now: float) -> None:
+        """Write what has gathered, if anything."""
+        progress, training = self.session.progress, self.session.record.training
+        if self.losses:
+            characters = len(self.losses) * training.batch_size * training.seq_length
+            self.session.log.append(
+                "step",
+                progress.step,
+                epoch=progress.plan.epoch(progress.step),
+                loss=sum(self.losses) / len(self.losses),
+                learning_rate=float(self.model.optimizer.learning_rate),
+                chars_per_second=characters / max(now - self.since, 1e-9),
+            )
+        self.losses = []
+        self.since = now
+
+
+class Keeper(_Callback):
+    """Validates, keeps the best, saves the state, ends the run in time."""
+
+    def __init__(self, session: Session, recorder: Recorder) -> None:
+        super().__init__(session)
+        self.recorder = recorder
+        self.probe: list[float] = []  # moments of the first steps
+        self.saved = time.monotonic()
+        self.floor_asked = False  # after the first validation: it delays nothing
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        session, progress = self.session, self.session.progress
+        if not progress.plan.complete:
+            self._measure()
+        step = progress.step
+        if progress.plan.validates(step):
+            self._validate(scheduled=True)
+        elif session.stop_asked():
+            self._validate(scheduled=False)
+        elif time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self._save()
+        self._end_if_due(step)
+
+    def _end_if_due(self, step: int) -> None:
+        session, progress = self.session, self.session.progress
+        patience = session.record.training.early_stopping
+        if step == progress.plan.planned_steps:
+            session.outcome = "finished"
+        elif patience and progress.worse >= patience:
+            session.outcome = "early"
+        elif session.stop_asked():
+            session.outcome = "stopped"
+        if session.outcome:
+            self.model.stop_training = True
+
+    def _measure(self) -> None:
+        """Time the first steps; then make the plan, once, and save it."""
+        self.probe.append(time.monotonic())
+        warm = self.probe[2:]  # the first ones trace and fill caches
+        enough = len(warm) > PROBE_STEPS and warm[-1] - warm[0] >= PROBE_SECONDS
+        last = self.session.progress.plan.planned_steps
+        if not enough and (last is None or self.session.progress.step < last):
+            return
+        gaps = np.diff(warm) if len(warm) > 1 else np.array([1.0])
+        per_step = float(np.quantile(gaps, PROBE_QUANTILE))
+        progress = self.session.progress
+        progress.plan = fulfil(
+            progress.plan,
+            step=progress.step,
+            elapsed=self.session.elapsed(),
+            seconds_per_step=per_step,
+            overhead=self._validation_seconds(per_step),
+        )
+        self.session.log.append(
+            "planned", progress.step, planned_steps=progress.plan.planned_steps
+        )
+        self._save()
+
+    def _validation_seconds(self, per_step: float) -> float:
+        """A guess before the first one, from what reading forwards costs."""
+        training = self.session.record.training
+        per_character = per_step / (training.batch_size * training.seq_length)
+        characters: int = sum(
+            inputs.size for inputs, _, _ in self.session.validator.windows
+        )
+        # a quarter of training, measured with two layers of 320; 0.2 s: sample, files
+        return 0.25 * characters * per_character + 0.2
+
+    def _save(self) -> None:
+        self.session.log.append("checkpoint", self.session.progress.step)
+        save_state(self.session)
+        self.saved = time.monotonic()
+
+    def _validate(self, *, scheduled: bool) -> None:
+        session, progress = self.session, self.session.progress
+        self.recorder.flush(time.monotonic())
+        with self.model.averaged():
+            loss = session.validator.loss()
+            weights = to_weights(self.model)
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The validation loss is {loss} at step {progress.step}: the training "
+                f"diverged. {session.kept()} Use a smaller learning_rate."
+            )
+        best = loss < progress.best_loss
+        extra = {} if scheduled else {"scheduled": False}
+        session.log.append(
+            "validation", progress.step, val_loss=loss, best=best, **extra
+        )
+        self._sample(weights)
+        if scheduled:
+            progress.worse = 0 if best else progress.worse + 1
+            if best:
+                progress.best_loss, progress.best_step = loss, progress.step
+        self._save()
+        if best:
+            self._keep(weights, loss, scheduled=scheduled)
+        if not self.floor_asked:
+            self.floor_asked = True
+            if not any(e["type"] == "floor" for e in events.read_all(session.folder)):
+                control.start_floor(session.folder)
+        self.recorder.since = time.monotonic()
+
+    def _sample(self, weights: Weights) -> None:
+        session = self.session
+        model = Model(session.record, session.vocabulary, weights, "")
+        *_, texts = generate(
+            model,
+            session.prompt,
+            length=SAMPLE_LENGTH,
+            temperatures=[SAMPLE_TEMPERATURE],
+            seed=session.record.training.seed,
+        )
+        session.log.append(
+            "sample",
+            session.progress.step,
+            temperature=SAMPLE_TEMPERATURE,
+            prompt=session.prompt,
+            text=texts[0],
+        )
+
+    def _keep(self, weights: Weights, loss: float, *, scheduled: bool) -> None:
+        session = self.session
+        started = time.monotonic()
+        path = session.folder / WEIGHTS
+        if not scheduled and session.progress.best_step:
+            aside = session.folder / store.STATE / BEST_FILE
+            write_file(aside, path.read_bytes())
+        checkpoint.save_weights(session.folder, session.record.model, weights)
+        figures = Figures(
+            val_loss=loss,
+            cold256_val_loss=None,
+            steps=session.progress.step,
+            seconds=round(session.elapsed(), 1),
+        )
+        update_figures(session, figures)
+        session.writing += time.monotonic() - started

@@ -1,0 +1,293 @@
+"""The Keras network of a configuration, and its weights as named arrays and back.
+
+Embedding -> recurrent layers -> dense head, as in TensorFlow's tutorial. The
+first layer takes the characters' ids and the embedding's matrix and folds both
+into its input products; see `charrnn.recurrent`. While training, the network
+carries its states from one window to the next, so that each stream of the text
+is read as one long sequence (truncated backpropagation through time). Each stream
+in its turn begins again from zeros every `FRESH_EVERY` windows: every prompt does,
+and a network that has hardly seen that state writes its first characters badly.
+
+What is validated, sampled and kept is not the weights that the optimiser moves but
+their exponential moving average (after Polyak and Juditsky, 1992), near where they
+would settle if the learning rate fell now. `charrnn.config` has what both gain.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from charrnn.config import ModelConfig
+from charrnn.model.checkpoint import Weights
+from charrnn.trainer.layers import FastGRU, FastLSTM
+from charrnn.trainer.scan import project
+
+States = list[list[Any]]
+FRESH_EVERY: Final = 8  # windows of a stream from one beginning to the next
+EMA_DECAY: Final = 0.99  # of the weights' average, at most
+
+
+def _recurrent_layer(
+    config: ModelConfig, index: int, *, dtype: str, form: str | None, seed: int
+) -> Any:
+    name = f"rnn_{index}"
+    if config.cell == "rnn":
+        return keras.layers.SimpleRNN(
+            config.rnn_units,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=seed + 1),
+            seed=seed,  # of a dropout that is off, but whose state is saved
+            return_sequences=True,
+            return_state=True,
+            name=name,
+        )
+    layer = FastGRU if config.cell == "gru" else FastLSTM
+    return layer(config.rnn_units, gemm_dtype=dtype, form=form, seed=seed, name=name)
+
+
+class Network(keras.Model):
+    """The network of a configuration.
+
+    Args:
+        config: Sizes and cell.
+        gemm_dtype: ``"float32"`` or ``"bfloat16"``, for the recurrent layers.
+        form: Of their scan, one of `charrnn.recurrent.FORMS`; None: what fits.
+        seed: Of the initial weights and of dropout.
+
+    Call arguments:
+        ids: ``(B, T)``, any integer type.
+        states: Per layer a list of ``(B, rnn_units)``: one for ``gru`` and
+            ``rnn``, two (h, c) for ``lstm``. None: zeros.
+
+    Returns:
+        Logits ``(B, T, vocab_size)`` in nats, and the final states.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        gemm_dtype: str = "float32",
+        form: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(name="charrnn")
+        self.config = config
+        seed %= 2**31 - 100
+        self.embedding = keras.layers.Embedding(
+            config.vocab_size,
+            config.embedding_dim,
+            embeddings_initializer=keras.initializers.RandomUniform(
+                -0.05, 0.05, seed=seed
+            ),
+            name="embedding",
+        )
+        self.rnn = [
+            _recurrent_layer(
+                config, i, dtype=gemm_dtype, form=form, seed=seed + 10 * (i + 1)
+            )
+            for i in range(config.num_layers)
+        ]
+        self.dropouts = [
+            keras.layers.Dropout(config.dropout, seed=seed + 90 + i)
+            for i in range(config.num_layers)
+        ]
+        self.head = keras.layers.Dense(
+            config.vocab_size,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 99),
+            name="head",
+        )
+        self.carried: States = []
+        self.averages: list[Any] = []
+        self.num_traces = 0
+        self._make_weights()
+
+    def _make_weights(self) -> None:
+        # by hand: a first call would compile the scan for a shape of no use
+        self.embedding.build((None, None))
+        width = self.config.embedding_dim
+        for layer in self.rnn:
+            layer.build((None, None, width))
+            width = self.config.rnn_units
+        self.head.build((None, None, width))
+        self.built = True
+
+    def call(  # noqa: D102 the class says it
+        self, ids: Any, states: States | None = None, training: bool = False
+    ) -> tuple[Any, States]:
+        x, final = None, []
+        for i, layer in enumerate(self.rnn):
+            initial = None if states is None else states[i]
+            if i == 0 and self.config.cell != "rnn":
+                x, *last = _flatten(
+                    layer(
+                        ids, initial_state=initial, embedding=self.embedding.weights[0]
+                    )
+                )
+            else:
+                inputs = self.embedding(ids) if i == 0 else x
+                x, *last = _flatten(layer(inputs, initial_state=initial))
+            if self.config.dropout:
+                x = self.dropouts[i](x, training=training)  # (B, T, H)
+            final.append(last)
+        return project(x, *self.head.weights), final  # (B, T, V)
+
+    def start_training(self, batch_size: int) -> None:
+        """Make what training carries: states, all zero, and the weights' average."""
+        count = 2 if self.config.cell == "lstm" else 1
+        shape = (batch_size, self.config.rnn_units)
+        self.carried = [
+            [
+                tf.Variable(tf.zeros(shape), trainable=False, name=f"carried_{i}_{j}")
+                for j in range(count)
+            ]
+            for i in range(self.config.num_layers)
+        ]
+        self.averages = [
+            tf.Variable(variable, trainable=False, name=f"average_{i}")
+            for i, variable in enumerate(self.trainable_variables)
+        ]
+
+    def reset_streams(self) -> None:
+        """Set the carried states to zero, as at the start of an epoch."""
+        for variable in self.carried_variables():
+            variable.assign(tf.zeros_like(variable))
+
+    def _carried_some_fresh(self) -> States:
+        """The carried states, zeros for the streams whose turn it is."""
+        turn = tf.range(self.carried[0][0].shape[0]) + tf.cast(
+            self.optimizer.iterations, tf.int32
+        )
+        keep = tf.cast(turn % FRESH_EVERY != 0, tf.float32)[:, None]  # (B, 1)
+        return [[keep * state for state in layer] for layer in self.carried]
+
+    def carried_variables(self) -> list[Any]:
+        """The carried states, layer by layer."""
+        return [variable for layer in self.carried for variable in layer]
+
+    def train_step(self, data: tuple[Any, ...]) -> dict[str, Any]:
+        """One update on one window of every stream.
+
+        Returns the batch's own loss: without a metric in between, a callback
+        sees exactly it and not Keras' running mean.
+        """
+        self.num_traces += 1  # counts traces: this line runs only while tracing
+        ids, targets = data[:2]  # (B, T); train_on_batch adds weights, None
+        with tf.GradientTape() as tape:
+            logits, states = self(ids, states=self._carried_some_fresh(), training=True)
+            loss = tf.reduce_mean(cross_entropy(targets, logits))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self._average()
+        for variable, state in zip(
+            self.carried_variables(), tf.nest.flatten(states), strict=True
+        ):
+            variable.assign(state)
+        return {"loss": loss}
+
+    def _average(self) -> None:
+        """Move the average towards the weights that an update has just made.
+
+        After update ``n`` it keeps ``min(EMA_DECAY, (n - 1) / (n + 8))`` of itself:
+        it looks back over a ninth of the updates so far, over 100 at most.
+        """
+        updates = tf.cast(self.optimizer.iterations, tf.float32)
+        kept = tf.minimum(EMA_DECAY, (updates - 1) / (updates + 8))
+        for average, variable in zip(
+            self.averages, self.trainable_variables, strict=True
+        ):
+            average.assign_add((1 - kept) * (variable - average))
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within it the weights are their average, after it what they were."""
+        own = [variable.numpy() for variable in self.trainable_variables]
+        try:
+            for variable, average in zip(
+                self.trainable_variables, self.averages, strict=True
+            ):
+                variable.assign(average)
+            yield
+        finally:
+            for variable, value in zip(self.trainable_variables, own, strict=True):
+                variable.assign(value)
+
+
+def _flatten(result: Any) -> list[Any]:
+    """Outputs and states in one list, whether a layer nests its states or not."""
+    outputs, *states = result
+    return [outputs, *tf.nest.flatten(states)]
+
+
+def cross_entropy(targets: Any, logits: Any) -> Any:
+    """Nats per character: ``-log softmax(logits)[target]``, shape ``(B, T)``."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=tf.cast(targets, tf.int32), logits=logits
+    )
+
+
+def _named_variables(network: Network) -> dict[str, Any]:
+    named = {"embedding.weight": network.embedding.weights[0]}
+    for i, layer in enumerate(network.rnn):
+        for part, variable in zip(
+            ("kernel", "recurrent_kernel", "bias"), layer.weights, strict=True
+        ):
+            named[f"rnn.{i}.{part}"] = variable
+    named["head.kernel"], named["head.bias"] = network.head.weights
+    return named
+
+
+def to_weights(network: Network) -> Weights:
+    """The weights under the names of the checkpoint format, as copies."""
+    return {
+        name: np.array(variable.numpy(), dtype=np.float32)
+        for name, variable in _named_variables(network).items()
+    }
+
+
+def assign_weights(
+    network: Network, weights: Mapping[str, npt.NDArray[np.float32]]
+) -> None:
+    """Put named arrays into a network of the same configuration."""
+    for name, variable in _named_variables(network).items():
+        variable.assign(weights[name])
+
+
+class Validator:
+    """Scores a split with a network, several streams side by side.
+
+    Args:
+        network: What to score.
+        windows: Fixed-shape ``(inputs, targets, mask)``, each ``(B, T)``, in
+            order: the states go from one to the next.
+    """
+
+    def __init__(self, network: Network, windows: list[tuple[Any, Any, Any]]) -> None:
+        self.network = network
+        self.windows = windows
+        self.score = tf.function(self._score, reduce_retracing=True)
+
+    def _score(self, ids: Any, targets: Any, mask: Any, states: Any) -> Any:
+        logits, states = self.network(ids, states=states, training=False)
+        return tf.reduce_sum(cross_entropy(targets, logits) * mask), states
+
+    def loss(self) -> float:
+        """Mean nats per character over the masked-in characters."""
+        batch_size = self.windows[0][0].shape[0]
+        count = 2 if self.network.config.cell == "lstm" else 1
+        zeros = tf.zeros((batch_size, self.network.config.rnn_units))
+        states: Any = [[zeros] * count for _ in range(self.network.config.num_layers)]
+        total, characters = 0.0, 0.0
+        for ids, targets, mask in self.windows:
+            loss, states = self.score(
+                tf.constant(ids), tf.constant(targets), tf.constant(mask), states
+            )
+            total += float(loss)
+            characters += float(mask.sum())
+        return total / characters if characters else math.nan

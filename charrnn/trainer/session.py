@@ -1,0 +1,366 @@
+"""One training process at work on one run's folder: its objects and saved state."""
+
+import dataclasses
+import json
+import math
+import os
+import platform
+import struct
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import safetensors.numpy
+import tensorflow as tf
+
+import charrnn
+from charrnn.errors import CheckpointError
+from charrnn.files import write_file
+from charrnn.model import checkpoint
+from charrnn.model.checkpoint import Weights
+from charrnn.model.network import Ids
+from charrnn.model.record import WEIGHTS, Figures, Record
+from charrnn.runs import events, store
+from charrnn.runs.events import EventLog
+from charrnn.text import corpus
+from charrnn.text.streams import Streams, validation_windows
+from charrnn.text.vocabulary import Vocabulary
+from charrnn.trainer.network import Network, Validator, assign_weights, to_weights
+from charrnn.trainer.plan import Plan, begin, read_plan
+from charrnn.trainer.process import keep_memory
+from charrnn.trainer.scan import FORMS, choose_form, choose_gemm_dtype
+
+STATE_FILE: Final = "state.safetensors"
+BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
+VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
+VALIDATION_STREAMS: Final = 128
+VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
+VALIDATION_WINDOW: Final = 64
+
+
+@dataclass
+class Progress:
+    """Where a run stands: all of the state that is not an array."""
+
+    plan: Plan
+    step: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    worse: int = 0  # scheduled validations since the best one
+    factor: float = 1.0  # of the learning rate, by a person
+    seconds: float = 0.0
+
+    def to_json(self) -> str:
+        """As the state's metadata."""
+        values = {**dataclasses.asdict(self), "plan": self.plan.to_json()}
+        return json.dumps(values)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Progress":
+        """From the state's metadata."""
+        values = json.loads(text)
+        return cls(**{**values, "plan": read_plan(values["plan"])})
+
+
+@dataclass
+class Session:
+    """One training process at work on one run's folder."""
+
+    folder: Path
+    record: Record
+    vocabulary: Vocabulary
+    network: Network
+    streams: Streams
+    validation: Ids
+    validator: Validator
+    progress: Progress
+    log: EventLog
+    prompt: str
+    begun: float
+    seconds_before: float = 0.0
+    writing: float = 0.0  # seconds inside the writer
+    outcome: str = ""
+    pending_factors: list[tuple[int, float]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+    def kept(self) -> str:
+        """What is left of a training that diverged."""
+        if not self.progress.best_step:
+            return "No weights were kept yet."
+        return f"The best weights, of step {self.progress.best_step:,}, are kept."
+
+    def elapsed(self) -> float:
+        """Seconds of training, earlier processes included."""
+        return self.seconds_before + time.monotonic() - self.begun
+
+    def wish(self, step: int, factor: float) -> None:
+        """Have a factor hold from a step on, until a later wish."""
+        earlier = [wish for wish in self.pending_factors if wish[0] < step]
+        self.pending_factors = [*earlier, (step, factor)]
+
+    def stop_asked(self) -> bool:
+        """Whether a stop file, Ctrl-C or a polite kill asks for the end."""
+        return self.interrupted or (self.folder / store.STOP).exists()
+
+
+def _state_variables(session: Session) -> dict[str, Any]:
+    """Everything that the next step depends on, under stable names."""
+    network = session.network
+    groups = {
+        "network": network.variables,
+        "optimizer": network.optimizer.variables,
+        "carried": network.carried_variables(),
+        "average": network.averages,
+    }
+    return {
+        f"{group}.{i}": variable
+        for group, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+
+
+def save_state(session: Session) -> None:
+    """Write the whole state as one file, so that it is of one moment."""
+    started = time.monotonic()
+    session.progress.seconds = session.elapsed()
+    arrays = {k: np.asarray(v.numpy()) for k, v in _state_variables(session).items()}
+    data = checkpoint.tensors_to_bytes(
+        {name: np.atleast_1d(array) for name, array in arrays.items()},
+        {"progress": session.progress.to_json()},
+    )
+    write_file(session.folder / store.STATE / STATE_FILE, data)
+    session.writing += time.monotonic() - started
+
+
+def _assign(variables: dict[str, Any], tensors: Weights) -> None:
+    if tensors.keys() != variables.keys():
+        raise ValueError("it has other parts than this network")
+    for name, variable in variables.items():
+        variable.assign(tensors[name].reshape(variable.shape))
+
+
+def load_state(session: Session) -> None:
+    """Put the saved state back into the network, optimiser and streams.
+
+    Raises:
+        CheckpointError: If it is damaged or does not fit the configuration.
+    """
+    data = (session.folder / store.STATE / STATE_FILE).read_bytes()
+    try:
+        tensors = safetensors.numpy.load(data)
+        _assign(_state_variables(session), tensors)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"The saved state of {session.folder.name} cannot be used: {error}. "
+            "Start a new run with `--init` from its best weights."
+        ) from error
+
+
+def read_progress(folder: Path) -> Progress | None:
+    """Where a run's saved state stands; None if nothing was saved yet.
+
+    Raises:
+        CheckpointError: If the state is damaged.
+    """
+    path = folder / store.STATE / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, checkpoint.MAX_HEADER)))
+        return Progress.from_json(header["__metadata__"]["progress"])
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise CheckpointError(
+            f"The saved state of {folder.name} is damaged: start a new run with "
+            "`--init` from its best weights."
+        ) from error
+
+
+def _versions() -> dict[str, str]:
+    """What the numbers of a run depend on, beside its settings."""
+    return {
+        "charrnn": charrnn.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _settle(folder: Path, record: Record) -> Record:
+    """Choose the GEMMs' dtype and the scan's form once, and note the versions.
+
+    A resumed run keeps both, on whatever processor it goes on: its numbers depend
+    on them.
+    """
+    training, units = record.training, record.model.rnn_units
+    if training.compute_dtype == "auto":
+        dtype = choose_gemm_dtype(units)
+        training = dataclasses.replace(training, compute_dtype=dtype)
+    form = record.versions.get("scan")
+    if form not in FORMS:
+        form = choose_form(units, training.compute_dtype)
+    versions = {**_versions(), "scan": form}
+    settled = dataclasses.replace(record, training=training, versions=versions)
+    if settled != record:
+        checkpoint.save_record(folder, settled)
+    return settled
+
+
+def _optimizer(record: Record) -> Any:
+    training = record.training
+    optimizer = keras.optimizers.AdamW(
+        learning_rate=training.learning_rate,
+        beta_2=training.beta_2,
+        weight_decay=training.weight_decay,
+        global_clipnorm=training.clipnorm or None,
+    )
+    # decay pulls on the matrices; a bias or a rare character's row is no excess
+    optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
+    return optimizer
+
+
+def _network(record: Record) -> Network:
+    training = record.training
+    network = Network(
+        record.model,
+        gemm_dtype=training.compute_dtype,
+        form=record.versions["scan"],
+        seed=training.seed,
+    )
+    network.start_training(training.batch_size)
+    network.compile(optimizer=_optimizer(record))
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+def _sample_prompt(text: str) -> str:
+    """The text's first line, as far as it is short."""
+    return text[:200].lstrip("\n").split("\n", 1)[0][:24] + "\n"
+
+
+def open_session(folder: Path, log: EventLog) -> Session:
+    """Read a run's folder and build everything that training needs.
+
+    Raises:
+        CharrnnError: If the folder is damaged.
+    """
+    stored = checkpoint.read_record(folder)
+    record = _settle(folder, stored)
+    vocabulary = checkpoint.read_vocabulary(folder, record)
+    text = corpus.read_clean(folder / store.STATE / store.CORPUS_FILE)
+    prompt = "".join(c for c in _sample_prompt(text) if not vocabulary.unknown(c))
+    ids = vocabulary.encode(text)
+    split = corpus.split_at(len(ids))
+    del text  # from here on the ids are enough
+    keep_memory()
+    streams = Streams(
+        ids[:split],
+        batch_size=record.training.batch_size,
+        seq_length=record.training.seq_length,
+        seed=record.training.seed,
+    )
+    network = _network(record)
+    count = max(
+        1, min(VALIDATION_STREAMS, min(len(ids) - split, VALIDATION_LIMIT) // 800)
+    )
+    windows = validation_windows(
+        ids[split:],
+        streams=count,
+        seq_length=VALIDATION_WINDOW,
+        warmup=VALIDATION_WARMUP,
+        limit=VALIDATION_LIMIT,
+    )
+    session = Session(
+        folder=folder,
+        record=record,
+        vocabulary=vocabulary,
+        network=network,
+        streams=streams,
+        validation=ids[split:],
+        validator=Validator(network, list(windows)),
+        progress=Progress(begin(record.training, streams.steps_per_epoch)),
+        log=log,
+        prompt=prompt,
+        begun=time.monotonic(),
+    )
+    for leftover in (*folder.glob(".*.tmp"), *(folder / store.STATE).glob(".*.tmp")):
+        leftover.unlink(missing_ok=True)  # of a write that a kill cut short
+    _restore(session)
+    if session.progress.step and stored.versions != record.versions:
+        changed = {
+            key: f"{stored.versions.get(key)} -> {value}"
+            for key, value in record.versions.items()
+            if stored.versions.get(key) != value
+        }
+        session.notices.append(
+            "Resumed elsewhere than it was trained before, so not bit for bit what "
+            f"an uninterrupted run would be: {changed}."
+        )
+    return session
+
+
+def _restore(session: Session) -> None:
+    """Bring back a saved state, or the weights that a new run begins with."""
+    saved = read_progress(session.folder)
+    if saved is None:
+        if (session.folder / WEIGHTS).is_file():  # --init
+            weights, _ = checkpoint.load_weights(session.folder, session.record.model)
+            assign_weights(session.network, weights)
+        return
+    load_state(session)
+    session.progress = saved
+    session.seconds_before = saved.seconds
+    _restore_best(session)
+    training = session.record.training
+    asked = (training.epochs, training.minutes)
+    if saved.plan.complete and asked != (saved.plan.epochs, saved.plan.minutes):
+        saved.worse = 0  # a run that ended early is given another chance
+        saved.plan = begin(
+            training,
+            session.streams.steps_per_epoch,
+            step=saved.step,
+            seconds=saved.seconds,
+        )
+    for event in events.read_all(session.folder):
+        if event["type"] == "learning_rate":
+            session.wish(event["step"], float(event["factor"]))
+    session.pending_factors = [w for w in session.pending_factors if w[0] > saved.step]
+
+
+def _restore_best(session: Session) -> None:
+    """Make the best weights on disk those that the state knows of.
+
+    The state is written before them; and a stop may have put other weights in
+    their place, which an uninterrupted run would never have tried.
+    """
+    aside = session.folder / store.STATE / BEST_FILE
+    progress = session.progress
+    if progress.best_step and progress.best_step == progress.step:
+        with session.network.averaged():
+            weights = to_weights(session.network)
+        checkpoint.save_weights(session.folder, session.record.model, weights)
+    elif aside.is_file():
+        write_file(session.folder / WEIGHTS, aside.read_bytes())
+        figures = Figures(
+            val_loss=progress.best_loss,
+            cold256_val_loss=None,
+            steps=progress.best_step,
+            seconds=round(progress.seconds, 1),
+        )
+        update_figures(session, figures)
+    aside.unlink(missing_ok=True)
+
+
+def update_figures(session: Session, figures: Figures) -> None:
+    """Write figures into `config.json`, keeping a title that was changed."""
+    current = checkpoint.read_record(session.folder)
+    session.record = dataclasses.replace(current, figures=figures)
+    checkpoint.save_record(session.folder, session.record)

@@ -1,0 +1,215 @@
+"""Train a run's folder: `model.fit` with the callbacks that record and save.
+
+The folder says everything (`charrnn.runs.control.create` writes it): text, settings,
+and, when the run was begun before, the whole state. `fit` sees one long
+stream of windows; epochs are ours, since a resumed run begins in the middle
+of one. After each step, in this order: the history is appended, the state is
+saved, the best weights are written. Whatever moment the process is killed at,
+what is on disk is a state from which the same numbers follow again.
+"""
+
+import contextlib
+import functools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import tensorflow as tf
+
+from charrnn import card
+from charrnn.errors import CharrnnError, CheckpointError, TrainingError
+from charrnn.files import strip_line
+from charrnn.model import checkpoint, scores
+from charrnn.model.record import Figures
+from charrnn.runs import events, store
+from charrnn.runs.events import Event, EventLog
+from charrnn.text.streams import Streams
+from charrnn.trainer.callbacks import Keeper, Recorder, Schedule
+from charrnn.trainer.session import (
+    VALIDATION_LIMIT,
+    Session,
+    open_session,
+    update_figures,
+)
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its chatter is for developers
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+EXACT_OPERATIONS: Final = 8e11  # weights times characters of the last, exact pass
+
+
+def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
+    """Window after window, epoch after epoch, from after a step on."""
+    while True:
+        yield streams.window(*divmod(step, streams.steps_per_epoch))
+        step += 1
+
+
+def _dataset(session: Session) -> Any:
+    training = session.record.training
+    dtype = session.vocabulary.dtype
+    spec = tf.TensorSpec((training.batch_size, training.seq_length), dtype)
+    dataset = tf.data.Dataset.from_generator(
+        # bound now: by the time the first window is asked for, a step has begun
+        functools.partial(_windows, session.streams, session.progress.step),
+        output_signature=(spec, spec),
+    )
+    return dataset.prefetch(2)
+
+
+def _announce(session: Session) -> None:
+    progress, log = session.progress, session.log
+    told = events.read_all(session.folder)
+    if any(event["type"] == "started" for event in told):
+        # what the history tells beyond the state is taken back and told anew
+        log.append("resumed", progress.step)
+    log.append(
+        "started",
+        progress.step,
+        planned_steps=progress.plan.planned_steps,
+        steps_per_epoch=session.streams.steps_per_epoch,
+        parameters=session.record.model.num_parameters(),
+        pid=os.getpid(),
+    )
+    for device in tf.config.list_physical_devices("GPU"):
+        session.notices.append(f"Training on a GPU: {device.name}.")
+    for notice in session.notices:
+        log.append("notice", progress.step, message=notice)
+
+
+def _final_figures(session: Session) -> None:
+    """Score the kept weights exactly, and write the card."""
+    model = checkpoint.load(session.folder)
+    parameters = session.record.model.num_parameters()
+    limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
+    result = scores.evaluate(model, session.validation[: limit + 1])
+    known = model.record.figures
+    update_figures(
+        session,
+        Figures(
+            val_loss=result.nats_per_char,
+            cold256_val_loss=result.cold_nats_per_char,
+            steps=known.steps if known else session.progress.step,
+            seconds=round(session.elapsed(), 1),
+        ),
+    )
+    card.write_card(session.folder)
+
+
+def fit(session: Session) -> str:
+    """Train to the planned end, a stop or an early end; returns which."""
+    progress = session.progress
+    if progress.plan.complete and progress.step >= (progress.plan.planned_steps or 0):
+        return "finished"  # killed between the last step and the last line
+    patience = session.record.training.early_stopping
+    if patience and progress.worse >= patience:
+        return "early"  # likewise
+    recorder = Recorder(session)
+    session.network.fit(
+        _dataset(session),
+        epochs=1,
+        shuffle=False,
+        verbose=0,
+        callbacks=[Schedule(session), recorder, Keeper(session, recorder)],
+    )
+    recorder.flush(time.monotonic())
+    return session.outcome or "finished"
+
+
+def _catch_signals(session: Session) -> Callable[[], None]:
+    """Let Ctrl-C and a polite kill end the run as Stop does; returns the undoing."""
+
+    def ask(number: int, frame: Any) -> None:
+        del frame
+        session.interrupted = True
+        os.write(2, b"\nending after this step, validated and saved; once more: now\n")
+        signal.signal(number, signal.default_int_handler)
+
+    numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()  # only the main thread may; others have the stop file
+    previous = {number: signal.signal(number, ask) for number in numbers}
+
+    def undo() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    return undo
+
+
+def _work(session: Session) -> str:
+    undo = _catch_signals(session)
+    try:
+        _announce(session)
+        reason = fit(session)
+        _final_figures(session)
+    finally:
+        undo()
+    (session.folder / store.STOP).unlink(missing_ok=True)
+    session.log.append(
+        "ended",
+        session.progress.step,
+        reason=reason,
+        writing_seconds=round(session.writing, 3),
+    )
+    return reason
+
+
+def train(folder: Path, *, listener: Callable[[Event], None] | None = None) -> str:
+    """Train a run's folder in this process, alone with it.
+
+    The caller has waited for its turn (`charrnn.runs.queue.turn`) and holds the
+    folder (`charrnn.runs.store.hold`).
+
+    Args:
+        folder: As `charrnn.runs.control.create` writes it.
+        listener: Called with each event after it is written.
+
+    Returns:
+        Why it ended: ``finished``, ``stopped`` or ``early``.
+
+    Raises:
+        TrainingError: If the run could not go on; the history says why.
+        KeyboardInterrupt: If Ctrl-C ended it, after everything is saved.
+    """
+    log = EventLog(folder, listener=listener)
+    session = None
+    try:
+        session = open_session(folder, log)
+        reason = _work(session)
+    except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
+        message = _explain(error)
+        told = _record_failure(log, session, message)
+        raise TrainingError(message, told=told) from error
+    except KeyboardInterrupt:
+        if session is None:
+            log.append("ended", 0, reason="stopped")
+        else:
+            _record_failure(log, session, "Interrupted before it was saved: resume.")
+        raise
+    if session.interrupted:
+        raise KeyboardInterrupt
+    return reason
+
+
+def _explain(error: BaseException) -> str:
+    if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
+        return (
+            "The memory ran out: reduce rnn_units, batch_size or seq_length, "
+            "then start anew."
+        )
+    if isinstance(error, CharrnnError):
+        return str(error)
+    return strip_line(f"The training failed: {type(error).__name__}: {error}")[:500]
+
+
+def _record_failure(log: EventLog, session: Session | None, message: str) -> bool:
+    """Whether it could be recorded: a full disk is what a message may be about."""
+    step = 0 if session is None else session.progress.step
+    with contextlib.suppress(CheckpointError):
+        log.append("failed", step, message=message)
+        return True
+    return False
