@@ -12,7 +12,7 @@ from charrnn.errors import HubError
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import Origin
 from charrnn.runs.events import EventLog
-from tests.sample_models import make_folder, make_record, program_in, run_program
+from tests.builders import make_folder, make_record, program_in, run_program
 
 HAZARDS = [
     "on",

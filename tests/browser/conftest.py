@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.sample_models import make_folder, make_record
+from tests.builders import make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome")

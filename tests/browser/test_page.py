@@ -9,7 +9,7 @@ import pytest
 
 from charrnn.runs import events, store
 from charrnn.runs.events import EventLog
-from tests.sample_models import make_folder, make_record
+from tests.builders import make_folder, make_record
 
 EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
 TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150

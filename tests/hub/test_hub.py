@@ -33,8 +33,8 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
 from charrnn.text.vocabulary import Vocabulary
-from tests.hub_server import Hub
-from tests.sample_models import make_folder, make_record, program_in, run_program
+from tests.builders import make_folder, make_record, program_in, run_program
+from tests.hub.hub_server import Hub
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
 PUBLIC = sorted(PUBLIC_FILES)

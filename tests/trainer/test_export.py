@@ -16,7 +16,7 @@ from charrnn.trainer import export
 
 def _helpers():
     """The toy models of test_generation (tests are no package)."""
-    path = Path(__file__).with_name("test_generation.py")
+    path = Path(__file__).parents[1] / "model" / "test_generation.py"
     spec = importlib.util.spec_from_file_location("generation_helpers", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

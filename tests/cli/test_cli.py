@@ -16,7 +16,7 @@ from charrnn.runs import control, preparation, store
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus
-from tests.hub_server import Hub
+from tests.hub.hub_server import Hub
 
 TINY = [
     *("--rnn-units", "16", "--embedding-dim", "8", "--batch-size", "4"),

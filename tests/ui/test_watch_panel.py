@@ -15,7 +15,7 @@ from charrnn.ui import api, panel, watch_panel
 from charrnn.ui.history import view_of
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.watch_panel import SKIP
-from tests.sample_models import make_folder, make_record
+from tests.builders import make_folder, make_record
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 

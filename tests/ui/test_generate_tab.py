@@ -17,7 +17,7 @@ from charrnn.text import sources
 from charrnn.ui import generate_tab, links, shared
 from charrnn.ui.generate_tab import SKIP, Wish
 from charrnn.ui.shared import Browser
-from tests.sample_models import make_folder, make_record
+from tests.builders import make_folder, make_record
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 PLAIN = {

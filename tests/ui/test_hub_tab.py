@@ -8,8 +8,8 @@ from charrnn.model import checkpoint, record
 from charrnn.runs import store
 from charrnn.ui import hub_tab, shared
 from charrnn.ui.shared import NEW_BROWSER, Browser
-from tests.hub_server import Hub
-from tests.sample_models import make_folder, make_record
+from tests.builders import make_folder, make_record
+from tests.hub.hub_server import Hub
 
 TOKEN = "hf_" + "a" * 30
 EVIL = "<img src=x onerror=alert(2)>"

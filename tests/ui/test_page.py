@@ -17,9 +17,9 @@ import app
 from charrnn.model import checkpoint, generation
 from charrnn.runs import control, events, preparation, store
 from charrnn.ui import page
-from tests.sample_models import make_folder, make_record
+from tests.builders import make_folder, make_record
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PUBLIC = {"/generate", "/compare", "/models", "/train", "/status", "/stop"}
 TEXT = "The quick brown fox jumps over the lazy dog. " * 100
 TINY = {
