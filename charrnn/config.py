@@ -8,6 +8,7 @@ the page are built from them, so that a setting is described in one place.
 import dataclasses
 import math
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -417,3 +418,19 @@ def max_text_bytes(environ: Mapping[str, str] = os.environ) -> int:
             f"CHARRNN_MAX_TEXT_MB is {text!r}: expected megabytes, like 200."
         )
     return int(megabytes * 1_000_000)
+
+
+def trusted_proxies(environ: Mapping[str, str] = os.environ) -> int:
+    """Proxies in front of the page that it believes (`CHARRNN_TRUSTED_PROXIES`).
+
+    Raises:
+        ConfigError: If the variable is not a small whole number.
+    """
+    default = "1" if environ.get("SPACE_ID") else "0"
+    text = environ.get("CHARRNN_TRUSTED_PROXIES", "").strip() or default
+    if not re.fullmatch("[0-9]", text):
+        raise ConfigError(
+            f"CHARRNN_TRUSTED_PROXIES is {text[:40]!r}: expected how many proxies "
+            "stand in front of the page, 0 to 9."
+        )
+    return int(text)

@@ -243,6 +243,25 @@ def test_max_text_bytes_refuses(text):
         config.max_text_bytes({"CHARRNN_MAX_TEXT_MB": text})
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, 0),
+        ({"SPACE_ID": "someone/some"}, 1),
+        ({"CHARRNN_TRUSTED_PROXIES": "2", "SPACE_ID": "someone/some"}, 2),
+        ({"CHARRNN_TRUSTED_PROXIES": " "}, 0),
+    ],
+)
+def test_trusted_proxies(environ, expected):
+    assert config.trusted_proxies(environ) == expected
+
+
+@pytest.mark.parametrize("text", ["-1", "10", "1.0", "yes", "\u0661"])
+def test_trusted_proxies_refuses(text):
+    with pytest.raises(ConfigError, match=r"CHARRNN_TRUSTED_PROXIES .* 0 to 9\."):
+        config.trusted_proxies({"CHARRNN_TRUSTED_PROXIES": text})
+
+
 ANYTHING = st.one_of(
     st.none(),
     st.booleans(),
