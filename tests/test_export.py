@@ -10,6 +10,7 @@ import pytest
 
 from charrnn import export, generation
 from charrnn.errors import CheckpointError
+from tests.sample_models import unambiguous_text
 
 
 def _helpers():
@@ -82,7 +83,7 @@ def elsewhere(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     models = {}
     for cell in PROMPTS:
-        model = helpers.make_model(cell, 2, characters=CHARACTERS)
+        model = helpers.steady(helpers.make_model(cell, 2, characters=CHARACTERS))
         model.weights["head.bias"][0] = 50  # [UNK] would win, were it not barred
         models[cell] = model
         export.export(model, folder / cell)
@@ -105,10 +106,7 @@ def test_greedy_text_equals_generations(elsewhere, cell):
     for prompt, text in zip(
         (PROMPTS[cell], PROMPTS[cell][::-1]), results[cell]["greedy"], strict=True
     ):
-        *_, (expected,) = generation.generate(
-            models[cell], prompt, length=LENGTH, temperatures=[0], seed=0
-        )
-        assert text == expected
+        assert text == unambiguous_text(models[cell], prompt, LENGTH)
 
 
 @pytest.mark.parametrize("cell", PROMPTS)
