@@ -16,6 +16,7 @@ from charrnn.model import network as network_module
 from charrnn.model.network import SPLIT_FROM, Network, _product, _RowByRow
 from charrnn.model.record import CorpusRecord, Record
 from charrnn.text.vocabulary import Vocabulary
+from tests.builders import contractive
 
 CHARACTERS = "\n abcdefghij"
 CELLS = ("gru", "lstm", "rnn")
@@ -24,6 +25,10 @@ CELLS = ("gru", "lstm", "rnn")
 def make_model(
     cell="gru", num_layers=1, units=16, characters=CHARACTERS, seed=0, scale=0.5
 ):
+    """Weights of a size at which a simple RNN is chaotic: the last bit decides.
+
+    What may differ in the last bits takes `steady` models instead.
+    """
     vocabulary = Vocabulary.of(characters)
     config = ModelConfig(
         cell=cell,
@@ -46,6 +51,11 @@ def make_model(
         ),
     )
     return checkpoint.Model(record, vocabulary, weights, "0" * 16)
+
+
+def steady(model):
+    """The model with recurrent weights that let no difference of rounding grow."""
+    return dataclasses.replace(model, weights=contractive(model.weights))
 
 
 def keras_network(config, weights):
@@ -89,7 +99,7 @@ def all_logits(network, ids, step=True):
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
 @pytest.mark.parametrize("cell", CELLS)
 def test_logits_equal_keras(cell, num_layers):
-    model = make_model(cell, num_layers, units=11)
+    model = steady(make_model(cell, num_layers, units=11))
     config = model.record.model
     ids = np.random.default_rng(1).integers(0, config.vocab_size, (3, 20))
     expected = keras_network(config, model.weights)(ids).numpy()
@@ -101,7 +111,7 @@ def test_logits_equal_keras(cell, num_layers):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
-    model = make_model(cell, 2)
+    model = steady(make_model(cell, 2))
     ids = np.arange(12).reshape(2, 6)
     folded = Network(model.record.model, model.weights)
     monkeypatch.setattr(network_module, "MAX_TABLE_BYTES", 0)

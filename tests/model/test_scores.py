@@ -39,7 +39,7 @@ def keras_nats(model, ids):
 def test_both_scores_equal_keras(cell, num_layers, monkeypatch):
     monkeypatch.setattr(scores, "MAX_NUMBERS", 2000)  # several portions
     monkeypatch.setattr(scores, "COLD_ROWS", 4)
-    model = helpers.make_model(cell, num_layers, units=11)
+    model = helpers.steady(helpers.make_model(cell, num_layers, units=11))
     ids = np.random.default_rng(0).integers(0, 13, 200).astype(np.uint8)
     found = scores.evaluate(model, ids, window=30)
     wide = ids.astype(np.int64)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from charrnn.errors import CheckpointError
-from charrnn.model import generation, sampling
+from charrnn.model import sampling
 from charrnn.model.network import Network
 from charrnn.trainer import export
+from tests.builders import unambiguous_text
 
 
 def _helpers():
@@ -84,7 +85,7 @@ def elsewhere(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     models = {}
     for cell in PROMPTS:
-        model = helpers.make_model(cell, 2, characters=CHARACTERS)
+        model = helpers.steady(helpers.make_model(cell, 2, characters=CHARACTERS))
         model.weights["head.bias"][0] = 50  # [UNK] would win, were it not barred
         models[cell] = model
         export.export(model, folder / cell)
@@ -107,10 +108,7 @@ def test_greedy_text_equals_generations(elsewhere, cell):
     for prompt, text in zip(
         (PROMPTS[cell], PROMPTS[cell][::-1]), results[cell]["greedy"], strict=True
     ):
-        *_, (expected,) = generation.generate(
-            models[cell], prompt, length=LENGTH, temperatures=[0], seed=0
-        )
-        assert text == expected
+        assert text == unambiguous_text(models[cell], prompt, LENGTH)
 
 
 @pytest.mark.parametrize("cell", PROMPTS)
