@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, SamplingConfig
 from charrnn.errors import HubError
 from charrnn.files import write_file
 from charrnn.model import checkpoint, generation
@@ -358,8 +358,7 @@ def samples_of(model: checkpoint.Model) -> dict[float, str]:
         model,
         "",
         length=SAMPLE_LENGTH,
-        temperatures=TEMPERATURES,
-        seed=SAMPLE_SEED,
+        rows=[SamplingConfig(temperature=t, seed=SAMPLE_SEED) for t in TEMPERATURES],
         chunk=SAMPLE_LENGTH,
     )
     return dict(zip(TEMPERATURES, texts, strict=True))

@@ -1,4 +1,4 @@
-"""Small models with random weights, and running a card's program."""
+"""Small models with random weights, what to ask of them, a card's program."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.model import checkpoint
 from charrnn.model.record import CorpusRecord, Figures, Record
 from charrnn.text.vocabulary import Vocabulary
@@ -48,6 +48,71 @@ def make_folder(folder: Path, record: Record, seed: int = 1) -> Path:
     checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
     checkpoint.save_weights(folder, record.model, weights)
     return folder
+
+
+CELLS = ("gru", "lstm", "rnn")
+
+
+def make_model(
+    cell="gru",
+    num_layers=1,
+    units=16,
+    characters="\n abcdefghij",
+    seed=0,
+    scale=0.5,
+) -> checkpoint.Model:
+    """A model in memory alone, with random weights."""
+    vocabulary = Vocabulary.of(characters)
+    config = ModelConfig(
+        cell=cell,
+        embedding_dim=7,
+        rnn_units=units,
+        num_layers=num_layers,
+        vocab_size=len(vocabulary),
+    )
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: (scale * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.tensor_shapes().items()
+    }
+    record = Record(
+        title="t",
+        model=config,
+        training=TrainingConfig(),
+        corpus=CorpusRecord(
+            name="t", characters=100, distinct=len(characters), sha256="0" * 64
+        ),
+    )
+    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
+
+
+def keras_network(config: ModelConfig, weights):
+    """Keras' own layers with the same weights, ids to logits at each position."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    kind = {
+        "gru": keras.layers.GRU,
+        "lstm": keras.layers.LSTM,
+        "rnn": keras.layers.SimpleRNN,
+    }[config.cell]
+    layers = [keras.layers.Embedding(config.vocab_size, config.embedding_dim)]
+    for _ in range(config.num_layers):
+        layers.append(kind(config.rnn_units, return_sequences=True))
+    layers.append(keras.layers.Dense(config.vocab_size))
+    network = keras.Sequential(layers)
+    network.build((None, None))
+    arrays = list(weights.values())
+    layers[0].set_weights(arrays[:1])
+    for index in range(config.num_layers):
+        layers[1 + index].set_weights(arrays[1 + 3 * index : 4 + 3 * index])
+    layers[-1].set_weights(arrays[-2:])
+    return network
+
+
+def rows(*temperatures: float, **options) -> list[SamplingConfig]:
+    """Rows of one request: the same settings at several temperatures."""
+    return [SamplingConfig(temperature=t, **options) for t in temperatures]
 
 
 def program_in(text: str) -> str:

@@ -12,7 +12,7 @@ from charrnn.errors import HubError
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import Origin
 from charrnn.runs.events import EventLog
-from tests.builders import make_folder, make_record, program_in, run_program
+from tests.builders import make_folder, make_record, program_in, rows, run_program
 
 HAZARDS = [
     "on",
@@ -156,9 +156,7 @@ def test_a_folder_gets_its_card_from_its_files_and_history(tmp_path):
     assert "| 200 |" not in text
     assert "| 300 | 2.0000 |" in text
     written = list(
-        generation.generate(
-            checkpoint.load(folder), "", length=300, temperatures=[0.8], seed=0
-        )
+        generation.generate(checkpoint.load(folder), "", length=300, rows=rows(0.8))
     )[-1][0]
     assert written.rstrip("\n") in text
     assert "--corpus YOUR-TEXT.txt" in text
@@ -173,9 +171,7 @@ def test_the_cards_program_writes_what_charrnn_writes(tmp_path, cell, layers):
     program = program_in(card.write_card(folder))
     assert len(program.splitlines()) <= 40
     texts = list(
-        generation.generate(
-            checkpoint.load(folder), "ab é", length=120, temperatures=[0.0], seed=0
-        )
+        generation.generate(checkpoint.load(folder), "ab é", length=120, rows=rows(0.0))
     )
     assert len(set(texts[-1][0])) > 3  # the comparison means something
     assert run_program(program, str(folder), "ab é", "0", "120") == texts[-1][0]

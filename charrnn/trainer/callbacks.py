@@ -7,6 +7,7 @@ from typing import Any, Final
 import keras
 import numpy as np
 
+from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
 from charrnn.files import write_file
 from charrnn.model import checkpoint
@@ -216,8 +217,12 @@ class Keeper(_Callback):
             model,
             session.prompt,
             length=SAMPLE_LENGTH,
-            temperatures=[SAMPLE_TEMPERATURE],
-            seed=session.record.training.seed,
+            rows=[
+                SamplingConfig(
+                    temperature=SAMPLE_TEMPERATURE,
+                    seed=session.record.training.seed,
+                )
+            ],
         )
         session.log.append(
             "sample",

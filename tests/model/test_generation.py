@@ -2,74 +2,18 @@
 
 import dataclasses
 import itertools
-import os
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
-from charrnn.model import checkpoint, generation, sampling
+from charrnn.model import generation, sampling
 from charrnn.model import network as network_module
 from charrnn.model.network import SPLIT_FROM, Network, _product, _RowByRow
-from charrnn.model.record import CorpusRecord, Record
-from charrnn.text.vocabulary import Vocabulary
-
-CHARACTERS = "\n abcdefghij"
-CELLS = ("gru", "lstm", "rnn")
-
-
-def make_model(
-    cell="gru", num_layers=1, units=16, characters=CHARACTERS, seed=0, scale=0.5
-):
-    vocabulary = Vocabulary.of(characters)
-    config = ModelConfig(
-        cell=cell,
-        embedding_dim=7,
-        rnn_units=units,
-        num_layers=num_layers,
-        vocab_size=len(vocabulary),
-    )
-    rng = np.random.default_rng(seed)
-    weights = {
-        name: (scale * rng.standard_normal(shape)).astype(np.float32)
-        for name, shape in config.tensor_shapes().items()
-    }
-    record = Record(
-        title="t",
-        model=config,
-        training=TrainingConfig(),
-        corpus=CorpusRecord(
-            name="t", characters=100, distinct=len(characters), sha256="0" * 64
-        ),
-    )
-    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
-
-
-def keras_network(config, weights):
-    """Keras' own layers with the same weights, ids to logits at each position."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
-
-    kind = {
-        "gru": keras.layers.GRU,
-        "lstm": keras.layers.LSTM,
-        "rnn": keras.layers.SimpleRNN,
-    }[config.cell]
-    layers = [keras.layers.Embedding(config.vocab_size, config.embedding_dim)]
-    for _ in range(config.num_layers):
-        layers.append(kind(config.rnn_units, return_sequences=True))
-    layers.append(keras.layers.Dense(config.vocab_size))
-    network = keras.Sequential(layers)
-    network.build((None, None))
-    arrays = list(weights.values())
-    layers[0].set_weights(arrays[:1])
-    for index in range(config.num_layers):
-        layers[1 + index].set_weights(arrays[1 + 3 * index : 4 + 3 * index])
-    layers[-1].set_weights(arrays[-2:])
-    return network
+from tests.builders import CELLS, keras_network, make_model, rows
 
 
 def all_logits(network, ids, step=True):
@@ -293,7 +237,7 @@ def test_drawn_characters_follow_the_exact_distribution(temperature, settings_):
     length = 6000
     text = last(
         generation.generate(
-            model, "a", length=length, temperatures=[temperature], seed=3, **settings_
+            model, "a", length=length, rows=rows(temperature, seed=3, **settings_)
         )
     )[0]
     assert len(text) == length
@@ -319,18 +263,7 @@ OPTIONS = (
 
 
 def text_alone(model, prompt, config, length):
-    return last(
-        generation.generate(
-            model,
-            prompt,
-            length=length,
-            temperatures=[config.temperature],
-            seed=config.seed,
-            top_k=config.top_k,
-            top_p=config.top_p,
-            stop=config.stop,
-        )
-    )[0]
+    return last(generation.generate(model, prompt, length=length, rows=[config]))[0]
 
 
 def start(network, model, prompt):
@@ -346,23 +279,23 @@ def test_a_row_writes_the_same_text_and_states_in_any_company(cell, units):
     model = make_model(cell, 2, units=units, scale=2 / units**0.5)
     network = Network(model.record.model, model.weights)
     batch = generation.Batch(network, model.vocabulary)
-    rows, prompts = [], []
+    texts, prompts = [], []
     for index in range(15):
         config = SamplingConfig(**OPTIONS[index % len(OPTIONS)])
         row = generation.Row(config, 20 + index % 7 * 5)
         prompts.append("ab cd\n"[: index % 5 + 1] + "x" * (index % 2))
-        rows.append(row)
+        texts.append(row)
         batch.add(row, *start(network, model, prompts[-1]))
         for _ in range(index % 4):
             batch.step()
         if index == 9:
-            batch.remove(rows[2])
+            batch.remove(texts[2])
     while batch.rows:
         batch.step()
-    for index, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+    for index, (row, prompt) in enumerate(zip(texts, prompts, strict=True)):
         alone = text_alone(model, prompt, row.config, row.length)
         assert row.text == (alone if index != 2 else alone[: len(row.text)])
-    assert len(rows[2].text) < rows[2].length
+    assert len(texts[2].text) < texts[2].length
 
 
 @settings(max_examples=30, deadline=None)
@@ -377,36 +310,28 @@ def test_a_rows_logits_have_the_same_bits_in_any_batch(batch, units, cell):
         np.testing.assert_array_equal(together[row], alone[0])
 
 
-def test_a_text_does_not_depend_on_chunks_or_on_the_other_temperatures():
+def test_a_text_does_not_depend_on_chunks_or_on_the_other_rows():
     model = make_model()
-    options = {"length": 70, "seed": 11}
-    temperatures = [0.0, 0.5, 1.0]
-    whole = last(generation.generate(model, "ab", temperatures=temperatures, **options))
+    drawn = rows(0.0, 0.5, 1.0, seed=11)
+    whole = last(generation.generate(model, "ab", length=70, rows=drawn))
     assert [len(text) for text in whole] == [70] * 3
     for chunk in (1, 7, 100):
         steps = list(
-            generation.generate(
-                model, "ab", temperatures=temperatures, chunk=chunk, **options
-            )
+            generation.generate(model, "ab", length=70, rows=drawn, chunk=chunk)
         )
         assert steps[-1] == whole
         for before, after in itertools.pairwise(steps):
             assert all(b.startswith(a) for a, b in zip(before, after, strict=True))
-    for temperature, text in zip(temperatures, whole, strict=True):
-        alone = generation.generate(model, "ab", temperatures=[temperature], **options)
-        assert last(alone) == [text]
-    longer = generation.generate(
-        model, "ab", length=100, temperatures=temperatures, seed=11
-    )
+    for row, text in zip(drawn, whole, strict=True):
+        assert text_alone(model, "ab", row, 70) == text
+    longer = generation.generate(model, "ab", length=100, rows=drawn)
     assert [text[:70] for text in last(longer)] == whole
 
 
 def test_other_seeds_give_other_texts_and_greedy_ignores_the_seed():
     model = make_model()
     one, other = (
-        last(
-            generation.generate(model, "a", length=50, temperatures=[1.0, 0], seed=seed)
-        )
+        last(generation.generate(model, "a", length=50, rows=rows(1.0, 0, seed=seed)))
         for seed in (1, 2**63 - 1)
     )
     assert one[0] != other[0]
@@ -446,9 +371,7 @@ def stepwise(model, stop, length=60):
             model,
             "a",
             length=length,
-            temperatures=[1.0, 0.7],
-            seed=5,
-            stop=stop,
+            rows=rows(1.0, 0.7, seed=5, stop=stop),
             chunk=1,
         )
     )
@@ -478,17 +401,11 @@ def test_what_is_held_back_for_a_stop_string_is_released_at_the_end():
         ({"length": 0}, "length"),
         ({"length": 1.5}, "length"),
         ({"length": True}, "length"),
-        ({"temperatures": []}, "temperatures"),
-        ({"temperatures": [0.5, -1]}, "temperature"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**63}, "seed"),
-        ({"top_p": 0}, "top_p"),
-        ({"top_k": -2}, "top_k"),
-        ({"stop": None}, "stop"),
+        ({"rows": []}, "temperatures"),
     ],
 )
-def test_wrong_settings_are_refused_at_the_call(wrong, field):
-    settings_ = {"length": 5, "temperatures": [1.0], "seed": 0} | wrong
+def test_a_wrong_request_is_refused_at_the_call(wrong, field):
+    request = {"length": 5, "rows": rows(1.0)} | wrong
     with pytest.raises(ConfigError) as error:
-        generation.generate(make_model(), "a", **settings_)
+        generation.generate(make_model(), "a", **request)
     assert error.value.field == field

@@ -27,6 +27,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.trainer import plan, train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.session import Progress, open_session, read_progress, save_state
+from tests.builders import rows
 
 TINY = {
     "rnn_units": 24,
@@ -177,9 +178,7 @@ def test_two_thousand_characters_are_learnt_by_heart() -> None:
         session.record, session.vocabulary, to_weights(session.network), ""
     )
     begin = 700  # well inside a stream, where states were never reset
-    *_, (written,) = generate(
-        model, text.text[100:begin], length=200, temperatures=[0.0], seed=0
-    )
+    *_, (written,) = generate(model, text.text[100:begin], length=200, rows=rows(0.0))
     assert written == text.text[begin : begin + 200]
 
 
