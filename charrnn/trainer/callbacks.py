@@ -16,7 +16,7 @@ from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
 from charrnn.runs import control, events, store
 from charrnn.trainer.network import to_weights
-from charrnn.trainer.plan import fulfil, learning_rate
+from charrnn.trainer.schedule import complete_schedule, learning_rate
 from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
@@ -34,7 +34,7 @@ class _Callback(keras.callbacks.Callback):
         self.session = session
 
 
-class Schedule(_Callback):
+class LearningRate(_Callback):
     """Counts the steps, sets each one's learning rate, resets at an epoch's end."""
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -45,7 +45,7 @@ class Schedule(_Callback):
             session.pending_factors and session.pending_factors[0][0] <= progress.step
         ):
             progress.factor = session.pending_factors.pop(0)[1]
-        rate = learning_rate(session.record.training, progress.plan, progress.step)
+        rate = learning_rate(session.record.training, progress.schedule, progress.step)
         self.model.optimizer.learning_rate = rate * progress.factor
 
     def _take_factor(self) -> None:
@@ -65,7 +65,7 @@ class Schedule(_Callback):
         aside.unlink(missing_ok=True)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.session.progress.plan.ends_epoch(self.session.progress.step):
+        if self.session.progress.schedule.ends_epoch(self.session.progress.step):
             self.model.reset_streams()
 
 
@@ -98,7 +98,7 @@ class Recorder(_Callback):
             self.session.log.append(
                 "step",
                 progress.step,
-                epoch=progress.plan.epoch(progress.step),
+                epoch=progress.schedule.epoch(progress.step),
                 loss=sum(self.losses) / len(self.losses),
                 learning_rate=float(self.model.optimizer.learning_rate),
                 chars_per_second=characters / max(now - self.since, 1e-9),
@@ -119,10 +119,10 @@ class Keeper(_Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         session, progress = self.session, self.session.progress
-        if not progress.plan.complete:
+        if not progress.schedule.is_complete:
             self._measure()
         step = progress.step
-        if progress.plan.validates(step):
+        if progress.schedule.validates(step):
             self._validate(scheduled=True)
         elif session.stop_asked():
             self._validate(scheduled=False)
@@ -133,7 +133,7 @@ class Keeper(_Callback):
     def _end_if_due(self, step: int) -> None:
         session, progress = self.session, self.session.progress
         patience = session.record.training.early_stopping
-        if step == progress.plan.planned_steps:
+        if step == progress.schedule.planned_steps:
             session.outcome = "finished"
         elif patience and progress.worse >= patience:
             session.outcome = "early"
@@ -147,21 +147,21 @@ class Keeper(_Callback):
         self.probe.append(time.monotonic())
         warm = self.probe[2:]  # the first ones trace and fill caches
         enough = len(warm) > PROBE_STEPS and warm[-1] - warm[0] >= PROBE_SECONDS
-        last = self.session.progress.plan.planned_steps
+        last = self.session.progress.schedule.planned_steps
         if not enough and (last is None or self.session.progress.step < last):
             return
         gaps = np.diff(warm) if len(warm) > 1 else np.array([1.0])
         per_step = float(np.quantile(gaps, PROBE_QUANTILE))
         progress = self.session.progress
-        progress.plan = fulfil(
-            progress.plan,
+        progress.schedule = complete_schedule(
+            progress.schedule,
             step=progress.step,
             elapsed=self.session.elapsed(),
             seconds_per_step=per_step,
             overhead=self._validation_seconds(per_step),
         )
         self.session.log.append(
-            "planned", progress.step, planned_steps=progress.plan.planned_steps
+            "planned", progress.step, planned_steps=progress.schedule.planned_steps
         )
         self._save()
 

@@ -29,9 +29,9 @@ from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.network import Network, Validator, assign_weights, to_weights
-from charrnn.trainer.plan import Plan, begin, read_plan
 from charrnn.trainer.process import keep_memory
 from charrnn.trainer.scan import FORMS, choose_form, choose_gemm_dtype
+from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
 
 STATE_FILE: Final = "state.safetensors"
 BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
@@ -45,7 +45,7 @@ VALIDATION_WINDOW: Final = 64
 class Progress:
     """Where a run stands: all of the state that is not an array."""
 
-    plan: Plan
+    schedule: Schedule
     step: int = 0
     best_loss: float = math.inf
     best_step: int = 0
@@ -55,14 +55,15 @@ class Progress:
 
     def to_json(self) -> str:
         """As the state's metadata."""
-        values = {**dataclasses.asdict(self), "plan": self.plan.to_json()}
-        return json.dumps(values)
+        values = dataclasses.asdict(self)
+        del values["schedule"]
+        return json.dumps({"plan": self.schedule.to_json(), **values})
 
     @classmethod
     def from_json(cls, text: str) -> "Progress":
         """From the state's metadata."""
         values = json.loads(text)
-        return cls(**{**values, "plan": read_plan(values["plan"])})
+        return cls(schedule=read_schedule(values.pop("plan")), **values)
 
 
 @dataclass
@@ -286,7 +287,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
         streams=streams,
         validation=ids[split:],
         validator=Validator(network, list(windows)),
-        progress=Progress(begin(record.training, streams.steps_per_epoch)),
+        progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,
         begun=time.monotonic(),
@@ -321,9 +322,10 @@ def _restore(session: Session) -> None:
     _restore_best(session)
     training = session.record.training
     asked = (training.epochs, training.minutes)
-    if saved.plan.complete and asked != (saved.plan.epochs, saved.plan.minutes):
+    before = saved.schedule
+    if before.is_complete and asked != (before.epochs, before.minutes):
         saved.worse = 0  # a run that ended early is given another chance
-        saved.plan = begin(
+        saved.schedule = begin_schedule(
             training,
             session.streams.steps_per_epoch,
             step=saved.step,

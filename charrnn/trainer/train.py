@@ -28,7 +28,7 @@ from charrnn.model.record import Figures
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
 from charrnn.text.streams import Streams
-from charrnn.trainer.callbacks import Keeper, Recorder, Schedule
+from charrnn.trainer.callbacks import Keeper, LearningRate, Recorder
 from charrnn.trainer.session import (
     VALIDATION_LIMIT,
     Session,
@@ -69,7 +69,7 @@ def _announce(session: Session) -> None:
     log.append(
         "started",
         progress.step,
-        planned_steps=progress.plan.planned_steps,
+        planned_steps=progress.schedule.planned_steps,
         steps_per_epoch=session.streams.steps_per_epoch,
         parameters=session.record.model.num_parameters(),
         pid=os.getpid(),
@@ -102,7 +102,9 @@ def _final_figures(session: Session) -> None:
 def fit(session: Session) -> str:
     """Train to the planned end, a stop or an early end; returns which."""
     progress = session.progress
-    if progress.plan.complete and progress.step >= (progress.plan.planned_steps or 0):
+    if progress.schedule.is_complete and progress.step >= (
+        progress.schedule.planned_steps or 0
+    ):
         return "finished"  # killed between the last step and the last line
     patience = session.record.training.early_stopping
     if patience and progress.worse >= patience:
@@ -113,7 +115,7 @@ def fit(session: Session) -> str:
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[Schedule(session), recorder, Keeper(session, recorder)],
+        callbacks=[LearningRate(session), recorder, Keeper(session, recorder)],
     )
     recorder.flush(time.monotonic())
     return session.outcome or "finished"

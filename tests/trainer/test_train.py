@@ -24,8 +24,9 @@ from charrnn.runs.history import last_step
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
-from charrnn.trainer import plan, train
+from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
+from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, read_progress, save_state
 from tests.builders import rows
 
@@ -397,7 +398,7 @@ def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
 
 def test_progress_survives_its_file() -> None:
     progress = Progress(
-        plan.Plan(steps_per_epoch=7, planned_steps=70, validate_every=5),
+        Schedule(steps_per_epoch=7, planned_steps=70, validate_every=5),
         step=12,
         best_loss=1.25,
         best_step=10,
@@ -407,4 +408,4 @@ def test_progress_survives_its_file() -> None:
     )
     text = progress.to_json()
     assert Progress.from_json(text) == progress
-    assert json.loads(text)["plan"] == dataclasses.asdict(progress.plan)
+    assert json.loads(text)["plan"] == dataclasses.asdict(progress.schedule)
