@@ -35,9 +35,9 @@ from charrnn.model import checkpoint, record, scores
 from charrnn.presets import from_preset
 from charrnn.runs import events, store
 from charrnn.text import corpus, sources
+from charrnn.trainer.choices import choose_gemm_dtype
 from charrnn.trainer.network import Network
 from charrnn.trainer.process import keep_memory, quiet_start
-from charrnn.trainer.scan import choose_gemm_dtype
 
 VOCAB_SIZE: Final = 66
 EMBEDDING_DIM: Final = 256

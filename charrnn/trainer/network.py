@@ -34,7 +34,7 @@ EMA_DECAY: Final = 0.99  # of the weights' average, at most
 
 
 def _recurrent_layer(
-    config: ModelConfig, index: int, *, dtype: str, form: str | None, seed: int
+    config: ModelConfig, index: int, *, dtype: str, scan_impl: str | None, seed: int
 ) -> Any:
     name = f"rnn_{index}"
     if config.cell == "rnn":
@@ -48,7 +48,9 @@ def _recurrent_layer(
             name=name,
         )
     layer = FastGRU if config.cell == "gru" else FastLSTM
-    return layer(config.rnn_units, gemm_dtype=dtype, form=form, seed=seed, name=name)
+    return layer(
+        config.rnn_units, gemm_dtype=dtype, scan_impl=scan_impl, seed=seed, name=name
+    )
 
 
 class Network(keras.Model):
@@ -57,7 +59,7 @@ class Network(keras.Model):
     Args:
         config: Sizes and cell.
         gemm_dtype: ``"float32"`` or ``"bfloat16"``, for the recurrent layers.
-        form: Of their scan, one of `charrnn.recurrent.FORMS`; None: what fits.
+        scan_impl: Of their scan, one of `choices.SCAN_IMPLS`; None: what fits.
         seed: Of the initial weights and of dropout.
 
     Call arguments:
@@ -74,7 +76,7 @@ class Network(keras.Model):
         config: ModelConfig,
         *,
         gemm_dtype: str = "float32",
-        form: str | None = None,
+        scan_impl: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(name="charrnn")
@@ -90,7 +92,11 @@ class Network(keras.Model):
         )
         self.rnn = [
             _recurrent_layer(
-                config, i, dtype=gemm_dtype, form=form, seed=seed + 10 * (i + 1)
+                config,
+                i,
+                dtype=gemm_dtype,
+                scan_impl=scan_impl,
+                seed=seed + 10 * (i + 1),
             )
             for i in range(config.num_layers)
         ]

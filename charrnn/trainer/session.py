@@ -28,9 +28,9 @@ from charrnn.runs.events import EventLog
 from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
+from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
 from charrnn.trainer.network import Network, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
-from charrnn.trainer.scan import FORMS, choose_form, choose_gemm_dtype
 from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
 
 STATE_FILE: Final = "state.safetensors"
@@ -196,7 +196,7 @@ def _versions() -> dict[str, str]:
 
 
 def _settle(folder: Path, record: Record) -> Record:
-    """Choose the GEMMs' dtype and the scan's form once, and note the versions.
+    """Choose the GEMMs' dtype and the scan once, and note the versions.
 
     A resumed run keeps both, on whatever processor it goes on: its numbers depend
     on them.
@@ -205,10 +205,10 @@ def _settle(folder: Path, record: Record) -> Record:
     if training.compute_dtype == "auto":
         dtype = choose_gemm_dtype(units)
         training = dataclasses.replace(training, compute_dtype=dtype)
-    form = record.versions.get("scan")
-    if form not in FORMS:
-        form = choose_form(units, training.compute_dtype)
-    versions = {**_versions(), "scan": form}
+    scan_impl = record.versions.get("scan")
+    if scan_impl not in SCAN_IMPLS:
+        scan_impl = choose_scan_impl(units, training.compute_dtype)
+    versions = {**_versions(), "scan": scan_impl}
     settled = dataclasses.replace(record, training=training, versions=versions)
     if settled != record:
         checkpoint.save_record(folder, settled)
@@ -233,7 +233,7 @@ def _network(record: Record) -> Network:
     network = Network(
         record.model,
         gemm_dtype=training.compute_dtype,
-        form=record.versions["scan"],
+        scan_impl=record.versions["scan"],
         seed=training.seed,
     )
     network.start_training(training.batch_size)

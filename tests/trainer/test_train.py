@@ -79,7 +79,7 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
 @pytest.mark.parametrize(
     ("stored", "expected"), [("columns", "columns"), ("other", "loop"), (None, "loop")]
 )
-def test_the_form_of_the_scan_stays_with_a_run(
+def test_the_implementation_of_the_scan_stays_with_a_run(
     small_corpus: Corpus, stored: str | None, expected: str
 ) -> None:
     folder = created(small_corpus)
@@ -88,7 +88,7 @@ def test_the_form_of_the_scan_stays_with_a_run(
         versions = {**record.versions, "scan": stored}
         checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
     session = open_session(folder, EventLog(folder))
-    assert [layer.form for layer in session.network.rnn] == [expected]
+    assert [layer.scan_impl for layer in session.network.rnn] == [expected]
     assert checkpoint.read_record(folder).versions["scan"] == expected
 
 
