@@ -146,12 +146,11 @@ class Network(keras.Model):
 
     def start_training(self, batch_size: int) -> None:
         """Make what training carries: states, all zero, and the weights' average."""
-        count = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.rnn_units)
         self.carried = [
             [
                 tf.Variable(tf.zeros(shape), trainable=False, name=f"carried_{i}_{j}")
-                for j in range(count)
+                for j in range(self.config.num_states)
             ]
             for i in range(self.config.num_layers)
         ]
@@ -285,10 +284,9 @@ class Validator:
 
     def loss(self) -> float:
         """Mean nats per character over the masked-in characters."""
-        batch_size = self.windows[0][0].shape[0]
-        count = 2 if self.network.config.cell == "lstm" else 1
-        zeros = tf.zeros((batch_size, self.network.config.rnn_units))
-        states: Any = [[zeros] * count for _ in range(self.network.config.num_layers)]
+        config = self.network.config
+        zeros = tf.zeros((self.windows[0][0].shape[0], config.rnn_units))
+        states: Any = [[zeros] * config.num_states for _ in range(config.num_layers)]
         total, characters = 0.0, 0.0
         for ids, targets, mask in self.windows:
             loss, states = self.score(

@@ -131,14 +131,14 @@ def complete_schedule(
     per_step = max(seconds_per_step, 1e-6)
     epoch_seconds = schedule.steps_per_epoch * per_step
     apart = max(VALIDATION_SECONDS, overhead / VALIDATION_SHARE)
-    parts = max(1, round(epoch_seconds / apart))
+    sections = max(1, round(epoch_seconds / apart))
     together = 1
     if epoch_seconds < SHORTEST_SECONDS:
         together = math.ceil(SHORTEST_SECONDS / epoch_seconds)
     planned = schedule.planned_steps
     if planned is None:
         budget = 60 * (schedule.minutes or 0.0) - (elapsed - schedule.start_seconds)
-        between = max(SHORTEST_SECONDS, epoch_seconds / parts)
+        between = max(SHORTEST_SECONDS, epoch_seconds / sections)
         share = between / (between + overhead)  # what validating leaves for steps
         planned = step + max(1, int(budget * share / per_step))
         if schedule.epochs is not None:
@@ -148,7 +148,7 @@ def complete_schedule(
         planned_steps=max(planned, step),
         validate_every=schedule.validate_every
         if schedule.fixed
-        else math.ceil(schedule.steps_per_epoch / parts),
+        else math.ceil(schedule.steps_per_epoch / sections),
         epochs_per_validation=together,
     )
 

@@ -12,7 +12,7 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.model import generation, sampling
 from charrnn.model import network as network_module
-from charrnn.model.network import SPLIT_FROM, Network, _product, _RowByRow
+from charrnn.model.network import SPLIT_FROM, Network, _product, _RowProduct
 from tests.builders import CELLS, keras_network, make_model, rows
 
 
@@ -38,8 +38,8 @@ def test_logits_equal_keras(cell, num_layers):
     ids = np.random.default_rng(1).integers(0, config.vocab_size, (3, 20))
     expected = keras_network(config, model.weights)(ids).numpy()
     assert np.ptp(expected) > 1
-    for per_row, step in itertools.product([True, False], repeat=2):
-        network = Network(config, model.weights, per_row=per_row)
+    for batch_invariant, step in itertools.product([True, False], repeat=2):
+        network = Network(config, model.weights, batch_invariant=batch_invariant)
         np.testing.assert_allclose(all_logits(network, ids, step), expected, atol=1e-5)
 
 
@@ -79,9 +79,9 @@ def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypa
     rng = np.random.default_rng(height)
     matrix = rng.standard_normal((height, 512)).astype(np.float32)
     rows = rng.standard_normal((5, 512)).astype(np.float32)
-    product = _RowByRow(matrix)
-    assert product.forms[-1].ndim == 4
-    assert product.forms[-1].shape[2] * 512 < SPLIT_FROM
+    product = _RowProduct(matrix)
+    assert product.layouts[-1].ndim == 4
+    assert product.layouts[-1].shape[2] * 512 < SPLIT_FROM
     first = product(rows)
     np.testing.assert_allclose(first, rows @ matrix.T, atol=1e-3)
     for _ in range(12):
@@ -92,12 +92,12 @@ def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypa
 def test_blocks_alone_are_used_where_the_bits_would_differ(monkeypatch):
     plain = _product
 
-    def other_order(form, rows):
-        return plain(form, rows) * np.float32(1 + 1e-6 * (form.ndim == 4))
+    def other_order(layout, rows):
+        return plain(layout, rows) * np.float32(1 + 1e-6 * (layout.ndim == 4))
 
     monkeypatch.setattr(network_module, "_product", other_order)
-    product = _RowByRow(np.ones((1024, 512), np.float32))
-    assert [form.ndim for form in product.forms] == [4]
+    product = _RowProduct(np.ones((1024, 512), np.float32))
+    assert [layout.ndim for layout in product.layouts] == [4]
 
 
 # --- probabilities ---------------------------------------------------------
