@@ -167,9 +167,9 @@ class Batch:
         if not self.rows:
             return
         logits, self._states = self.network.step(self._ids, self._states)
-        masses = unnormalised_probs(logits[:, 1:], self._settings)
+        probs = unnormalised_probs(logits[:, 1:], self._settings)
         uniforms = np.array([next(row.uniforms) for row in self.rows])
-        self._ids = draw(masses, uniforms) + 1
+        self._ids = draw(probs, uniforms) + 1
         entries, finished = self.vocabulary.entries, False
         for row, index in zip(self.rows, self._ids.tolist(), strict=True):
             row.push(entries[index])

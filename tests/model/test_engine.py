@@ -173,7 +173,7 @@ def test_the_unforeseen_ends_one_models_requests_and_no_others(writer, tmp_path)
     good = writer.generate(tmp_path / "good", "a", length=5000, rows=rows(1.0))
     next(good)
     loaded = writer.models.get(tmp_path / "bad")
-    loaded.network._head.forms = [np.zeros((13, 3), np.float32)]  # no product fits it
+    loaded.network._head.layouts = [np.zeros((13, 3), np.float32)]  # no product fits it
     bad = writer.generate(tmp_path / "bad", "a", length=10, rows=rows(1.0))
     with pytest.raises(RunError, match="Writing failed unexpectedly"):
         list(bad)

@@ -182,7 +182,7 @@ def test_settings_out_of_range_are_refused():
 
 
 def test_draw_inverts_the_cumulative_distribution():
-    masses = np.array([[0.0, 2.0, 0.0, 1.0, 1.0, 0.0]])
+    unnormalised = np.array([[0.0, 2.0, 0.0, 1.0, 1.0, 0.0]])
     for uniform, expected in [
         (0.0, 1),
         (0.4999, 1),
@@ -191,16 +191,16 @@ def test_draw_inverts_the_cumulative_distribution():
         (0.75, 4),
         (1 - 2.0**-52, 4),
     ]:
-        assert sampling.draw(masses, np.array([uniform])).tolist() == [expected]
+        assert sampling.draw(unnormalised, np.array([uniform])).tolist() == [expected]
 
 
 @given(
     st.lists(st.floats(1e-300, 1.0), min_size=1, max_size=40),
     st.integers(0, 5),
 )
-def test_the_largest_uniform_never_draws_beyond_the_mass(values, empty):
-    masses = np.array([values + [0.0] * empty])
-    index = sampling.draw(masses, np.array([1 - 2.0**-52]))[0]
+def test_the_largest_uniform_never_draws_what_is_impossible(values, empty):
+    unnormalised = np.array([values + [0.0] * empty])
+    index = sampling.draw(unnormalised, np.array([1 - 2.0**-52]))[0]
     assert index < len(values)
 
 
