@@ -29,7 +29,7 @@ from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
-from charrnn.trainer.network import Network, Validator, assign_weights, to_weights
+from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
 from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
 
@@ -73,7 +73,7 @@ class Session:
     folder: Path
     record: Record
     vocabulary: Vocabulary
-    network: Network
+    network: KerasNetwork
     streams: Streams
     validation: Ids
     validator: Validator
@@ -89,7 +89,7 @@ class Session:
     interrupted: bool = False
 
     def kept(self) -> str:
-        """What is left of a training that diverged."""
+        """The sentence on what a training that diverged has left."""
         if not self.progress.best_step:
             return "No weights were kept yet."
         return f"The best weights, of step {self.progress.best_step:,}, are kept."
@@ -98,13 +98,16 @@ class Session:
         """Seconds of training, earlier processes included."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def wish(self, step: int, factor: float) -> None:
-        """Have a factor hold from a step on, until a later wish."""
-        earlier = [wish for wish in self.pending_factors if wish[0] < step]
+    def request_factor(self, step: int, factor: float) -> None:
+        """Multiply the learning rate by a factor from a step on.
+
+        A factor that was to begin at a later step is dropped.
+        """
+        earlier = [item for item in self.pending_factors if item[0] < step]
         self.pending_factors = [*earlier, (step, factor)]
 
     def stop_asked(self) -> bool:
-        """Whether a stop file, Ctrl-C or a polite kill asks for the end."""
+        """Whether a stop file, Ctrl-C or SIGTERM asks for the end."""
         return self.interrupted or (self.folder / store.STOP).exists()
 
 
@@ -228,9 +231,9 @@ def _optimizer(record: Record) -> Any:
     return optimizer
 
 
-def _network(record: Record) -> Network:
+def _network(record: Record) -> KerasNetwork:
     training = record.training
-    network = Network(
+    network = KerasNetwork(
         record.model,
         gemm_dtype=training.compute_dtype,
         scan_impl=record.versions["scan"],
@@ -333,8 +336,10 @@ def _restore(session: Session) -> None:
         )
     for event in events.read_all(session.folder):
         if event["type"] == "learning_rate":
-            session.wish(event["step"], float(event["factor"]))
-    session.pending_factors = [w for w in session.pending_factors if w[0] > saved.step]
+            session.request_factor(event["step"], float(event["factor"]))
+    session.pending_factors = [
+        item for item in session.pending_factors if item[0] > saved.step
+    ]
 
 
 def _restore_best(session: Session) -> None:

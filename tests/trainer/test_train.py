@@ -264,7 +264,7 @@ def test_a_factor_changes_the_learning_rate_from_the_next_step(
     assert {e["learning_rate"] for e in of("step", told)} == {np.float32(0.25 * peak)}
 
 
-def test_a_later_wish_holds_against_an_earlier_one_still_to_come(
+def test_a_factor_set_later_drops_one_that_was_to_begin_after_it(
     small_corpus: Corpus,
 ) -> None:
     folder = created(small_corpus, schedule="constant", warmup_steps=0, epochs=1)
