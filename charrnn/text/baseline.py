@@ -1,7 +1,7 @@
 """The n-gram baseline: the loss that counting characters reaches, without a network.
 
 A network that is not below it has learnt nothing that a table of counts does not
-hold. From the bottom up: tables of n-grams, the interpolation, `witten_bell_loss`.
+hold. From the bottom up: tables of n-grams, the interpolation, `ngram_loss`.
 """
 
 from itertools import pairwise
@@ -88,7 +88,7 @@ def _mix(
     probs[rows] = (count + kinds * probs[rows]) / (followers + kinds)
 
 
-def witten_bell_loss(
+def ngram_loss(
     train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5
 ) -> float:
     """Loss of an interpolated Witten-Bell n-gram model.

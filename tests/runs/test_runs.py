@@ -360,7 +360,7 @@ def test_the_floor_is_found_once_for_a_text(
     folder = created(small_corpus)
     vocabulary = checkpoint.read_vocabulary(folder, checkpoint.read_record(folder))
     ids = vocabulary.encode(small_corpus.text)
-    expected = ngram.witten_bell_loss(ids[:5400], ids[5400:], len(vocabulary), order=5)
+    expected = ngram.ngram_loss(ids[:5400], ids[5400:], len(vocabulary), order=5)
     assert baseline.floor(folder) == expected
     (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
     assert baseline.floor(folder) == expected
