@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from charrnn import card
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
-from charrnn.files import strip_line
+from charrnn.files import redact
 from charrnn.model import checkpoint, scores
 from charrnn.model.record import Figures
 from charrnn.runs import events, store
@@ -209,7 +209,7 @@ def _explain(error: BaseException) -> str:
         )
     if isinstance(error, CharrnnError):
         return str(error)
-    return strip_line(f"The training failed: {type(error).__name__}: {error}")[:500]
+    return redact(f"The training failed: {type(error).__name__}: {error}")[:500]
 
 
 def _record_failure(log: EventLog, session: Session | None, message: str) -> bool:
