@@ -6,6 +6,7 @@ programs are compared only where that cannot matter: the recurrent weights of th
 model are `contractive`, and no draw of the text is close (`unambiguous_text`).
 """
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -14,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
+from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
 from charrnn.text.vocabulary import Vocabulary
 
@@ -81,7 +83,7 @@ def unambiguous_text(
     that another order of summation draws the same, and that at temperature 0 it is
     the text that `generation.generate` writes.
     """
-    network = generation.Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights)
     ids = generation.prompt_ids(model.vocabulary, prompt)
     states = network.prefill(ids[:-1], network.initial_states(1))
     rng, last, drawn = np.random.default_rng(0), ids[-1:], []
@@ -96,10 +98,84 @@ def unambiguous_text(
     text = "".join(drawn)
     if temperature == 0:
         *_, (greedy,) = generation.generate(
-            model, prompt, length=length, temperatures=[0.0], seed=0
+            model, prompt, length=length, rows=rows(0.0)
         )
         assert text == greedy
     return text
+
+
+CELLS = ("gru", "lstm", "rnn")
+
+
+def make_model(
+    cell="gru",
+    num_layers=1,
+    units=16,
+    characters="\n abcdefghij",
+    seed=0,
+    scale=0.5,
+) -> checkpoint.Model:
+    """A model in memory alone, with random weights.
+
+    At the default scale a simple RNN is chaotic: the last bit decides. What may
+    differ in the last bits takes `steady` models instead.
+    """
+    vocabulary = Vocabulary.of(characters)
+    config = ModelConfig(
+        cell=cell,
+        embedding_dim=7,
+        rnn_units=units,
+        num_layers=num_layers,
+        vocab_size=len(vocabulary),
+    )
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: (scale * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.tensor_shapes().items()
+    }
+    record = Record(
+        title="t",
+        model=config,
+        training=TrainingConfig(),
+        corpus=CorpusRecord(
+            name="t", characters=100, distinct=len(characters), sha256="0" * 64
+        ),
+    )
+    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
+
+
+def steady(model: checkpoint.Model) -> checkpoint.Model:
+    """The model with recurrent weights that let no difference of rounding grow."""
+    return dataclasses.replace(model, weights=contractive(model.weights))
+
+
+def keras_network(config: ModelConfig, weights):
+    """Keras' own layers with the same weights, ids to logits at each position."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    kind = {
+        "gru": keras.layers.GRU,
+        "lstm": keras.layers.LSTM,
+        "rnn": keras.layers.SimpleRNN,
+    }[config.cell]
+    layers = [keras.layers.Embedding(config.vocab_size, config.embedding_dim)]
+    for _ in range(config.num_layers):
+        layers.append(kind(config.rnn_units, return_sequences=True))
+    layers.append(keras.layers.Dense(config.vocab_size))
+    network = keras.Sequential(layers)
+    network.build((None, None))
+    arrays = list(weights.values())
+    layers[0].set_weights(arrays[:1])
+    for index in range(config.num_layers):
+        layers[1 + index].set_weights(arrays[1 + 3 * index : 4 + 3 * index])
+    layers[-1].set_weights(arrays[-2:])
+    return network
+
+
+def rows(*temperatures: float, **options) -> list[SamplingConfig]:
+    """Rows of one request: the same settings at several temperatures."""
+    return [SamplingConfig(temperature=t, **options) for t in temperatures]
 
 
 def program_in(text: str) -> str:

@@ -16,6 +16,7 @@ from tests.builders import (
     make_folder,
     make_record,
     program_in,
+    rows,
     run_program,
     unambiguous_text,
 )
@@ -162,9 +163,7 @@ def test_a_folder_gets_its_card_from_its_files_and_history(tmp_path):
     assert "| 200 |" not in text
     assert "| 300 | 2.0000 |" in text
     written = list(
-        generation.generate(
-            checkpoint.load(folder), "", length=300, temperatures=[0.8], seed=0
-        )
+        generation.generate(checkpoint.load(folder), "", length=300, rows=rows(0.8))
     )[-1][0]
     assert written.rstrip("\n") in text
     assert "--corpus YOUR-TEXT.txt" in text

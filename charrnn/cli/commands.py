@@ -152,16 +152,17 @@ def run_generate(args: argparse.Namespace) -> int:
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    texts = generate(
-        model,
-        args.prompt,
-        length=args.length,
-        temperatures=args.temperature,
-        seed=seed,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        stop=args.stop,
-    )
+    rows = [
+        config.SamplingConfig(
+            temperature=temperature,
+            top_k=args.top_k,
+            top_p=args.top_p,
+            stop=args.stop,
+            seed=seed,
+        )
+        for temperature in args.temperature
+    ]
+    texts = generate(model, args.prompt, length=args.length, rows=rows)
     if args.json:
         *_, final = texts
         samples = [

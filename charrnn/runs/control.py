@@ -15,7 +15,7 @@ from typing import Any
 
 import charrnn
 from charrnn.errors import CheckpointError, RunError
-from charrnn.files import clean_title, write_file
+from charrnn.files import one_line, write_file
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
@@ -67,7 +67,7 @@ def create(
         CharrnnError: If the id is taken or the folder cannot be written.
     """
     corpus, training = prepared.corpus, prepared.training
-    title = clean_title(title) or f"{corpus.name[:80]} {training.preset}"
+    title = one_line(title) or f"{corpus.name[:80]} {training.preset}"
     if model_id is None and policy().secret_ids:
         model_id = hosted_id()  # nobody finds, or is told of, another's run
     path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
@@ -76,7 +76,7 @@ def create(
         model=prepared.model,
         training=training,
         corpus=CorpusRecord(
-            name=clean_title(corpus.name) or "text",
+            name=one_line(corpus.name) or "text",
             characters=len(corpus.text),
             distinct=len(count_characters(corpus.text)),
             sha256=corpus.sha256,
@@ -260,7 +260,7 @@ def rename(run_id: str, title: str) -> None:
         RunError: If the title is empty or the model is the shipped one.
     """
     path = own_model(run_id)
-    title = clean_title(title)
+    title = one_line(title)
     if not title:
         raise RunError("The title is empty: give it at least one character.")
     record = checkpoint.read_record(path)

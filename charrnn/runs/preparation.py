@@ -97,13 +97,13 @@ def prepare(
         notices = _unknown_notice(vocabulary, corpus.text)
         settings = _sizes_of(parent.model, settings)
     model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
-    plan = streams.fit_plan(
+    shape = streams.fit_shape(
         len(corpus.text),
         batch_size=training.batch_size,
         seq_length=training.seq_length,
     )
     training = dataclasses.replace(
-        training, batch_size=plan.batch_size, seq_length=plan.seq_length
+        training, batch_size=shape.batch_size, seq_length=shape.seq_length
     )
     training, limited = limit_minutes(training)
     check_memory(model, training, len(corpus.text))
@@ -112,7 +112,7 @@ def prepare(
         vocabulary,
         model,
         training,
-        (*corpus.notices, *notices, *plan.notices, *limited),
+        (*corpus.notices, *notices, *shape.notices, *limited),
     )
 
 

@@ -199,14 +199,14 @@ def _estimate(
 def _fit_note(training: Any, characters: int) -> str:
     """What a small text makes of batch and window, or why it cannot be used."""
     try:
-        plan = streams.fit_plan(
+        shape = streams.fit_shape(
             characters,
             batch_size=training.batch_size,
             seq_length=training.seq_length,
         )
     except CharrnnError as error:
         return note(str(error), "warn")
-    return "".join(note(notice, "warn") for notice in plan.notices)
+    return "".join(note(notice, "warn") for notice in shape.notices)
 
 
 def start(

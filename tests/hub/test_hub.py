@@ -37,6 +37,7 @@ from tests.builders import (
     make_folder,
     make_record,
     program_in,
+    rows,
     run_program,
     unambiguous_text,
 )
@@ -98,9 +99,7 @@ def public_files(folder: Path) -> dict[str, bytes]:
 def texts(folder: Path) -> list[str]:
     loaded = checkpoint.load(folder)
     return list(
-        generation.generate(
-            loaded, "abc", length=50, temperatures=[0.0, 0.5, 1.0], seed=5
-        )
+        generation.generate(loaded, "abc", length=50, rows=rows(0.0, 0.5, 1.0, seed=5))
     )[-1]
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
-from charrnn.files import strip_line
+from charrnn.files import redact
 from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
@@ -340,7 +340,7 @@ def test_the_dead_do_not_hold_the_queue(
 
 def test_the_log_tells_no_folder_and_no_token() -> None:
     line = 'File "/usr/some where/lib/x.py", line 3: hf_AbCdEf123 in a/b.txt 1/2'
-    assert strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
+    assert redact(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
 
 
 def test_the_command_line_is_quoted_and_complete() -> None:
@@ -360,7 +360,7 @@ def test_the_floor_is_found_once_for_a_text(
     folder = created(small_corpus)
     vocabulary = checkpoint.read_vocabulary(folder, checkpoint.read_record(folder))
     ids = vocabulary.encode(small_corpus.text)
-    expected = ngram.floor(ids[:5400], ids[5400:], len(vocabulary), order=5)
+    expected = ngram.ngram_loss(ids[:5400], ids[5400:], len(vocabulary), order=5)
     assert baseline.floor(folder) == expected
     (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
     assert baseline.floor(folder) == expected

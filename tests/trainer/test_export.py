@@ -1,10 +1,8 @@
 """The SavedModel, in a process that has nothing of this package."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,19 +10,7 @@ from charrnn.errors import CheckpointError
 from charrnn.model import sampling
 from charrnn.model.network import Network
 from charrnn.trainer import export
-from tests.builders import unambiguous_text
-
-
-def _helpers():
-    """The toy models of test_generation (tests are no package)."""
-    path = Path(__file__).parents[1] / "model" / "test_generation.py"
-    spec = importlib.util.spec_from_file_location("generation_helpers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-helpers = _helpers()
+from tests.builders import make_model, steady, unambiguous_text
 
 CHARACTERS = "\n abcdeé日\U0001f600"
 PROMPTS = {"gru": "ab", "lstm": "日é?", "rnn": "\U0001f600"}
@@ -85,7 +71,7 @@ def elsewhere(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     models = {}
     for cell in PROMPTS:
-        model = helpers.steady(helpers.make_model(cell, 2, characters=CHARACTERS))
+        model = steady(make_model(cell, 2, characters=CHARACTERS))
         model.weights["head.bias"][0] = 50  # [UNK] would win, were it not barred
         models[cell] = model
         export.export(model, folder / cell)
@@ -165,6 +151,6 @@ def test_nothing_is_left_beside_and_what_is_there_is_not_overwritten(elsewhere):
 def test_an_empty_folder_is_filled(tmp_path):
     target = tmp_path / "deep" / "one_step"
     target.mkdir(parents=True)
-    export.export(helpers.make_model("rnn", characters="ab"), target)
+    export.export(make_model("rnn", characters="ab"), target)
     assert (target / "saved_model.pb").is_file()
     assert [path.name for path in target.parent.iterdir()] == ["one_step"]
