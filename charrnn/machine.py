@@ -1,5 +1,6 @@
-"""What this machine has: processors, memory, a GPU, told without TensorFlow."""
+"""What this machine has: memory, a GPU, and how this program is called on it."""
 
+import sys
 from pathlib import Path
 
 import psutil
@@ -9,6 +10,14 @@ def has_gpu() -> bool:
     """Whether an NVIDIA driver shows a card, told without TensorFlow."""
     cards = Path("/proc/driver/nvidia/gpus")
     return cards.is_dir() and any(cards.iterdir())
+
+
+def program() -> str:
+    """How a person calls this program: as installed, or through Python.
+
+    A tool runner (`uvx`) has the installed command alone, a checkout has none.
+    """
+    return "charrnn" if Path(sys.argv[0]).name == "charrnn" else "python -m charrnn"
 
 
 def available_memory() -> int:

@@ -17,6 +17,7 @@ from platformdirs import user_data_path
 import charrnn
 from charrnn.errors import RunError
 from charrnn.hosting import is_hosted
+from charrnn.machine import program
 from charrnn.model.record import CONFIG
 
 PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
@@ -83,7 +84,7 @@ def find(model: str) -> Path:
     shown = model[:80] if model.isprintable() else ascii(model[:80])
     raise RunError(
         f"There is no model or run {shown!r} here: "
-        "`python -m charrnn models` and `runs` list what there is."
+        f"`{program()} models` and `runs` list what there is."
     )
 
 

@@ -41,6 +41,7 @@ from starlette.middleware import Middleware  # noqa: E402
 from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
 
 from charrnn.hosting import is_hosted, max_text_bytes  # noqa: E402
+from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.status import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
@@ -130,7 +131,7 @@ def living_runs() -> list[str]:
     live = [entry for entry in listing.list_runs() if entry.state in LIVE]
     return [
         f"{entry.record.title} goes on: stop it with "
-        f"`python -m charrnn stop {entry.model_id}`"
+        f"`{program()} stop {entry.model_id}`"
         for entry in live
     ]
 
