@@ -28,7 +28,7 @@ from charrnn.cli.output import (
     transfer_progress,
 )
 from charrnn.errors import ConfigError
-from charrnn.hosting import max_text_bytes
+from charrnn.hosting import policy
 from charrnn.machine import program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
@@ -57,7 +57,7 @@ def _load_corpus(source: str) -> Corpus:
             told[0] = now
             say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    return sources.load(source, max_bytes=max_text_bytes(), progress=progress)
+    return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
 
 
 def _given_settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from charrnn.errors import HubError
 from charrnn.files import strip_line
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.hub.names import clean_token
 from charrnn.runs import store
 
@@ -61,7 +61,7 @@ def local_token() -> str | None:
 
     On a hosted page it would be the server's, so there is none there.
     """
-    if is_hosted():
+    if not policy().owner_token:
         return None
     from charrnn.hub import client
 

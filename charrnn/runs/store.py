@@ -16,7 +16,7 @@ from platformdirs import user_data_path
 
 import charrnn
 from charrnn.errors import RunError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.machine import program
 from charrnn.model.record import CONFIG
 
@@ -75,7 +75,9 @@ def find(model: str) -> Path:
     Raises:
         RunError: If there is no such model.
     """
-    pattern = HOSTED_PATTERN if is_hosted() and model != SHIPPED_ID else ID_PATTERN
+    pattern = (
+        HOSTED_PATTERN if policy().secret_ids and model != SHIPPED_ID else ID_PATTERN
+    )
     if pattern.fullmatch(model):
         places = [folder(), *([shipped_folder()] if model == SHIPPED_ID else [])]
         for place in places:
@@ -143,7 +145,9 @@ def own_run(run_id: str) -> Path:
         RunError: If there is no such run, or only a model of that id.
     """
     path = find(run_id)
-    strange = is_hosted() and is_shipped(path)  # its owner's, while it is retrained
+    strange = policy().secret_ids and is_shipped(
+        path
+    )  # its owner's, while it is retrained
     if strange or not (path / STATE).is_dir():
         raise RunError(
             f"{run_id} is a model without a training behind it: "

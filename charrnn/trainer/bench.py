@@ -30,7 +30,7 @@ import tensorflow as tf
 import charrnn
 from charrnn.config import ModelConfig
 from charrnn.errors import TrainingError
-from charrnn.hosting import max_text_bytes
+from charrnn.hosting import policy
 from charrnn.model import checkpoint, record, scores
 from charrnn.presets import from_preset
 from charrnn.runs import events, store
@@ -311,7 +311,7 @@ def _score(
     path = folder / "run"
     shutil.copy(folder / f"{step}.st", path / record.WEIGHTS)
     model = checkpoint.load(path)
-    text = sources.load(name, max_bytes=max_text_bytes()).text
+    text = sources.load(name, max_bytes=policy().max_text_bytes).text
     ids = model.vocabulary.encode(text[corpus.split_at(len(text)) :])
     cold = {str(w): scores.cold(model, ids, window=w) for w in COLD_WINDOWS}
     return QualityRow(seconds, step, val_loss, cold)

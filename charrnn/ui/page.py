@@ -40,7 +40,7 @@ import gradio as gr  # noqa: E402  reads the variables above when imported
 from starlette.middleware import Middleware  # noqa: E402
 from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
 
-from charrnn.hosting import is_hosted, max_text_bytes  # noqa: E402
+from charrnn.hosting import policy  # noqa: E402
 from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.status import LIVE  # noqa: E402
@@ -142,7 +142,7 @@ def guards() -> list[Middleware]:
     Else a website that has its own name point here could use the page, and the
     owner's token, through the owner's browser.
     """
-    if is_hosted():
+    if not policy().loopback_only:
         return []
     hosts = ["127.0.0.1", "localhost", os.environ.get("GRADIO_SERVER_NAME", "")]
     return [Middleware(TrustedHostMiddleware, allowed_hosts=list(filter(None, hosts)))]
@@ -162,7 +162,7 @@ def main() -> None:
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
-        max_file_size=max_text_bytes(),
+        max_file_size=policy().max_text_bytes,
         footer_links=["api", "gradio", "settings"],
         state_session_capacity=1000,
     )

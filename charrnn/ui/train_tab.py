@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 import gradio as gr
 
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
-from charrnn.hosting import is_hosted, max_text_bytes
+from charrnn.hosting import policy
 from charrnn.presets import PRESETS, command_line, default_preset
-from charrnn.runs import control, listing, store
+from charrnn.runs import control, listing
 from charrnn.text import corpus, sources, streams
 from charrnn.text.corpus import Corpus
 from charrnn.ui import form
@@ -35,7 +35,7 @@ def read_corpus(
     Raises:
         CorpusError: If it cannot be read or downloaded, or is no text.
     """
-    limit = max_text_bytes()
+    limit = policy().max_text_bytes
     if source == PASTE:
         return (
             corpus.from_text(pasted, name="pasted", max_bytes=limit) if pasted else None
@@ -246,7 +246,6 @@ def start(
             preset=preset,
             settings=form.changed(preset, given),
             title=title,
-            model_id=store.hosted_id() if is_hosted() else None,
         )
     except CharrnnError as error:
         raise shown(error) from error
@@ -365,7 +364,7 @@ def _text_fields() -> tuple[Any, ...]:
         placeholder=i18n("train.pasted_hint"),
         lines=6,
         max_lines=12,
-        max_length=max_text_bytes(),
+        max_length=policy().max_text_bytes,
         visible=False,
         elem_id="pasted",
     )

@@ -16,10 +16,10 @@ from filelock import FileLock
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
 from charrnn.files import strip_line
+from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
 from charrnn.runs import baseline, control, events, listing, preparation, store
-from charrnn.runs import queue as queue_module
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import last_step, read_history
 from charrnn.runs.queue import check_queue, turn
@@ -299,7 +299,7 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
         created(small_corpus, model_id=store.hosted_id())
     with pytest.raises(RunError, match="come back later"):
         control.start(small_corpus)
-    monkeypatch.setattr(queue_module, "HOSTED_DISK", 10**18)
+    monkeypatch.setattr(Policy, "min_free_bytes", 10**18)
     with pytest.raises(RunError, match="disk of this page is full"):
         control.start(small_corpus)
 
