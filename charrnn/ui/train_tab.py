@@ -44,15 +44,16 @@ def read_corpus(
         if not file:
             return None
         path = Path(file)
-        return corpus.decode(_read_file(path), name=path.name, max_bytes=limit)
+        data = _read_file(path, limit)
+        return corpus.decode(data, name=path.name, max_bytes=limit)
     if source not in sources.NAMED:
         raise CorpusError(f"There is no text {source[:40]!r}.")
     return sources.load(source, max_bytes=limit, progress=_told(progress))
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path, limit: int) -> bytes:
     try:
-        return path.read_bytes()
+        return sources.read_file(path, max_bytes=limit)
     except OSError as error:
         raise CorpusError(
             f"{path.name} is not here any more ({error.strerror}): upload it again."
