@@ -256,5 +256,6 @@ def test_a_commit_passes_the_checks_of_a_whole_run() -> None:
     ]
     whole = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     first = whole.index(before_commit[0])
-    assert whole[first:-1] == before_commit
-    assert whole[-1].startswith("python -m pytest")
+    after = first + len(before_commit)
+    assert whole[first:after] == before_commit
+    assert whole[after].startswith("python -m pytest")
