@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -53,8 +54,9 @@ from charrnn.ui import (  # noqa: E402
     watch_panel,
 )
 from charrnn.ui.shared import NEW_BROWSER, STORAGE_KEY, STORAGE_SECRET  # noqa: E402
-from charrnn.ui.texts import ENGLISH, i18n, language  # noqa: E402
+from charrnn.ui.texts import TABLES, i18n, language  # noqa: E402
 
+HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
 
@@ -71,7 +73,7 @@ def first_tab(request: gr.Request) -> Any:
     return gr.skip()
 
 
-with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
+with gr.Blocks(title=TABLES["en"]["title"], delete_cache=(3600, 86_400)) as demo:
     api.publish()  # first, so that their names are theirs
     browser = gr.BrowserState(
         NEW_BROWSER, storage_key=STORAGE_KEY, secret=STORAGE_SECRET
@@ -95,7 +97,7 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
     demo.load(first_tab, None, tabs, **quiet)
     demo.load(generate_tab.opened, browser, generating.filled, **quiet)
     demo.load(watch_panel.opened, browser, [*watching.outputs, browser], **quiet).then(
-        None, None, None, js=theme.SHOW_LINKED_RUN, **quiet
+        None, None, None, js="() => charrnn.showLinkedRun()", **quiet
     )
     demo.load(form.values_of, training.preset, training.settings, **quiet)
     training.started.success(
@@ -103,7 +105,7 @@ with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
         [lang, followed, browser],
         [*watching.outputs, browser],
         **quiet,
-    ).then(None, None, None, js=theme.SHOW_RUN, **quiet)
+    ).then(None, None, None, js="() => charrnn.showRun()", **quiet)
     generate_view.select(
         generate_tab.refresh,
         [lang, generating.model, browser],
@@ -144,8 +146,8 @@ def main() -> None:
         app_kwargs={"lifespan": doors.lifespan(doors.Rules.of())},
         i18n=i18n,
         theme=theme.theme(),
-        css=theme.CSS,
-        head=theme.HEAD,
+        css_paths=HERE / "page.css",
+        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,

@@ -633,7 +633,7 @@ def _connect_manage(
     lang, followed, _ = about
     manage.rename.click(rename, [*about, manage.title], outputs, **quiet)
     manage.zip.click(zip_file, followed, manage.download, **quiet).success(
-        None, None, None, js="() => document.querySelector('#zip-file').click()"
+        None, None, None, js="() => charrnn.downloadZip()"
     )
     question = [manage.question, manage.sentence]
     manage.delete.click(ask_delete, [lang, followed], question, **quiet)
