@@ -1,4 +1,5 @@
-"""Small models with random weights, and what other programs must write with them.
+"""Small models with random weights, what other programs must write with them, and
+a page's requests.
 
 Two programs add up the same products in different orders, so that their float32
 logits differ in the last bits, by how much depends on the processor. Texts of two
@@ -11,7 +12,9 @@ import os
 import re
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -176,6 +179,35 @@ def keras_network(config: ModelConfig, weights):
 def rows(*temperatures: float, **options) -> list[SamplingConfig]:
     """Rows of one request: the same settings at several temperatures."""
     return [SamplingConfig(temperature=t, **options) for t in temperatures]
+
+
+class PageRequest:
+    """What a handler of the page reads of a request: its headers and its address."""
+
+    def __init__(self, query: str = "", *, lang: str = "en", **headers: str) -> None:
+        self.headers = {"accept-language": lang, **headers}
+        self.query_params = dict(urllib.parse.parse_qsl(query.removeprefix("?")))
+
+
+ENGLISH = PageRequest()
+
+
+def writing_request(**changed: Any) -> Any:
+    """What the Generate tab's form asks for: four texts of the model called m."""
+    from charrnn.ui.writing_request import WritingRequest  # Gradio takes seconds
+
+    plain = {
+        "model": "m",
+        "prompt": "the ",
+        "length": 30,
+        "seed": 7,
+        "new_seed": False,
+        "top_k": 0,
+        "top_p": 1,
+        "stop": "",
+        "temperatures": (0.2, 0.5, 0.8, 1.1),
+    }
+    return WritingRequest(**{**plain, **changed})
 
 
 def program_in(text: str) -> str:

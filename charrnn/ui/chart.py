@@ -2,8 +2,8 @@
 
 Vega fixes the colours of the series when it draws the first frame, so each
 series is there from the beginning with a row that has no number, and names
-and colours never change while a run is followed. Everything that can is told
-by data: a reference line is two points, the best point a short upright line.
+and colours never change while a run is followed. All marks are data too: a
+reference line is two points, the best point a short upright line.
 """
 
 import itertools
@@ -58,10 +58,10 @@ def smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     Centred, so that it does not lag behind; at the ends it narrows.
     """
     count = len(values)
-    reach = int(count * SMOOTHING / 2)
+    half_width = int(count * SMOOTHING / 2)
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(count)
-    half = np.minimum(reach, np.minimum(index, count - 1 - index))
+    half = np.minimum(half_width, np.minimum(index, count - 1 - index))
     start, end = index - half, index + half + 1
     result: npt.NDArray[np.float64] = (total[end] - total[start]) / (end - start)
     return result

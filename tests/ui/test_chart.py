@@ -5,7 +5,7 @@ import pytest
 
 from charrnn.ui import chart
 from charrnn.ui.history import view_of
-from charrnn.ui.texts import TABLES, say
+from charrnn.ui.texts import TABLES, translate
 
 NAMES = {key: key for key in chart.SERIES}
 
@@ -79,7 +79,9 @@ def test_values_that_are_not_finite_are_left_out():
 
 
 def test_colours_are_known_in_every_language():
-    tables = [{k: say(lang, f"series.{k}") for k in chart.SERIES} for lang in TABLES]
+    tables = [
+        {k: translate(lang, f"series.{k}") for k in chart.SERIES} for lang in TABLES
+    ]
     colours = chart.colour_map(tables, ["another run"])
     assert colours["validation"] == chart.COLOURS["validation"]
     assert colours["検証"] == chart.COLOURS["validation"]
