@@ -375,6 +375,9 @@ def test_every_tab_fits_its_width(served, visit, width, theme, locale):
     if "other" in {path.name for path in served.folder.iterdir()}:
         page.goto(served.url + "?run=other")
         page.locator("#plot svg").first.wait_for()
+        page.wait_for_function(  # on a phone it stands below the form
+            "() => document.querySelector('#watch').getBoundingClientRect().top < 500"
+        )
     for tab in range(3):
         page.get_by_role("tab").nth(tab).click()
         page.wait_for_timeout(300)
@@ -387,6 +390,16 @@ def test_every_tab_fits_its_width(served, visit, width, theme, locale):
     assert page.evaluate("() => document.body.classList.contains('dark')") == (
         theme == "dark"
     )
+
+
+def test_sentences_are_in_the_language_that_was_chosen(served, visit):
+    visitor = visit(locale="en-US")
+    visitor.context.add_cookies(
+        [{"name": "charrnn_lang", "value": "ja", "url": served.url}]
+    )
+    page = visitor.open(served.url)
+    compare(page)
+    assert "文字" in page.locator("#writing-status").inner_text()
 
 
 def test_the_page_is_used_by_keyboard(served, visit):
