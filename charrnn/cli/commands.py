@@ -310,19 +310,18 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_push(args: argparse.Namespace) -> int:
     """`push`: a model to the Hub, private unless --public."""
-    from charrnn.hub import transfer
     from charrnn.hub.push import push_model
+    from charrnn.hub.transfer import Connection, local_token
 
     path = store.resolve(args.model)
     pushed = push_model(
         path,
         args.repo_id,
-        token=transfer.local_token(),
+        Connection(token=local_token(), on_progress=transfer_progress()),
         private=not args.public,
         license=args.license,
         message=args.message,
         keep_card=not store.is_shipped(path),
-        progress=transfer_progress(),
     )
     kind = "private" if pushed.private else "public"
     done = "is already what this model is" if pushed.unchanged else "now holds it"
@@ -333,16 +332,15 @@ def run_push(args: argparse.Namespace) -> int:
 
 def run_pull(args: argparse.Namespace) -> int:
     """`pull`: a model from the Hub, to be used like one's own."""
-    from charrnn.hub import transfer
     from charrnn.hub.pull import pull_model
+    from charrnn.hub.transfer import Connection, local_token
 
     pulled = pull_model(
         args.repo,
+        Connection(token=local_token(), on_progress=transfer_progress()),
         destination=store.folder(),
         model_id=args.id,
         revision=args.revision,
-        token=transfer.local_token(),
-        progress=transfer_progress(),
     )
     done = "is here already" if pulled.unchanged else "is here"
     say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")

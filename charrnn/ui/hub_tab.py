@@ -107,11 +107,10 @@ def push(
         pushed = push_model(
             path,
             repo,
-            token=key,
+            transfer.Connection(token=key, on_progress=_told(progress)),
             private=not public,
             license=license_id or None,
             keep_card=not store.is_shipped(path),
-            progress=_told(progress),
         )
     except CharrnnError as error:  # in place, where it stays to be read
         return note(str(error), "warn"), SKIP
@@ -143,11 +142,9 @@ def pull(
         key = _reading_token(lang, token, login)
         pulled = pull_model(
             source,
+            transfer.Connection(token=key, on_progress=_told(progress)),
             destination=store.folder(),
             revision=revision.strip() or None,
-            token=key,
-            progress=_told(progress),
-            max_bytes=policy().max_pull_bytes,
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:
