@@ -13,7 +13,7 @@ from charrnn.errors import ConfigError
 from charrnn.model import generation, sampling
 from charrnn.model import network as network_module
 from charrnn.model.network import SPLIT_FROM, Network, _product, _RowProduct
-from tests.builders import CELLS, keras_network, make_model, rows
+from tests.builders import CELLS, keras_network, make_model, rows, steady
 
 
 def all_logits(network, ids, step=True):
@@ -33,7 +33,7 @@ def all_logits(network, ids, step=True):
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
 @pytest.mark.parametrize("cell", CELLS)
 def test_logits_equal_keras(cell, num_layers):
-    model = make_model(cell, num_layers, units=11)
+    model = steady(make_model(cell, num_layers, units=11))
     config = model.record.model
     ids = np.random.default_rng(1).integers(0, config.vocab_size, (3, 20))
     expected = keras_network(config, model.weights)(ids).numpy()
@@ -45,7 +45,7 @@ def test_logits_equal_keras(cell, num_layers):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
-    model = make_model(cell, 2)
+    model = steady(make_model(cell, 2))
     ids = np.arange(12).reshape(2, 6)
     folded = Network(model.record.model, model.weights)
     monkeypatch.setattr(network_module, "MAX_TABLE_BYTES", 0)

@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.errors import ConfigError
 from charrnn.model import scores
-from tests.builders import keras_network, make_model
+from tests.builders import keras_network, make_model, steady
 
 
 def keras_nats(model, ids):
@@ -26,7 +26,7 @@ def keras_nats(model, ids):
 def test_both_scores_equal_keras(cell, num_layers, monkeypatch):
     monkeypatch.setattr(scores, "MAX_NUMBERS", 2000)  # several portions
     monkeypatch.setattr(scores, "COLD_ROWS", 4)
-    model = make_model(cell, num_layers, units=11)
+    model = steady(make_model(cell, num_layers, units=11))
     ids = np.random.default_rng(0).integers(0, 13, 200).astype(np.uint8)
     found = scores.evaluate(model, ids, window=30)
     wide = ids.astype(np.int64)
