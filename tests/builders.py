@@ -1,4 +1,4 @@
-"""Small models with random weights, and what is asked of them and of other programs.
+"""Small models with random weights, and what other programs must write with them.
 
 Two programs add up the same products in different orders, so that their float32
 logits differ in the last bits, by how much depends on the processor. Texts of two
@@ -18,6 +18,7 @@ import numpy as np
 from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
+from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
 from charrnn.text.vocabulary import Vocabulary
 
@@ -73,6 +74,36 @@ def make_folder(folder: Path, record: Record, seed: int = 4) -> Path:
     return folder
 
 
+def unambiguous_text(
+    model: Model, prompt: str, length: int, *, temperature: float = 0.0
+) -> str:
+    """The text that follows from charrnn's logits, drawn as a card's program draws.
+
+    Asserts that at each place the drawn character leads the next by `MIN_LEAD`, so
+    that another order of summation draws the same, and that at temperature 0 it is
+    the text that `generation.generate` writes.
+    """
+    network = Network(model.record.model, model.weights)
+    ids = generation.prompt_ids(model.vocabulary, prompt)
+    states = network.prefill(ids[:-1], network.initial_states(1))
+    rng, last, drawn = np.random.default_rng(0), ids[-1:], []
+    for _ in range(length):
+        logits, states = network.step(last, states)
+        candidates = logits[0, 1:]  # without [UNK]
+        noisy = candidates + temperature * rng.gumbel(size=len(candidates))
+        second, first = np.sort(noisy)[-2:]
+        assert first - second > MIN_LEAD, f"a close draw at {len(drawn)}: another seed"
+        last = np.array([1 + noisy.argmax()])
+        drawn.append(model.vocabulary.entries[last[0]])
+    text = "".join(drawn)
+    if temperature == 0:
+        *_, (greedy,) = generation.generate(
+            model, prompt, length=length, rows=rows(0.0)
+        )
+        assert text == greedy
+    return text
+
+
 CELLS = ("gru", "lstm", "rnn")
 
 
@@ -83,11 +114,11 @@ def make_model(
     characters="\n abcdefghij",
     seed=0,
     scale=0.5,
-) -> Model:
+) -> checkpoint.Model:
     """A model in memory alone, with random weights.
 
-    They are of a size at which a simple RNN is chaotic: the last bit decides. What
-    may differ in the last bits takes `steady` models instead.
+    At the default scale a simple RNN is chaotic: the last bit decides. What may
+    differ in the last bits takes `steady` models instead.
     """
     vocabulary = Vocabulary.of(characters)
     config = ModelConfig(
@@ -110,10 +141,10 @@ def make_model(
             name="t", characters=100, distinct=len(characters), sha256="0" * 64
         ),
     )
-    return Model(record, vocabulary, weights, "0" * 16)
+    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
 
 
-def steady(model: Model) -> Model:
+def steady(model: checkpoint.Model) -> checkpoint.Model:
     """The model with recurrent weights that let no difference of rounding grow."""
     return dataclasses.replace(model, weights=contractive(model.weights))
 
@@ -145,36 +176,6 @@ def keras_network(config: ModelConfig, weights):
 def rows(*temperatures: float, **options) -> list[SamplingConfig]:
     """Rows of one request: the same settings at several temperatures."""
     return [SamplingConfig(temperature=t, **options) for t in temperatures]
-
-
-def unambiguous_text(
-    model: Model, prompt: str, length: int, *, temperature: float = 0.0
-) -> str:
-    """The text that follows from charrnn's logits, drawn as a card's program draws.
-
-    Asserts that at each place the drawn character leads the next by `MIN_LEAD`, so
-    that another order of summation draws the same, and that at temperature 0 it is
-    the text that `generation.generate` writes.
-    """
-    network = generation.Network(model.record.model, model.weights)
-    ids = generation.prompt_ids(model.vocabulary, prompt)
-    states = network.prefill(ids[:-1], network.initial_states(1))
-    rng, last, drawn = np.random.default_rng(0), ids[-1:], []
-    for _ in range(length):
-        logits, states = network.step(last, states)
-        candidates = logits[0, 1:]  # without [UNK]
-        noisy = candidates + temperature * rng.gumbel(size=len(candidates))
-        second, first = np.sort(noisy)[-2:]
-        assert first - second > MIN_LEAD, f"a close draw at {len(drawn)}: another seed"
-        last = np.array([1 + noisy.argmax()])
-        drawn.append(model.vocabulary.entries[last[0]])
-    text = "".join(drawn)
-    if temperature == 0:
-        *_, (greedy,) = generation.generate(
-            model, prompt, length=length, rows=rows(0.0)
-        )
-        assert text == greedy
-    return text
 
 
 def program_in(text: str) -> str:

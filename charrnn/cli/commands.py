@@ -354,7 +354,7 @@ def run_bench(args: argparse.Namespace) -> int:
         from charrnn.trainer import bench
 
     if args.quality:
-        found = bench.quality(args.preset or default_preset(), tell=say)
+        found = bench.quality(args.preset or default_preset(), log=say)
         if args.json:
             show_json(bench.as_json(found))
             return FINE
@@ -368,7 +368,7 @@ def run_bench(args: argparse.Namespace) -> int:
         ]
         table([head, *rows])
         return FINE
-    timed = bench.steps(tell=say)
+    timed = bench.steps(log=say)
     if args.json:
         show_json(bench.as_json(timed))
         return FINE

@@ -1,11 +1,11 @@
 """Train a run's folder: `model.fit` with the callbacks that record and save.
 
-The folder says everything (`charrnn.runs.control.create` writes it): text, settings,
-and, when the run was begun before, the whole state. `fit` sees one long
-stream of windows; epochs are ours, since a resumed run begins in the middle
-of one. After each step, in this order: the history is appended, the state is
-saved, the best weights are written. Whatever moment the process is killed at,
-what is on disk is a state from which the same numbers follow again.
+The folder holds all that is needed (`charrnn.runs.control.create` writes it): the
+text, the settings and, when the run was begun before, the whole state. Keras' `fit`
+sees one long sequence of windows as a single epoch; ours are counted by the schedule,
+since a resumed run begins in the middle of one. After each step, in this order: the
+history is appended, the state is saved, the best weights are written. Whenever the
+process is killed, the state on disk leads to the same numbers again.
 """
 
 import contextlib
@@ -36,9 +36,9 @@ from charrnn.trainer.session import (
     update_figures,
 )
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its chatter is for developers
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-EXACT_OPERATIONS: Final = 8e11  # weights times characters of the last, exact pass
+EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
 
 
 def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
