@@ -1,8 +1,8 @@
-"""The command line: parses, calls, prints. `python -m charrnn --help`.
+"""What each command does: reads its arguments, calls, prints.
 
-Exit codes: 0 fine; 1 a training failed; 2 something that the person can mend;
-130 interrupted. What a command is asked for goes to standard output, all else
-to standard error.
+Exit codes: 0 done; 1 a training failed; 2 invalid input or configuration; 130
+interrupted. What a command is asked for goes to standard output, all else to
+standard error.
 """
 
 import argparse
@@ -45,16 +45,16 @@ from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
 
-FINE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 
 
 def _load_corpus(source: str) -> Corpus:
-    told = [0.0]
+    last_line = [0.0]
 
     def progress(done: int, total: int) -> None:
         now = time.monotonic()
-        if done == total or now - told[0] > 1:
-            told[0] = now
+        if done == total or now - last_line[0] > 1:
+            last_line[0] = now
             say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)

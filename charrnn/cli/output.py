@@ -141,12 +141,12 @@ def loss_column(record: Record) -> str:
 
 def transfer_progress() -> Callable[[str, int, int], None]:
     """A listener that prints bytes transferred, once a second."""
-    told = [0.0]
+    last_line = [0.0]
 
     def progress(stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if total and (done == total or now - told[0] > 1):
-            told[0] = now
+        if total and (done == total or now - last_line[0] > 1):
+            last_line[0] = now
             say(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return progress

@@ -11,7 +11,7 @@ from charrnn.cli.commands import (
     FAILED,
     FINE,
     INTERRUPTED,
-    MENDABLE,
+    INVALID,
     run_bench,
     run_evaluate,
     run_export,
@@ -79,7 +79,7 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument(
         "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
     )
-    generate.add_argument("--seed", type=int, help="drawn and told if absent")
+    generate.add_argument("--seed", type=int, help="drawn and printed if absent")
     defaults = SamplingConfig()
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
@@ -162,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
     except CharrnnError as error:
         say(f"charrnn: {error}")
-        return MENDABLE
+        return INVALID
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
