@@ -1,4 +1,4 @@
-"""The floor: what counting characters achieves, without any network.
+"""The n-gram baseline: what counting characters achieves, without any network.
 
 A model that does not beat it has learnt nothing that a table could not hold.
 """
@@ -87,7 +87,9 @@ def _mix(
     probs[known] = (seen + kinds * probs[known]) / (all_seen + kinds)
 
 
-def floor(train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5) -> float:
+def ngram_loss(
+    train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5
+) -> float:
     """Loss of an interpolated Witten-Bell n-gram model.
 
     With ``c(h, w)`` the number of times character ``w`` follows context ``h``

@@ -13,7 +13,17 @@ from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model, Weights
 from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
-from charrnn.runs import control, events, store
+from charrnn.runs import control, store
+from charrnn.runs.events import (
+    Checkpoint,
+    LearningRate,
+    Planned,
+    Sample,
+    Step,
+    Validation,
+)
+from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.plan import fulfil, learning_rate
 from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
@@ -59,7 +69,7 @@ class Schedule(_Callback):
         except (OSError, ValueError):
             factor = math.nan
         if 0.01 <= factor <= 100:
-            self.session.log.append("learning_rate", step, factor=factor)
+            self.session.log.append(LearningRate(step=step, factor=factor))
             self.session.wish(step, factor)
         aside.unlink(missing_ok=True)
 
@@ -95,12 +105,13 @@ class Recorder(_Callback):
         if self.losses:
             characters = len(self.losses) * training.batch_size * training.seq_length
             self.session.log.append(
-                "step",
-                progress.step,
-                epoch=progress.plan.epoch(progress.step),
-                loss=sum(self.losses) / len(self.losses),
-                learning_rate=float(self.model.optimizer.learning_rate),
-                chars_per_second=characters / max(now - self.since, 1e-9),
+                Step(
+                    step=progress.step,
+                    epoch=progress.plan.epoch(progress.step),
+                    loss=sum(self.losses) / len(self.losses),
+                    learning_rate=float(self.model.optimizer.learning_rate),
+                    chars_per_second=characters / max(now - self.since, 1e-9),
+                )
             )
         self.losses = []
         self.since = now
@@ -114,7 +125,7 @@ class Keeper(_Callback):
         self.recorder = recorder
         self.probe: list[float] = []  # moments of the first steps
         self.saved = time.monotonic()
-        self.floor_asked = False  # after the first validation: it delays nothing
+        self.baseline_asked = False  # after the first validation: it delays nothing
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         session, progress = self.session, self.session.progress
@@ -133,11 +144,11 @@ class Keeper(_Callback):
         session, progress = self.session, self.session.progress
         patience = session.record.training.early_stopping
         if step == progress.plan.planned_steps:
-            session.outcome = "finished"
+            session.outcome = EndReason.FINISHED
         elif patience and progress.worse >= patience:
-            session.outcome = "early"
+            session.outcome = EndReason.EARLY
         elif session.stop_asked():
-            session.outcome = "stopped"
+            session.outcome = EndReason.STOPPED
         if session.outcome:
             self.model.stop_training = True
 
@@ -159,9 +170,8 @@ class Keeper(_Callback):
             seconds_per_step=per_step,
             overhead=self._validation_seconds(per_step),
         )
-        self.session.log.append(
-            "planned", progress.step, planned_steps=progress.plan.planned_steps
-        )
+        planned = progress.plan.planned_steps or progress.step  # never None
+        self.session.log.append(Planned(step=progress.step, planned_steps=planned))
         self._save()
 
     def _validation_seconds(self, per_step: float) -> float:
@@ -175,7 +185,7 @@ class Keeper(_Callback):
         return 0.25 * characters * per_character + 0.2
 
     def _save(self) -> None:
-        self.session.log.append("checkpoint", self.session.progress.step)
+        self.session.log.append(Checkpoint(step=self.session.progress.step))
         save_state(self.session)
         self.saved = time.monotonic()
 
@@ -191,9 +201,10 @@ class Keeper(_Callback):
                 f"diverged. {session.kept()} Use a smaller learning_rate."
             )
         best = loss < progress.best_loss
-        extra = {} if scheduled else {"scheduled": False}
         session.log.append(
-            "validation", progress.step, val_loss=loss, best=best, **extra
+            Validation(
+                step=progress.step, val_loss=loss, best=best, scheduled=scheduled
+            )
         )
         self._sample(weights)
         if scheduled:
@@ -203,10 +214,10 @@ class Keeper(_Callback):
         self._save()
         if best:
             self._keep(weights, loss, scheduled=scheduled)
-        if not self.floor_asked:
-            self.floor_asked = True
-            if not any(e["type"] == "floor" for e in events.read_all(session.folder)):
-                control.start_floor(session.folder)
+        if not self.baseline_asked:
+            self.baseline_asked = True
+            if read_view(session.folder).baseline is None:
+                control.start_baseline(session.folder)
         self.recorder.since = time.monotonic()
 
     def _sample(self, weights: Weights) -> None:
@@ -220,11 +231,12 @@ class Keeper(_Callback):
             seed=session.record.training.seed,
         )
         session.log.append(
-            "sample",
-            session.progress.step,
-            temperature=SAMPLE_TEMPERATURE,
-            prompt=session.prompt,
-            text=texts[0],
+            Sample(
+                step=session.progress.step,
+                temperature=SAMPLE_TEMPERATURE,
+                prompt=session.prompt,
+                text=texts[0],
+            )
         )
 
     def _keep(self, weights: Weights, loss: float, *, scheduled: bool) -> None:

@@ -42,7 +42,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
 
 from charrnn.hosting import is_hosted, max_text_bytes  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
-from charrnn.runs.status import LIVE  # noqa: E402
+from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
     form,

@@ -18,7 +18,7 @@ from charrnn.errors import CharrnnError, RunError
 from charrnn.hosting import is_hosted
 from charrnn.runs import listing
 from charrnn.runs.listing import ModelEntry
-from charrnn.runs.status import LIVE
+from charrnn.runs.states import LIVE
 from charrnn.runs.store import ID_PATTERN, SHIPPED_ID, find
 from charrnn.ui.texts import say
 

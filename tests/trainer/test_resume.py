@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from charrnn.runs import control, events, preparation, store
-from charrnn.runs.history import read_history
+from charrnn.runs.history import read_view
 from charrnn.runs.status import read_status
 from charrnn.text.corpus import Corpus
 
@@ -59,7 +59,8 @@ def outcome(folder: Path) -> dict[str, bytes]:
 def wait_for(run_id: str, kind: str, *, count: int = 1) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if sum(event["type"] == kind for event in read_history(run_id)) >= count:
+        told = events.read(store.find(run_id)).events
+        if sum(event.type == kind for event in told) >= count:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {kind} event came")
@@ -77,8 +78,7 @@ def reference(small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) ->
 
 def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     """Kill a run at random moments, compare its end with an untouched one's."""
-    told = events.read_all(reference)
-    training = told[-1]["time"] - told[1]["time"]  # from `started` to `ended`
+    training = read_view(reference).seconds
     folder = new_run(text, "killed")
     rng = random.Random(5)
     for kill in range(kills):
@@ -97,11 +97,8 @@ def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     if read_status("killed").state != "finished":
         finish("killed")
     assert outcome(folder) == outcome(reference)
-    told = events.read_all(folder)
-    steps = [e["step"] for e in told if e["type"] == "validation"]
-    assert steps == [
-        e["step"] for e in events.read_all(reference) if e["type"] == "validation"
-    ]
+    steps = [event.step for event in read_view(folder).validations]
+    assert steps == [event.step for event in read_view(reference).validations]
 
 
 def test_three_kills_change_nothing(small_corpus: Corpus, reference: Path) -> None:
@@ -133,7 +130,7 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert read_status("stopped").state == "stopped"
-    assert read_status("stopped").step >= first.step
+    assert read_status("stopped").view.step >= first.view.step
     finish("stopped")
     assert outcome(folder) == outcome(reference)
 
