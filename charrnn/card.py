@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, SamplingConfig
 from charrnn.errors import HubError
-from charrnn.files import write_file
+from charrnn.files import one_line, write_file
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import CARD, Figures, Record
 from charrnn.presets import (
@@ -129,17 +129,12 @@ def program(model: ModelConfig, source: str) -> str:
     )
 
 
-def _line(text: str) -> str:
-    """One line without control characters, lone surrogates and the like."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
 def _yaml(text: str) -> str:
-    return json.dumps(_line(text), ensure_ascii=False)
+    return json.dumps(one_line(text, None), ensure_ascii=False)
 
 
 def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", _line(text)).replace(r"\<", "&lt;")
+    return _MARKDOWN.sub(r"\\\1", one_line(text, None)).replace(r"\<", "&lt;")
 
 
 def _fenced(text: str, language: str = "text") -> str:
@@ -275,7 +270,7 @@ def _settings(record: Record, command: str | None) -> str:
     known = f"`{preset}`" if preset in PRESETS else "`custom`"
     lines = [f"Preset {known}.", "", "| setting | value |", "|---|---|", *rows]
     if command is not None:
-        lines += ["", "The same again:", "", _fenced(_line(command), "sh")]
+        lines += ["", "The same again:", "", _fenced(one_line(command, None), "sh")]
     return "\n".join(lines)
 
 
@@ -358,8 +353,7 @@ def samples_of(model: checkpoint.Model) -> dict[float, str]:
         model,
         "",
         length=SAMPLE_LENGTH,
-        temperatures=TEMPERATURES,
-        seed=SAMPLE_SEED,
+        rows=[SamplingConfig(temperature=t, seed=SAMPLE_SEED) for t in TEMPERATURES],
         chunk=SAMPLE_LENGTH,
     )
     return dict(zip(TEMPERATURES, texts, strict=True))

@@ -28,7 +28,7 @@ from charrnn.cli.output import (
     transfer_progress,
 )
 from charrnn.errors import ConfigError
-from charrnn.hosting import max_text_bytes
+from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
 from charrnn.model.record import Record
@@ -58,7 +58,7 @@ def _load_corpus(source: str) -> Corpus:
             told[0] = now
             say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    return sources.load(source, max_bytes=max_text_bytes(), progress=progress)
+    return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
 
 
 def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -160,16 +160,17 @@ def run_generate(args: argparse.Namespace) -> int:
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    texts = generate(
-        model,
-        args.prompt,
-        length=args.length,
-        temperatures=args.temperature,
-        seed=seed,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        stop=args.stop,
-    )
+    rows = [
+        config.SamplingConfig(
+            temperature=temperature,
+            top_k=args.top_k,
+            top_p=args.top_p,
+            stop=args.stop,
+            seed=seed,
+        )
+        for temperature in args.temperature
+    ]
+    texts = generate(model, args.prompt, length=args.length, rows=rows)
     if args.json:
         *_, final = texts
         samples = [
@@ -230,10 +231,11 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
 
 
 def _unreadable_json(folder: Unreadable) -> dict[str, Any]:
-    keys = ("title", "shipped", "parameters", "corpus", "figures", "origin")
+    keys = ("title", "parameters", "corpus", "figures", "origin")
     return {
         "id": folder.model_id,
         "state": RunState.UNREADABLE,
+        "shipped": folder.shipped,
         "problem": folder.problem,
         **dict.fromkeys(keys),
     }

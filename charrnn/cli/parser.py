@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except TrainingError as error:
-        if not error.told:  # else the history's last line has said it
+        if not error.recorded:  # else the history's last line has shown it
             say(f"charrnn: {error}")
         return FAILED
     except CharrnnError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from charrnn.errors import CheckpointError, HubError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.hub.names import (
     check_revision,
     clean_token,
@@ -170,7 +170,7 @@ def pull_model(
     address, key = endpoint_of(endpoint), clean_token(token)
     repo, in_source = parse_source(source, address)
     wanted = _merge(in_source, check_revision(revision))
-    if model_id is None and is_hosted():
+    if model_id is None and policy().secret_ids:
         model_id = store.hosted_id()  # nobody finds, or is told of, another's model
     known = _look_around(destination, model_id, repo)
     aside = destination / f".pull-{secrets.token_hex(8)}"

@@ -47,6 +47,7 @@ class Unreadable:
 
     model_id: str
     problem: str  # a sentence
+    shipped: bool
     is_run: bool
 
 
@@ -105,7 +106,7 @@ def unreadable() -> list[Unreadable]:
             checkpoint.read_record(path)
         except CheckpointError as error:
             is_run = (path / STATE).is_dir()
-            found.append(Unreadable(path.name, str(error), is_run))
+            found.append(Unreadable(path.name, str(error), is_shipped(path), is_run))
     return found
 
 

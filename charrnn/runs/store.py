@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 import charrnn
 from charrnn.errors import RunError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.model.record import CONFIG
 
 PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
@@ -45,7 +45,9 @@ def find(model: str) -> Path:
     Raises:
         RunError: If there is no such model.
     """
-    pattern = HOSTED_PATTERN if is_hosted() and model != SHIPPED_ID else ID_PATTERN
+    pattern = (
+        HOSTED_PATTERN if policy().secret_ids and model != SHIPPED_ID else ID_PATTERN
+    )
     if pattern.fullmatch(model):
         places = [folder(), *([SHIPPED_FOLDER] if model == SHIPPED_ID else [])]
         for place in places:
@@ -113,7 +115,9 @@ def own_run(run_id: str) -> Path:
         RunError: If there is no such run, or only a model of that id.
     """
     path = find(run_id)
-    strange = is_hosted() and is_shipped(path)  # its owner's, while it is retrained
+    strange = policy().secret_ids and is_shipped(
+        path
+    )  # its owner's, while it is retrained
     if strange or not (path / STATE).is_dir():
         raise RunError(
             f"{run_id} is a model without a training behind it: "

@@ -51,6 +51,18 @@ NAMED: Final[dict[str, NamedText]] = {
 }
 
 
+def read_file(path: Path, *, max_bytes: int) -> bytes:
+    """A file's bytes; its size is looked at before any are read.
+
+    Raises:
+        CorpusError: If it is too large.
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        check_limit(os.fstat(file.fileno()).st_size, path.name, max_bytes)
+        return file.read(max_bytes + 1)
+
+
 def load(
     source: str,
     *,
@@ -84,9 +96,7 @@ def load(
                 f"There is no text {source!r}: expected a file, or one of "
                 f"{', '.join(NAMED)}."
             )
-        with path.open("rb") as file:
-            check_limit(os.fstat(file.fileno()).st_size, path.name, max_bytes)
-            data = file.read(max_bytes + 1)
+        data = read_file(path, max_bytes=max_bytes)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(f"{source} cannot be read ({reason}).") from error

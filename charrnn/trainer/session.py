@@ -30,10 +30,10 @@ from charrnn.runs.states import EndReason
 from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
-from charrnn.trainer.network import Network, Validator, assign_weights, to_weights
-from charrnn.trainer.plan import Plan, begin, read_plan
+from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
+from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
-from charrnn.trainer.scan import FORMS, choose_form, choose_gemm_dtype
+from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
 
 STATE_FILE: Final = "state.safetensors"
 BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
@@ -47,7 +47,7 @@ VALIDATION_WINDOW: Final = 64
 class Progress:
     """Where a run stands: all of the state that is not an array."""
 
-    plan: Plan
+    schedule: Schedule
     step: int = 0
     best_loss: float = math.inf
     best_step: int = 0
@@ -57,14 +57,15 @@ class Progress:
 
     def to_json(self) -> str:
         """As the state's metadata."""
-        values = {**dataclasses.asdict(self), "plan": self.plan.to_json()}
-        return json.dumps(values)
+        values = dataclasses.asdict(self)
+        del values["schedule"]
+        return json.dumps({"plan": self.schedule.to_json(), **values})
 
     @classmethod
     def from_json(cls, text: str) -> "Progress":
         """From the state's metadata."""
         values = json.loads(text)
-        return cls(**{**values, "plan": read_plan(values["plan"])})
+        return cls(schedule=read_schedule(values.pop("plan")), **values)
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Session:
     folder: Path
     record: Record
     vocabulary: Vocabulary
-    network: Network
+    network: KerasNetwork
     streams: Streams
     validation: Ids
     validator: Validator
@@ -90,7 +91,7 @@ class Session:
     interrupted: bool = False
 
     def kept(self) -> str:
-        """What is left of a training that diverged."""
+        """The sentence on what a training that diverged has left."""
         if not self.progress.best_step:
             return "No weights were kept yet."
         return f"The best weights, of step {self.progress.best_step:,}, are kept."
@@ -99,13 +100,16 @@ class Session:
         """Seconds of training, earlier processes included."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def wish(self, step: int, factor: float) -> None:
-        """Have a factor hold from a step on, until a later wish."""
-        earlier = [wish for wish in self.pending_factors if wish[0] < step]
+    def request_factor(self, step: int, factor: float) -> None:
+        """Multiply the learning rate by a factor from a step on.
+
+        A factor that was to begin at a later step is dropped.
+        """
+        earlier = [item for item in self.pending_factors if item[0] < step]
         self.pending_factors = [*earlier, (step, factor)]
 
     def stop_asked(self) -> bool:
-        """Whether a stop file, Ctrl-C or a polite kill asks for the end."""
+        """Whether a stop file, Ctrl-C or SIGTERM asks for the end."""
         return self.interrupted or (self.folder / store.STOP).exists()
 
 
@@ -197,7 +201,7 @@ def _versions() -> dict[str, str]:
 
 
 def _settle(folder: Path, record: Record) -> Record:
-    """Choose the GEMMs' dtype and the scan's form once, and note the versions.
+    """Choose the GEMMs' dtype and the scan once, and note the versions.
 
     A resumed run keeps both, on whatever processor it goes on: its numbers depend
     on them.
@@ -206,10 +210,10 @@ def _settle(folder: Path, record: Record) -> Record:
     if training.compute_dtype == "auto":
         dtype = choose_gemm_dtype(units)
         training = dataclasses.replace(training, compute_dtype=dtype)
-    form = record.versions.get("scan")
-    if form not in FORMS:
-        form = choose_form(units, training.compute_dtype)
-    versions = {**_versions(), "scan": form}
+    scan_impl = record.versions.get("scan")
+    if scan_impl not in SCAN_IMPLS:
+        scan_impl = choose_scan_impl(units, training.compute_dtype)
+    versions = {**_versions(), "scan": scan_impl}
     settled = dataclasses.replace(record, training=training, versions=versions)
     if settled != record:
         checkpoint.save_record(folder, settled)
@@ -229,12 +233,12 @@ def _optimizer(record: Record) -> Any:
     return optimizer
 
 
-def _network(record: Record) -> Network:
+def _network(record: Record) -> KerasNetwork:
     training = record.training
-    network = Network(
+    network = KerasNetwork(
         record.model,
         gemm_dtype=training.compute_dtype,
-        form=record.versions["scan"],
+        scan_impl=record.versions["scan"],
         seed=training.seed,
     )
     network.start_training(training.batch_size)
@@ -288,7 +292,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
         streams=streams,
         validation=ids[split:],
         validator=Validator(network, list(windows)),
-        progress=Progress(begin(record.training, streams.steps_per_epoch)),
+        progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,
         begun=time.monotonic(),
@@ -323,17 +327,20 @@ def _restore(session: Session) -> None:
     _restore_best(session)
     training = session.record.training
     asked = (training.epochs, training.minutes)
-    if saved.plan.complete and asked != (saved.plan.epochs, saved.plan.minutes):
+    before = saved.schedule
+    if before.is_complete and asked != (before.epochs, before.minutes):
         saved.worse = 0  # a run that ended early is given another chance
-        saved.plan = begin(
+        saved.schedule = begin_schedule(
             training,
             session.streams.steps_per_epoch,
             step=saved.step,
             seconds=saved.seconds,
         )
     for event in read_view(session.folder).factors:
-        session.wish(event.step, event.factor)
-    session.pending_factors = [w for w in session.pending_factors if w[0] > saved.step]
+        session.request_factor(event.step, event.factor)
+    session.pending_factors = [
+        item for item in session.pending_factors if item[0] > saved.step
+    ]
 
 
 def _restore_best(session: Session) -> None:

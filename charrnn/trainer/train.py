@@ -22,24 +22,16 @@ import tensorflow as tf
 
 from charrnn import card
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
-from charrnn.files import strip_line
+from charrnn.files import redact
 from charrnn.model import checkpoint, scores
 from charrnn.model.record import Figures
-from charrnn.runs import store
-from charrnn.runs.events import (
-    Ended,
-    Event,
-    EventLog,
-    Failed,
-    Notice,
-    Resumed,
-    Started,
-)
+from charrnn.runs import events, store
+from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import damage_notices
 from charrnn.text.streams import Streams
-from charrnn.trainer.callbacks import Keeper, Recorder, Schedule
+from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
 from charrnn.trainer.session import (
     VALIDATION_LIMIT,
     Session,
@@ -74,13 +66,13 @@ def _dataset(session: Session) -> Any:
 def _announce(session: Session) -> None:
     progress, log = session.progress, session.log
     view = read_view(session.folder)
-    if view.started is not None or view.step:  # a damaged line may lack
-        # what the history tells beyond the state is taken back and told anew
-        log.append(Resumed(step=progress.step))
+    if view.started is not None or view.step:  # its `started` line may be damaged
+        # events after the saved state's step are taken back and will come again
+        log.append(events.Resumed(step=progress.step))
     log.append(
-        Started(
+        events.Started(
             step=progress.step,
-            planned_steps=progress.plan.planned_steps,
+            planned_steps=progress.schedule.planned_steps,
             steps_per_epoch=session.streams.steps_per_epoch,
             parameters=session.record.model.num_parameters(),
             pid=os.getpid(),
@@ -90,7 +82,7 @@ def _announce(session: Session) -> None:
     for device in tf.config.list_physical_devices("GPU"):
         session.notices.append(f"Training on a GPU: {device.name}.")
     for notice in session.notices:
-        log.append(Notice(step=progress.step, message=notice))
+        log.append(events.Notice(step=progress.step, message=notice))
 
 
 def _final_figures(session: Session) -> None:
@@ -115,25 +107,31 @@ def _final_figures(session: Session) -> None:
 def fit(session: Session) -> EndReason:
     """Train to the planned end, a stop or an early end; returns which."""
     progress = session.progress
-    if progress.plan.complete and progress.step >= (progress.plan.planned_steps or 0):
+    if progress.schedule.is_complete and progress.step >= (
+        progress.schedule.planned_steps or 0
+    ):
         return EndReason.FINISHED  # killed between the last step and the last line
     patience = session.record.training.early_stopping
     if patience and progress.worse >= patience:
         return EndReason.EARLY  # likewise
-    recorder = Recorder(session)
+    recorder = LossRecorder(session)
     session.network.fit(
         _dataset(session),
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[Schedule(session), recorder, Keeper(session, recorder)],
+        callbacks=[LearningRate(session), recorder, Checkpointer(session, recorder)],
     )
     recorder.flush(time.monotonic())
     return session.outcome or EndReason.FINISHED
 
 
 def _catch_signals(session: Session) -> Callable[[], None]:
-    """Let Ctrl-C and a polite kill end the run as Stop does; returns the undoing."""
+    """Let Ctrl-C and SIGTERM end the run as Stop does.
+
+    Returns:
+        A function that brings the former handlers back.
+    """
 
     def ask(number: int, frame: Any) -> None:
         del frame
@@ -146,24 +144,24 @@ def _catch_signals(session: Session) -> Callable[[], None]:
         numbers = ()  # only the main thread may; others have the stop file
     previous = {number: signal.signal(number, ask) for number in numbers}
 
-    def undo() -> None:
+    def restore_handlers() -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    return undo
+    return restore_handlers
 
 
 def _work(session: Session) -> EndReason:
-    undo = _catch_signals(session)
+    restore_handlers = _catch_signals(session)
     try:
         _announce(session)
         reason = fit(session)
         _final_figures(session)
     finally:
-        undo()
+        restore_handlers()
     (session.folder / store.STOP).unlink(missing_ok=True)
     session.log.append(
-        Ended(
+        events.Ended(
             step=session.progress.step,
             reason=reason,
             writing_seconds=round(session.writing, 3),
@@ -198,11 +196,11 @@ def train(
         reason = _work(session)
     except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
         message = _explain(error)
-        told = _record_failure(log, session, message)
-        raise TrainingError(message, told=told) from error
+        recorded = _record_failure(log, session, message)
+        raise TrainingError(message, recorded=recorded) from error
     except KeyboardInterrupt:
         if session is None:
-            log.append(Ended(step=0, reason=EndReason.STOPPED))
+            log.append(events.Ended(step=0, reason=EndReason.STOPPED))
         else:
             _record_failure(log, session, "Interrupted before it was saved: resume.")
         raise
@@ -219,13 +217,13 @@ def _explain(error: BaseException) -> str:
         )
     if isinstance(error, CharrnnError):
         return str(error)
-    return strip_line(f"The training failed: {type(error).__name__}: {error}")[:500]
+    return redact(f"The training failed: {type(error).__name__}: {error}")[:500]
 
 
 def _record_failure(log: EventLog, session: Session | None, message: str) -> bool:
     """Whether it could be recorded: a full disk is what a message may be about."""
     step = 0 if session is None else session.progress.step
     with contextlib.suppress(CheckpointError):
-        log.append(Failed(step=step, message=message))
+        log.append(events.Failed(step=step, message=message))
         return True
     return False

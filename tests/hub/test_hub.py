@@ -33,7 +33,14 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
 from charrnn.text.vocabulary import Vocabulary
-from tests.builders import make_folder, make_record, program_in, run_program
+from tests.builders import (
+    make_folder,
+    make_record,
+    program_in,
+    rows,
+    run_program,
+    unambiguous_text,
+)
 from tests.hub.hub_server import Hub
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
@@ -92,9 +99,7 @@ def public_files(folder: Path) -> dict[str, bytes]:
 def texts(folder: Path) -> list[str]:
     loaded = checkpoint.load(folder)
     return list(
-        generation.generate(
-            loaded, "abc", length=50, temperatures=[0.0, 0.5, 1.0], seed=5
-        )
+        generation.generate(loaded, "abc", length=50, rows=rows(0.0, 0.5, 1.0, seed=5))
     )[-1]
 
 
@@ -230,11 +235,6 @@ def test_the_cards_program_downloads_and_runs_the_model(there, tmp_path, cell):
     folder = make_folder(tmp_path / "m", make_record(cell, 2))
     program = program_in(card.write_card(folder, source="alice/model"))
     there.add_repository("alice/model", public_files(folder))
-    text = list(
-        generation.generate(
-            checkpoint.load(folder), "", length=40, temperatures=[0.0], seed=0
-        )
-    )[-1][0]
     environment = {
         "HF_ENDPOINT": there.url,
         "HF_HOME": str(tmp_path / "home"),
@@ -244,7 +244,7 @@ def test_the_cards_program_downloads_and_runs_the_model(there, tmp_path, cell):
         "HF_TOKEN": "",
     }
     written = run_program(program, "alice/model", "", "0", "40", **environment)
-    assert written == text
+    assert written == unambiguous_text(checkpoint.load(folder), "", 40)
 
 
 # --- names, ids, visitors --------------------------------------------------

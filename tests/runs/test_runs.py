@@ -17,11 +17,11 @@ from filelock import FileLock
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
-from charrnn.files import strip_line
+from charrnn.files import redact
+from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
 from charrnn.runs import baseline, control, listing, preparation, store
-from charrnn.runs import queue as queue_module
 from charrnn.runs.events import EventLog
 from charrnn.runs.queue import check_queue, turn
 from charrnn.runs.status import read_status
@@ -326,7 +326,7 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
         created(small_corpus, model_id=store.hosted_id())
     with pytest.raises(RunError, match="come back later"):
         control.start(small_corpus)
-    monkeypatch.setattr(queue_module, "HOSTED_DISK", 10**18)
+    monkeypatch.setattr(Policy, "min_free_bytes", 10**18)
     with pytest.raises(RunError, match="disk of this page is full"):
         control.start(small_corpus)
 
@@ -367,7 +367,7 @@ def test_the_dead_do_not_hold_the_queue(
 
 def test_the_log_tells_no_folder_and_no_token() -> None:
     line = 'File "/usr/some where/lib/x.py", line 3: hf_AbCdEf123 in a/b.txt 1/2'
-    assert strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
+    assert redact(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
 
 
 def test_the_command_line_is_quoted_and_complete() -> None:

@@ -237,7 +237,7 @@ def test_names_are_fit_to_be_recorded():
         return from_text(ENGLISH, name=name, max_bytes=LIMIT).name
 
     assert name_of("Faust I.txt") == "Faust I.txt"
-    assert name_of("a\nb\udc80\u202e") == "a\ufffdb\ufffd\ufffd"
+    assert name_of("a\nb\udc80\u202ec") == "a b c"
     assert len(name_of("x" * 300)) == 200
     assert name_of("") == "text"
 
