@@ -221,6 +221,8 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
         "id": entry.model_id,
         "title": record.title,
         "state": entry.state,
+        "started": entry.now.view.started,
+        "seconds": entry.now.view.seconds,
         "shipped": entry.shipped,
         "parameters": record.model.num_parameters(),
         "corpus": record.corpus.name,
@@ -231,7 +233,7 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
 
 
 def _unreadable_json(folder: Unreadable) -> dict[str, Any]:
-    keys = ("title", "parameters", "corpus", "figures", "origin")
+    keys = ("title", "started", "seconds", "parameters", "corpus", "figures", "origin")
     return {
         "id": folder.model_id,
         "state": RunState.UNREADABLE,

@@ -237,7 +237,7 @@ def _changes(event: Event) -> dict[str, Any]:
 def _changes_from_outside(
     event: events.Queued | events.Baseline | events.Notice,
 ) -> dict[str, Any]:
-    """The same for what is not written by a training trainer alone."""
+    """The same for events that say nothing of whether a trainer works."""
     match event:
         case events.Queued():
             return {

@@ -16,6 +16,7 @@ from charrnn.runs import events, listing, preparation
 from charrnn.runs.control import create
 from charrnn.runs.events import FILE_NAME, read
 from charrnn.runs.history import forget
+from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.view import reduce
 from charrnn.ui import watch_panel
@@ -82,7 +83,7 @@ def check(run, capsys, data, damaged):
         (event.step, event.val_loss) for event in status.view.validations
     ]
     code = main(["follow", "run"])
-    assert code == (1 if status.state in ("died", "failed") else 0)
+    assert code == (1 if status.state in (RunState.DIED, RunState.FAILED) else 0)
     shown = watch_panel.whole_panel("en", "run", Browser())
     for told in (capsys.readouterr().err, shown.news):
         assert ("The history of this run is damaged" in told) == (found.damaged > 0)

@@ -24,6 +24,7 @@ from charrnn.presets import command_line
 from charrnn.runs import baseline, control, listing, preparation, store
 from charrnn.runs.events import EventLog
 from charrnn.runs.queue import check_queue, turn
+from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.baseline import ngram_loss
@@ -111,23 +112,24 @@ def test_settings_are_checked_and_shrunk(small_corpus: Corpus) -> None:
 def test_state_follows_history_and_lock(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     log = EventLog(folder)
-    assert read_status(folder.name).state == "queued"  # just written: it may start
+    now = read_status(folder.name).state
+    assert now is RunState.QUEUED  # just written: it may start
     log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=50))
-    assert read_status(folder.name).state == "died"
+    assert read_status(folder.name).state is RunState.DIED
     with store.hold(folder):
         log.append(make_event("validation", 10, val_loss=2.5, best=True))
         log.append(make_event("validation", 20, val_loss=2.75, best=False))
         status = read_status(folder.name)
-        assert (status.state, status.view.step) == ("running", 20)
+        assert (status.state, status.view.step) == (RunState.RUNNING, 20)
         assert status.view.best is not None
         assert (status.view.best.step, status.view.best.val_loss) == (10, 2.5)
         assert status.view.planned_steps == 100
         control.stop(folder.name)
-        assert read_status(folder.name).state == "stopping"
+        assert read_status(folder.name).state is RunState.STOPPING
         with pytest.raises(RunError, match="being trained"):
             control.delete(folder.name)
     log.append(make_event("ended", 20, reason="stopped"))
-    assert read_status(folder.name).state == "stopped"
+    assert read_status(folder.name).state is RunState.STOPPED
     with pytest.raises(RunError, match="nothing to stop"):
         control.stop(folder.name)
     log.append(make_event("failed", 20, message="because"))
@@ -139,7 +141,7 @@ def test_a_run_that_never_started_is_told_dead(small_corpus: Corpus, age: int) -
     folder = created(small_corpus)
     old = EventLog(folder, clock=lambda: time.time() - age)
     old.append(make_event("queued"))
-    assert read_status(folder.name).state == "died"
+    assert read_status(folder.name).state is RunState.DIED
 
 
 def test_a_finished_run_needs_a_number_of_epochs(small_corpus: Corpus) -> None:
@@ -209,12 +211,12 @@ def test_a_history_that_cannot_be_read_is_a_state(small_corpus: Corpus) -> None:
     (folder / "events.jsonl").unlink()
     (folder / "events.jsonl").mkdir()
     (entry,) = listing.list_runs()
-    assert entry.state == "unreadable"
+    assert entry.state is RunState.UNREADABLE
     assert entry.problem == (
         f"The history of {folder.name} (events.jsonl) cannot be read (Is a directory)."
     )
     status = read_status(folder.name)
-    assert (status.state, status.message) == ("unreadable", entry.problem)
+    assert (status.state, status.message) == (RunState.UNREADABLE, entry.problem)
     for act in (control.stop, control.resume):
         with pytest.raises(CharrnnError, match="cannot be read"):
             act(folder.name)
@@ -256,7 +258,7 @@ def test_three_processes_train_in_order_of_arrival(
         processes.append(queue(folder, out, tmp_path / "go"))
         wait_until(lambda n=number: len(list(isolated.glob(".queue/0*"))) >= n)
     wait_until(lambda: read_status("b").view.position == 2)
-    assert read_status("b").state == "queued"
+    assert read_status("b").state is RunState.QUEUED
     (tmp_path / "go").touch()
     for process in processes:
         assert process.wait(timeout=30) == 0

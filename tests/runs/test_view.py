@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from charrnn.runs import events, history
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import forget, read_view
+from charrnn.runs.states import RunState
 from charrnn.runs.view import MAX_NOTICES, MAX_SAMPLES, RISING, Reducer, reduce
 from tests.builders import EVENT_TYPES, make_event
 
@@ -31,7 +32,7 @@ def validations(*losses):
 
 def test_nothing_yet():
     view = reduce([])
-    assert (view.state, view.step, view.planned_steps) == ("model", 0, None)
+    assert (view.state, view.step, view.planned_steps) == (RunState.MODEL, 0, None)
     assert (view.best, view.baseline, view.steps.size, view.samples) == (None,) * 2 + (
         *(0, ()),
     )
@@ -55,7 +56,7 @@ def test_everything_that_a_history_tells():
         ]
     )
     assert view.taken == 11
-    assert (view.state, view.message, view.damaged) == ("running", "", 0)
+    assert (view.state, view.message, view.damaged) == (RunState.RUNNING, "", 0)
     assert (view.queued, view.started, view.seconds) == (5.0, 10.0, 6.0)
     assert (view.position, view.step, view.epoch) == (0, 50, 2)
     assert (view.planned_steps, view.steps_per_epoch) == (200, 40)
@@ -70,14 +71,14 @@ def test_everything_that_a_history_tells():
 @pytest.mark.parametrize(
     ("last", "state", "message"),
     [
-        (make_event("ended", 9, reason="finished"), "finished", ""),
-        (make_event("ended", 9, reason="stopped"), "stopped", ""),
-        (make_event("ended", 9, reason="early"), "early", ""),
-        (make_event("failed", 9, message="why"), "failed", "why"),
-        (make_event("queued", 9), "queued", ""),
-        (make_event("resumed", 9), "running", ""),
-        (make_event("baseline", 9), "running", ""),
-        (make_event("notice", 9), "running", ""),
+        (make_event("ended", 9, reason="finished"), RunState.FINISHED, ""),
+        (make_event("ended", 9, reason="stopped"), RunState.STOPPED, ""),
+        (make_event("ended", 9, reason="early"), RunState.EARLY, ""),
+        (make_event("failed", 9, message="why"), RunState.FAILED, "why"),
+        (make_event("queued", 9), RunState.QUEUED, ""),
+        (make_event("resumed", 9), RunState.RUNNING, ""),
+        (make_event("baseline", 9), RunState.RUNNING, ""),
+        (make_event("notice", 9), RunState.RUNNING, ""),
     ],
 )
 def test_the_last_word_is_the_state(last, state, message):
@@ -86,7 +87,8 @@ def test_the_last_word_is_the_state(last, state, message):
 
 
 def test_a_run_whose_first_line_is_damaged_is_still_one():
-    assert reduce([make_event("queued"), make_event("step", 1)]).state == "running"
+    view = reduce([make_event("queued"), make_event("step", 1)])
+    assert view.state is RunState.RUNNING
 
 
 def test_seconds_are_those_inside_trainers():

@@ -13,6 +13,7 @@ import safetensors.numpy
 
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.history import read_view
+from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text.corpus import Corpus
 
@@ -91,10 +92,10 @@ def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        if read_status("killed").state == "finished":
+        if read_status("killed").state is RunState.FINISHED:
             break
-        assert read_status("killed").state == "died"
-    if read_status("killed").state != "finished":
+        assert read_status("killed").state is RunState.DIED
+    if read_status("killed").state is not RunState.FINISHED:
         finish("killed")
     assert outcome(folder) == outcome(reference)
     steps = [event.step for event in read_view(folder).validations]
@@ -121,7 +122,7 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     first = read_status("stopped")
-    assert first.state == "stopped"
+    assert first.state is RunState.STOPPED
     assert (folder / "model.safetensors").is_file()
 
     process = begin("stopped")
@@ -129,7 +130,7 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     control.stop("stopped")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert read_status("stopped").state == "stopped"
+    assert read_status("stopped").state is RunState.STOPPED
     assert read_status("stopped").view.step >= first.view.step
     finish("stopped")
     assert outcome(folder) == outcome(reference)
@@ -139,10 +140,10 @@ def test_a_dead_trainer_is_told_at_once_and_named(small_corpus: Corpus) -> None:
     new_run(small_corpus, "dying")
     process = begin("dying")
     wait_for("dying", "step")
-    assert read_status("dying").state == "running"
+    assert read_status("dying").state is RunState.RUNNING
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     status = read_status("dying")
-    assert status.state == "died"
+    assert status.state is RunState.DIED
     assert "memory" in status.message
     assert "batch_size" in status.message

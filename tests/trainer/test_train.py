@@ -23,6 +23,7 @@ from charrnn.model.generation import generate
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason, RunState
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
@@ -58,7 +59,7 @@ def of(kind: str, told: list[Event]) -> list[Any]:
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
     heard: list[Event] = []
     folder = created(small_corpus, num_layers=2, dropout=0.2, cell="lstm")
-    assert train.train(folder, listener=heard.append) == "finished"
+    assert train.train(folder, listener=heard.append) is EndReason.FINISHED
     told = [e for e in read_all(folder) if e.type != "baseline"]
     assert told[1:] == heard  # all but `queued` and `baseline`, which others write
     (started,) = of("started", told)
@@ -69,7 +70,7 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     assert validations[0].step == 30
     assert validations[-1].step == started.planned_steps
     assert len(of("sample", told)) == len(validations)
-    assert of("ended", told)[0].reason == "finished"
+    assert of("ended", told)[0].reason is EndReason.FINISHED
     # the kept weights are those of the best validation, and score as told
     best = min(e.val_loss for e in validations)
     assert record.figures is not None
@@ -80,7 +81,7 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     assert record.figures.val_loss == exact.nats_per_char
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
     state = read_status(folder.name)
-    assert (state.state, state.view.step) == ("finished", started.planned_steps)
+    assert (state.state, state.view.step) == (RunState.FINISHED, started.planned_steps)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_two_thousand_characters_are_learnt_by_heart() -> None:
         learning_rate=6e-3,
     )
     session = open_session(folder, EventLog(folder))
-    assert train.fit(session) == "finished"
+    assert train.fit(session) is EndReason.FINISHED
     steps = of("step", read_all(folder))
     # over the last tenth: a stream that begins again does not know where it is
     tail = [e for e in steps if e.step > 0.9 * steps[-1].step]
@@ -251,7 +252,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(
         train.train(folder)
     failed = of("failed", read_all(folder))[-1]
     assert "smaller learning_rate" in failed.message
-    assert read_status(folder.name).state == "failed"
+    assert read_status(folder.name).state is RunState.FAILED
     assert (folder / "model.safetensors").read_bytes() == kept
 
 
@@ -277,7 +278,7 @@ def test_a_damaged_history_is_resumed_and_the_damage_told(small_corpus: Corpus) 
         for line in ("garbage", {"type": "learning_rate", "step": 3, "factor": None}):
             file.write(json.dumps(line).encode() + b"\n")
     control.request_resume(folder, more_epochs=1)
-    assert train.train(folder) == "finished"
+    assert train.train(folder) is EndReason.FINISHED
     (notice,) = of("notice", read_all(folder))
     assert "2 lines of it cannot be read" in notice.message
     assert read_view(folder).damaged == 2
@@ -319,7 +320,7 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
         early_stopping=2,
         validate_every=5,
     )
-    assert train.train(folder) == "early"
+    assert train.train(folder) is EndReason.EARLY
     told = read_all(folder)
     worse = 0
     for event in of("validation", told):
@@ -327,7 +328,7 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
         if worse == 2:
             assert event is of("validation", told)[-1]
     assert worse == 2
-    assert of("ended", told)[0].reason == "early"
+    assert of("ended", told)[0].reason is EndReason.EARLY
     # it needs to be told how much more, and then has another chance
     with pytest.raises(RunError, match="--epochs"):
         control.request_resume(folder)

@@ -114,19 +114,19 @@ def test_a_change_of_state_shows_the_right_buttons(run):
 @pytest.mark.parametrize(
     ("state", "visible"),
     [
-        ("queued", {"stop"}),
-        ("running", {"stop", "factor"}),
-        ("stopping", {"stop"}),
-        ("stopped", {"resume", "more"}),
-        ("died", {"resume", "more"}),
-        ("failed", {"resume"}),
-        ("finished", {"more"}),
-        ("early", {"more"}),
-        ("unreadable", set()),
+        (RunState.QUEUED, {"stop"}),
+        (RunState.RUNNING, {"stop", "factor"}),
+        (RunState.STOPPING, {"stop"}),
+        (RunState.STOPPED, {"resume", "more"}),
+        (RunState.DIED, {"resume", "more"}),
+        (RunState.FAILED, {"resume"}),
+        (RunState.FINISHED, {"more"}),
+        (RunState.EARLY, {"more"}),
+        (RunState.UNREADABLE, set()),
     ],
 )
 def test_each_state_has_its_buttons(state, visible):
-    buttons = watch_panel._buttons(RunState(state))
+    buttons = watch_panel._buttons(state)
     assert {name for name, b in buttons.items() if b["visible"]} == visible
 
 
@@ -292,18 +292,18 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
 
 def status_of(state, *recorded):
     view = reduce(list(recorded))
-    return Status(RunState(state), "", view, run_id="r", title="t"), view
+    return Status(state, "", view, run_id="r", title="t"), view
 
 
 def test_a_word_when_it_memorises():
     losses = [(10, 1.5), (20, 1.6), (30, 1.7), (40, 1.8)]
     recorded = [make_event("validation", s, val_loss=v) for s, v in losses]
-    said = panel.news_html("en", *status_of("running", *recorded))
+    said = panel.news_html("en", *status_of(RunState.RUNNING, *recorded))
     assert "memorising: the best weights, from step 10, are kept" in said
 
 
 def test_the_queue_is_told():
-    status, view = status_of("queued", make_event("queued", position=2))
+    status, view = status_of(RunState.QUEUED, make_event("queued", position=2))
     training = make_record().training
     assert panel.figures("en", status, view, training) == ["2 before it in the queue"]
 
