@@ -1,6 +1,7 @@
 """What this machine has, told without TensorFlow, and what our processes inherit."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,14 @@ def has_gpu() -> bool:
     """Whether an NVIDIA driver shows a card."""
     cards = Path("/proc/driver/nvidia/gpus")
     return cards.is_dir() and any(cards.iterdir())
+
+
+def program() -> str:
+    """How a person calls this program: as installed, or through Python.
+
+    A tool runner (`uvx`) has the installed command alone, a checkout has none.
+    """
+    return "charrnn" if Path(sys.argv[0]).name == "charrnn" else "python -m charrnn"
 
 
 def available_memory() -> int:

@@ -29,6 +29,7 @@ from charrnn.cli.output import (
 )
 from charrnn.errors import ConfigError
 from charrnn.hosting import policy
+from charrnn.machine import program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
 from charrnn.model.record import Record
@@ -106,8 +107,8 @@ def run_train(args: argparse.Namespace) -> int:
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
     path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
     say(
-        f"run {path.name}: follow it with `python -m charrnn follow {path.name}`, "
-        f"end it with Ctrl-C or `python -m charrnn stop {path.name}`"
+        f"run {path.name}: follow it with `{program()} follow {path.name}`, "
+        f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
     printer = Printer(sys.stderr.isatty())
     with store.hold(path):
@@ -348,6 +349,14 @@ def run_export(args: argparse.Namespace) -> int:
 
     export(model, Path(args.path))
     say(f"written: {args.path}")
+    return FINE
+
+
+def run_page(_: argparse.Namespace) -> int:
+    """`page`: open the web page and stay until Ctrl-C."""
+    from charrnn.ui import page  # Gradio comes in here
+
+    page.main()
     return FINE
 
 

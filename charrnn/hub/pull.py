@@ -75,7 +75,7 @@ def _look_around(destination: Path, model_id: str | None, repo: str) -> dict[str
 
 
 def _is_taken(destination: Path, model_id: str) -> bool:
-    return any((p / model_id).exists() for p in (destination, store.SHIPPED_FOLDER))
+    return any((p / model_id).exists() for p in (destination, store.shipped_folder()))
 
 
 def _sweep(destination: Path) -> None:

@@ -17,6 +17,7 @@ import charrnn
 from charrnn.errors import CheckpointError, RunError
 from charrnn.files import one_line, write_file
 from charrnn.hosting import policy
+from charrnn.machine import program
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
 from charrnn.runs import events
@@ -204,7 +205,7 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     elif read_view(path).state in COMPLETE:
         raise RunError(
             f"{path.name} has finished: continue it with a number of epochs "
-            f"(`python -m charrnn train --resume {path.name} --epochs 5`)."
+            f"(`{program()} train --resume {path.name} --epochs 5`)."
         )
 
 

@@ -12,7 +12,7 @@ from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, WEIGHTS, Record
 from charrnn.runs.states import RunState
 from charrnn.runs.status import Situation, look_at
-from charrnn.runs.store import ID_PATTERN, SHIPPED_FOLDER, STATE, folder, is_shipped
+from charrnn.runs.store import ID_PATTERN, STATE, folder, is_shipped, shipped_folder
 from charrnn.runs.view import RunView
 from charrnn.text.corpus import split_at
 
@@ -81,8 +81,8 @@ def _entries(place: Path) -> Iterator[ModelEntry]:
 def entries() -> list[ModelEntry]:
     """All models and runs, the shipped one first, then the newest."""
     found = list(_entries(folder()))
-    if folder() != SHIPPED_FOLDER:
-        found += [entry for entry in _entries(SHIPPED_FOLDER) if entry.shipped]
+    if folder() != shipped_folder():
+        found += [entry for entry in _entries(shipped_folder()) if entry.shipped]
     return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
 
 

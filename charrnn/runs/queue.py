@@ -80,7 +80,8 @@ def check_disk() -> None:
         RunError: If there is too little left to take a stranger's model in.
     """
     needed = policy().min_free_bytes
-    if needed and shutil.disk_usage(folder()).free < needed:
+    here = next(p for p in (folder(), *folder().parents) if p.is_dir())
+    if needed and shutil.disk_usage(here).free < needed:
         raise RunError("The disk of this page is full: come back after its restart.")
 
 

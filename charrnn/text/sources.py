@@ -9,11 +9,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
+
+from platformdirs import user_cache_path
 
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.files import write_file
@@ -154,18 +156,16 @@ def standard_library(folder: Path, max_bytes: int) -> Corpus:
     return clean("".join(texts), "python-stdlib", max_bytes)
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """`CHARRNN_CACHE`, else this user's cache as the XDG specification has it.
+def cache_folder() -> Path:
+    """`CHARRNN_CACHE`, else this user's cache folder.
 
     Raises:
         CorpusError: If there is neither the variable nor a home folder.
     """
-    if environ.get("CHARRNN_CACHE"):
-        return Path(environ["CHARRNN_CACHE"])
-    if Path(environ.get("XDG_CACHE_HOME", "")).is_absolute():
-        return Path(environ["XDG_CACHE_HOME"]) / "charrnn"
+    if os.environ.get("CHARRNN_CACHE"):
+        return Path(os.environ["CHARRNN_CACHE"])
     try:
-        return Path.home() / ".cache" / "charrnn"
+        return user_cache_path("charrnn", appauthor=False)
     except RuntimeError as error:
         raise CorpusError(
             "There is no home folder to keep a downloaded text in: set CHARRNN_CACHE "

@@ -39,6 +39,7 @@ if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
 import gradio as gr  # noqa: E402  reads the variables above when imported
 
 from charrnn.hosting import policy  # noqa: E402
+from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
@@ -129,7 +130,7 @@ def living_runs() -> list[str]:
     live = [entry for entry in listing.list_runs() if entry.state in LIVE]
     return [
         f"{entry.record.title} goes on: stop it with "
-        f"`python -m charrnn stop {entry.model_id}`"
+        f"`{program()} stop {entry.model_id}`"
         for entry in live
     ]
 

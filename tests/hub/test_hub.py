@@ -331,7 +331,7 @@ def test_what_a_killed_page_left_behind_is_swept(there, model, models):
 
 def test_the_shipped_models_id_is_not_taken_over(models):
     assert _is_taken(models, store.SHIPPED_ID) == (
-        (store.SHIPPED_FOLDER / store.SHIPPED_ID).exists()
+        (store.shipped_folder() / store.SHIPPED_ID).exists()
     )
 
 

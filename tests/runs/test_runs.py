@@ -336,7 +336,7 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
 def test_a_stranger_does_not_touch_the_shipped_model_while_it_is_retrained(
     small_corpus: Corpus, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SHIPPED_FOLDER", isolated)
+    monkeypatch.setattr(store, "shipped_folder", lambda: isolated)
     monkeypatch.setattr(
         control, "new_folder", lambda parent, name, exact: _made(parent)
     )
