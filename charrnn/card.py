@@ -29,7 +29,7 @@ from charrnn.presets import (
     command_line,
     settings_beyond_preset,
 )
-from charrnn.runs import events
+from charrnn.runs.history import read_view
 from charrnn.text import sources
 
 SAMPLE_LENGTH: Final = 300
@@ -367,16 +367,7 @@ def curve_of(folder: Path) -> list[tuple[int, float]]:
     Raises:
         CheckpointError: If the history cannot be read.
     """
-    points = [
-        (event["step"], event.get("val_loss"))
-        for event in events.read_all(folder)
-        if event["type"] == "validation"
-    ]
-    return [
-        (step, float(loss))
-        for step, loss in points
-        if isinstance(loss, int | float) and math.isfinite(loss)
-    ]
+    return [(event.step, event.val_loss) for event in read_view(folder).validations]
 
 
 def license_of(folder: Path) -> str | None:

@@ -12,10 +12,10 @@ from charrnn.cli.commands import (
     FINE,
     INTERRUPTED,
     INVALID,
+    run_baseline,
     run_bench,
     run_evaluate,
     run_export,
-    run_floor,
     run_follow,
     run_generate,
     run_models,
@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("stop", run_stop, "end a training well"),
         ("follow", run_follow, "watch a training"),
-        ("floor", run_floor, "score a run's text with a table of 5-grams"),
+        ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
     ):
         one = commands.add_parser(name, help=text)
         one.add_argument("id", metavar="ID")

@@ -33,7 +33,9 @@ from charrnn.errors import TrainingError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint, record, scores
 from charrnn.presets import from_preset
-from charrnn.runs import events, store
+from charrnn.runs import store
+from charrnn.runs.events import Validation
+from charrnn.runs.history import read_view
 from charrnn.text import corpus, sources
 from charrnn.trainer.choices import choose_gemm_dtype
 from charrnn.trainer.network import KerasNetwork
@@ -278,20 +280,20 @@ def _train_and_keep(
         stderr=subprocess.DEVNULL,
     )
     kept: list[tuple[float, int, float]] = []
-    offset = 0
-    waiting: list[events.Event] = []
+    begun = False
+    waiting: list[Validation] = []
     while process.poll() is None or waiting:
-        told, offset = events.read(path, offset)
-        for event in told:
-            if event["type"] == "step" and event["step"] == 1:
-                log(f"{event['time'] - started:6.1f} s  step      1")
-        waiting += [e for e in told if e["type"] == "validation" and e["best"]]
-        if waiting and _is_kept(path, waiting[0]["step"]):
+        view = read_view(path)
+        if view.steps.size and not begun:
+            begun = True
+            log(f"{time.time() - started:6.1f} s  step {view.steps[0]:6,}")
+        waiting = [v for v in view.validations if v.best][len(kept) :]
+        if waiting and _is_kept(path, waiting[0].step):
             event = waiting.pop(0)
-            shutil.copy(path / record.WEIGHTS, folder / f"{event['step']}.st")
-            seconds = event["time"] - started
-            kept.append((seconds, event["step"], event["val_loss"]))
-            log(f"{seconds:6.1f} s  step {event['step']:6,}  {event['val_loss']:.4f}")
+            shutil.copy(path / record.WEIGHTS, folder / f"{event.step}.st")
+            seconds = event.time - started
+            kept.append((seconds, event.step, event.val_loss))
+            log(f"{seconds:6.1f} s  step {event.step:6,}  {event.val_loss:.4f}")
         elif process.poll() is not None:
             break
         time.sleep(0.05)

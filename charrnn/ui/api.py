@@ -170,15 +170,15 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
     """
     try:
         now = read_status(allowed(run))
-        recent, following = events.read(reach(run), since)
+        recent = events.read(reach(run), since)
     except CharrnnError as error:
         raise shown(error) from error
     return {
         "state": now.state,
-        "step": now.step,
-        "planned_steps": now.planned_steps,
-        "events": recent,
-        "next": following,
+        "step": now.view.step,
+        "planned_steps": now.view.planned_steps,
+        "events": [events.to_dict(event) for event in recent.events],
+        "next": recent.next,
     }
 
 

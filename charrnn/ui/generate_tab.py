@@ -15,7 +15,6 @@ from charrnn.errors import CharrnnError, ConfigError, CorpusError
 from charrnn.model.engine import Engine
 from charrnn.model.record import Record
 from charrnn.runs import listing, store
-from charrnn.runs.history import read_history
 from charrnn.runs.listing import ModelEntry
 from charrnn.text import sources, verbatim
 from charrnn.ui import links
@@ -434,8 +433,8 @@ def prompt_of(entry: ModelEntry) -> str:
     named = PROMPTS.get(entry.record.corpus.name)
     if named is not None or not entry.is_run:
         return named or ""
-    samples = [e for e in read_history(entry.model_id) if e["type"] == "sample"]
-    return str(samples[-1].get("prompt", ""))[:MAX_SUGGESTED] if samples else ""
+    samples = entry.now.view.samples
+    return samples[-1].prompt[:MAX_SUGGESTED] if samples else ""
 
 
 def suggest_prompt(model: str | None, prompt: str) -> Any:

@@ -24,10 +24,11 @@ from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.record import Record
 from charrnn.runs import control, listing
-from charrnn.runs.status import LIVE, read_status
+from charrnn.runs.states import LIVE, RESUMABLE, RunState
+from charrnn.runs.status import look_at, read_status
+from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
 from charrnn.ui.generate_tab import CODE
-from charrnn.ui.history import Views
 from charrnn.ui.shared import Browser, allowed, note, reach, run_choices, shown, visible
 from charrnn.ui.texts import TABLES, i18n, known, language, say
 
@@ -35,7 +36,6 @@ SKIP: Final[Any] = gr.skip()
 IDLE: Final = 5.0  # seconds between looks for runs that a terminal started
 ZIP_SECONDS: Final = 600.0
 MAX_OVERLAYS: Final = len(chart.OVERLAY_COLOURS)
-views: Final = Views()
 
 
 def series_names(lang: str) -> dict[str, str]:
@@ -69,7 +69,7 @@ class Panel(NamedTuple):
 def _timer(*, live: bool, following: bool) -> Any:
     """Quick while a run lives; slow where something may still come.
 
-    The floor of a run may be found after its end, and on one's own computer a
+    The baseline of a run may be found after its end, and on one's own computer a
     terminal may start or resume a run.
     """
     if live:
@@ -93,31 +93,39 @@ def _overlay_names(overlay: Sequence[str]) -> dict[str, str]:
     return names
 
 
+def _view(run_id: str) -> RunView:
+    """What a run's history amounts to; empty where it cannot be read."""
+    return look_at(reach(run_id)).view
+
+
 def plot_rows(
     lang: str, run_id: str, record: Record, overlay: Sequence[str]
 ) -> list[chart.Row]:
     """The rows of the followed run and of those laid over it."""
-    view = views.of(run_id)
+    view = _view(run_id)
     rows = chart.rows(view, record.model.vocab_size, series_names(lang))
     for other, name in _overlay_names(overlay).items():
-        rows += chart.overlay_rows(name, views.of(other))
+        rows += chart.overlay_rows(name, _view(other))
     return rows
 
 
 def legend(lang: str, run_id: str, record: Record, overlay: Sequence[str]) -> str:
     """What the lines of the plot are, as HTML."""
     names = list(_overlay_names(overlay).values())
-    return panel.legend_html(lang, views.of(run_id), record.model.vocab_size, names)
+    view = _view(run_id)
+    return panel.legend_html(lang, view, record.model.vocab_size, names)
 
 
-def _buttons(state: str) -> dict[str, Any]:
+def _buttons(state: RunState) -> dict[str, Any]:
     """Which of the buttons are there in which state."""
     live = state in LIVE
     return {
-        "stop": gr.update(visible=live, interactive=state != "stopping"),
-        "resume": gr.update(visible=state in ("stopped", "died", "failed")),
-        "more": gr.update(visible=not live and state != "failed"),
-        "factor": gr.update(visible=state == "running"),
+        "stop": gr.update(visible=live, interactive=state is not RunState.STOPPING),
+        "resume": gr.update(visible=state in RESUMABLE),
+        "more": gr.update(
+            visible=not live and state not in (RunState.FAILED, RunState.UNREADABLE)
+        ),
+        "factor": gr.update(visible=state is RunState.RUNNING),
     }
 
 
@@ -130,6 +138,13 @@ def _extra(state: str, overlay: Sequence[str]) -> list[str]:
     if state in LIVE or policy().secret_ids:
         return list(overlay)
     return [*overlay, *(f"{e.model_id} {e.state}" for e in listing.list_runs())]
+
+
+def _runs_table(lang: str, browser: Browser) -> str:
+    """The runs that a visitor may see, those with a damaged record included."""
+    damaged = [folder for folder in listing.unreadable() if folder.is_run]
+    entries = visible(listing.list_runs(), browser.held)
+    return panel.runs_table(lang, entries, visible(damaged, browser.held))
 
 
 def empty_panel(lang: str, browser: Browser, message: str = "") -> Panel:
@@ -145,7 +160,7 @@ def empty_panel(lang: str, browser: Browser, message: str = "") -> Panel:
         ),
         welcome=gr.update(value=text + TABLES[lang]["welcome"], visible=True),
         body=gr.update(visible=False),
-        table=panel.runs_table(lang, entries),
+        table=_runs_table(lang, browser),
     )
 
 
@@ -159,7 +174,7 @@ def whole_panel(
     """
     status = read_status(allowed(run_id))
     record = checkpoint.read_record(reach(run_id))
-    view = views.of(run_id)
+    view = status.view
     browser = browser.following(run_id)
     choices = run_choices(lang, browser)
     others = [choice for choice in choices if choice[1] != run_id]
@@ -178,7 +193,7 @@ def whole_panel(
         legend=legend(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, code=record.corpus.name in CODE),
         **_buttons(status.state),
-        table=panel.runs_table(lang, visible(listing.list_runs(), browser.held)),
+        table=_runs_table(lang, browser),
     )
 
 
@@ -235,7 +250,8 @@ def _turn() -> Tick:
 
 
 def _progressed(lang: str, run_id: str, seen: str, overlay: list[str]) -> Tick:
-    status, view = read_status(allowed(run_id)), views.of(run_id)
+    status = read_status(allowed(run_id))
+    view = status.view
     mark = panel.mark_of(status, view, _extra(status.state, overlay))
     if mark == seen:
         return Tick()
@@ -247,10 +263,10 @@ def _progressed(lang: str, run_id: str, seen: str, overlay: list[str]) -> Tick:
     result = Tick(
         seen=mark, progress=panel.progress_html(lang, status, view, record.training)
     )
-    if changed & {"step", "validations", "floor"}:
+    if changed & {"step", "validations", "baseline"}:
         rows = plot_rows(lang, run_id, record, overlay)
         result = result._replace(plot=chart.frame(rows))
-    if changed & {"validations", "floor"}:
+    if changed & {"validations", "baseline"}:
         result = result._replace(legend=legend(lang, run_id, record, overlay))
     if changed & {"samples", "last_sample"}:
         samples = panel.samples_html(lang, view, code=record.corpus.name in CODE)

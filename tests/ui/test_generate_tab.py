@@ -17,7 +17,7 @@ from charrnn.text import sources
 from charrnn.ui import generate_tab, links, shared
 from charrnn.ui.generate_tab import SKIP, Wish
 from charrnn.ui.shared import Browser
-from tests.builders import make_folder, make_record, rows
+from tests.builders import make_event, make_folder, make_record, rows
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 PLAIN = {
@@ -243,7 +243,7 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     make_folder(isolated / "m", make_record())
     folder = make_folder(isolated / "r", make_record())
     (folder / "state").mkdir()
-    EventLog(folder).append("sample", 1, temperature=0.8, prompt="the sea", text="x")
+    EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
     assert generate_tab.suggest_prompt("r", "ROMEO:") == "the sea"
     assert generate_tab.suggest_prompt("m", "the sea") == ""
     assert generate_tab.suggest_prompt("m", "my own words") == SKIP

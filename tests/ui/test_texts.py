@@ -3,7 +3,7 @@ import string
 import pytest
 
 from charrnn.presets import PRESETS
-from charrnn.runs.status import LIVE
+from charrnn.runs.states import RunState
 from charrnn.ui import texts
 from charrnn.ui.form import SETTINGS
 from charrnn.ui.texts import TABLES
@@ -33,8 +33,7 @@ def test_every_setting_preset_and_state_has_words():
         assert {f"setting.{name}", f"help.{name}"} <= TABLES["en"].keys()
     for name in PRESETS:
         assert {f"train.preset.{name}", f"train.about.{name}"} <= TABLES["en"].keys()
-    states = {"finished", "stopped", "early", "failed", "died", "model", *LIVE}
-    assert {f"state.{state}" for state in states} <= TABLES["en"].keys()
+    assert {f"state.{state}" for state in RunState} <= TABLES["en"].keys()
 
 
 def test_presets_are_told_as_their_own_summaries():

@@ -9,13 +9,14 @@ import pytest
 from charrnn.model import checkpoint
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.events import EventLog
+from charrnn.runs.states import RunState
 from charrnn.runs.status import Status
+from charrnn.runs.view import reduce
 from charrnn.text import corpus
 from charrnn.ui import api, panel, watch_panel
-from charrnn.ui.history import view_of
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.watch_panel import SKIP
-from tests.builders import make_folder, make_record
+from tests.builders import make_event, make_folder, make_record
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 
@@ -36,13 +37,11 @@ def run(small_corpus):
     )
     path = control.create(prepared, title="My run", model_id="my-run")
     log = EventLog(path)
-    log.append("started", 0, planned_steps=None, steps_per_epoch=10, parameters=9)
-    log.append(
-        "step", 5, epoch=1, loss=3.0, learning_rate=0.01, chars_per_second=4750.0
-    )
-    log.append("planned", 6, planned_steps=100)
-    log.append("validation", 10, val_loss=2.5, best=True)
-    log.append("sample", 10, temperature=0.8, prompt="the", text=" first")
+    log.append(make_event("started"))
+    log.append(make_event("step", 5, loss=3.0, chars_per_second=4750.0))
+    log.append(make_event("planned", 6, planned_steps=100))
+    log.append(make_event("validation", 10, val_loss=2.5, best=True))
+    log.append(make_event("sample", 10, temperature=0.8, prompt="the", text=" first"))
     return path
 
 
@@ -63,9 +62,9 @@ def test_following_shows_the_whole_run(run):
     assert "My run" in shown.head
     assert ">training</span>" in shown.head
     assert "epoch 1" in shown.progress
-    assert "step 5 of 100" in shown.progress
+    assert "step 10 of 100" in shown.progress
     assert "4,750 characters/s" in shown.progress
-    assert "10 s left" in shown.progress  # 95 steps of 5 x 100 characters
+    assert "9 s left" in shown.progress  # 90 steps of 5 x 100 characters
     assert "best validation loss 2.500 at step 10" in shown.news
     assert " first" in shown.samples
     assert isinstance(shown.plot, pd.DataFrame)
@@ -84,26 +83,26 @@ def test_a_tick_brings_only_what_is_new(run):
     log = EventLog(run)
     with store.hold(run):
         shown, _ = follow("en", "my-run")
-        log.append("step", 12, epoch=2, loss=2.0, chars_per_second=1.0)
+        log.append(make_event("step", 12, epoch=2, loss=2.0, chars_per_second=1.0))
         step = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
-        log.append("validation", 20, val_loss=2.25, best=True)
+        log.append(make_event("validation", 20, val_loss=2.25, best=True))
         validation = watch_panel.tick("en", "my-run", step.seen, NEW_BROWSER, [])
-        log.append("sample", 20, temperature=0.8, prompt="the", text=" second")
+        log.append(make_event("sample", 20, text=" second"))
         sample = watch_panel.tick("en", "my-run", validation.seen, NEW_BROWSER, [])
-        log.append("floor", 20, order=5, loss=1.75)
-        floor = watch_panel.tick("en", "my-run", sample.seen, NEW_BROWSER, [])
+        log.append(make_event("baseline", 20, order=5, loss=1.75))
+        baseline = watch_panel.tick("en", "my-run", sample.seen, NEW_BROWSER, [])
     assert changed(step) == {"seen", "progress", "plot"}
     assert changed(validation) == {"seen", "progress", "plot", "news", "legend"}
     assert changed(sample) == {"seen", "progress", "samples"}
     assert sample.samples.index(" second") < sample.samples.index(" first")
-    assert changed(floor) == {"seen", "progress", "plot", "legend"}
-    assert "a table of 5-grams 1.750" in floor.legend
+    assert changed(baseline) == {"seen", "progress", "plot", "legend"}
+    assert "a table of 5-grams 1.750" in baseline.legend
 
 
 def test_a_change_of_state_shows_the_right_buttons(run):
     with store.hold(run):
         shown, _ = follow("en", "my-run")
-    EventLog(run).append("ended", 10, reason="stopped")
+    EventLog(run).append(make_event("ended", 10, reason="stopped"))
     told = watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])
     assert changed(told) == {"turn"}
     ended = watch_panel.turned("en", "my-run", NEW_BROWSER, [])
@@ -115,14 +114,15 @@ def test_a_change_of_state_shows_the_right_buttons(run):
 @pytest.mark.parametrize(
     ("state", "visible"),
     [
-        ("queued", {"stop"}),
-        ("running", {"stop", "factor"}),
-        ("stopping", {"stop"}),
-        ("stopped", {"resume", "more"}),
-        ("died", {"resume", "more"}),
-        ("failed", {"resume"}),
-        ("finished", {"more"}),
-        ("early", {"more"}),
+        (RunState.QUEUED, {"stop"}),
+        (RunState.RUNNING, {"stop", "factor"}),
+        (RunState.STOPPING, {"stop"}),
+        (RunState.STOPPED, {"resume", "more"}),
+        (RunState.DIED, {"resume", "more"}),
+        (RunState.FAILED, {"resume"}),
+        (RunState.FINISHED, {"more"}),
+        (RunState.EARLY, {"more"}),
+        (RunState.UNREADABLE, set()),
     ],
 )
 def test_each_state_has_its_buttons(state, visible):
@@ -174,7 +174,7 @@ def test_a_run_from_a_terminal_shows_up_by_itself(run, monkeypatch):
 
 
 def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
-    EventLog(run).append("ended", 10, reason="finished")
+    EventLog(run).append(make_event("ended", 10, reason="finished"))
     shown, _ = follow("en", "my-run")
     assert (
         changed(watch_panel.tick("en", "my-run", shown.seen, NEW_BROWSER, [])) == set()
@@ -224,7 +224,7 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
         small_corpus, preset="quick", settings={"rnn_units": 4}
     )
     other = control.create(prepared, title="validation", model_id="other")
-    EventLog(other).append("validation", 30, val_loss=1.5, best=True)
+    EventLog(other).append(make_event("validation", 30, val_loss=1.5, best=True))
     _, legend = watch_panel.lay_over("en", "my-run", ["other", "gone", "../x"])
     record = checkpoint.read_record(run)
     rows = watch_panel.plot_rows("en", "my-run", record, ["other", "gone"])
@@ -277,10 +277,10 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
         preparation.prepare(evil, preset="quick"), title=EVIL, model_id="evil"
     )
     log = EventLog(path)
-    log.append("notice", 0, message=EVIL)
-    log.append("validation", 1, val_loss=2.0, best=True)
-    log.append("sample", 1, temperature=0.8, prompt=EVIL, text=EVIL)
-    log.append("failed", 1, message=EVIL)
+    log.append(make_event("notice", 0, message=EVIL))
+    log.append(make_event("validation", 1, val_loss=2.0, best=True))
+    log.append(make_event("sample", 1, temperature=0.8, prompt=EVIL, text=EVIL))
+    log.append(make_event("failed", 1, message=EVIL))
     shown, _ = follow("en", "evil")
     _, question = watch_panel.ask_delete("en", "evil")
     drawn = shown._replace(seen="")  # a hidden field's text
@@ -290,22 +290,42 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
         assert "<img" not in part
 
 
+def status_of(state, *recorded):
+    view = reduce(list(recorded))
+    return Status(state, "", view, run_id="r", title="t"), view
+
+
 def test_a_word_when_it_memorises():
-    recorded = [
-        {"type": "validation", "time": 0.0, "step": s, "val_loss": v}
-        for s, v in [(10, 1.5), (20, 1.6), (30, 1.7), (40, 1.8)]
-    ]
-    status = Status("r", "t", "running", "", 0, 40, 100, 10, 1.5, 10, 1.0)
-    said = panel.news_html("en", status, view_of(recorded))
+    losses = [(10, 1.5), (20, 1.6), (30, 1.7), (40, 1.8)]
+    recorded = [make_event("validation", s, val_loss=v) for s, v in losses]
+    said = panel.news_html("en", *status_of(RunState.RUNNING, *recorded))
     assert "memorising: the best weights, from step 10, are kept" in said
 
 
 def test_the_queue_is_told():
-    status = Status("r", "t", "queued", "", 2, 0, None, 0, None, 0, 0.0)
+    status, view = status_of(RunState.QUEUED, make_event("queued", position=2))
     training = make_record().training
-    assert panel.figures("en", status, view_of([]), training) == [
-        "2 before it in the queue"
-    ]
+    assert panel.figures("en", status, view, training) == ["2 before it in the queue"]
+
+
+def test_what_cannot_be_read_is_told_in_the_table_and_beside_the_run(run, small_corpus):
+    prepared = preparation.prepare(small_corpus, preset="quick")
+    control.create(prepared, title="Newer", model_id="newer")
+    config = run.with_name("newer") / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "format_version": 99}))
+    (run / "events.jsonl").unlink()
+    (run / "events.jsonl").mkdir()
+    shown, _ = follow("en", "my-run")
+    problem = "The history of my-run (events.jsonl) cannot be read"
+    assert ">unreadable</span>" in shown.head
+    assert problem in shown.news
+    assert problem in shown.table
+    assert "config.json has format_version 99" in shown.table
+    assert not shown.stop["visible"]
+    assert not shown.resume["visible"]
+    _, legend = watch_panel.lay_over("en", "my-run", [])
+    assert "validation" in legend
 
 
 def test_a_mark_from_the_browser_may_be_anything():
@@ -316,5 +336,5 @@ def test_a_mark_from_the_browser_may_be_anything():
 
 def test_a_pulled_model_is_no_run(isolated):
     make_folder(isolated / "pulled", make_record())
-    assert events.read_all(isolated / "pulled") == []
+    assert events.read(isolated / "pulled").events == []
     assert "pulled" not in watch_panel.empty_panel("en", Browser()).table
