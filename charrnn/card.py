@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from charrnn.config import ModelConfig, SamplingConfig
+from charrnn.config import DEFAULT_TEMPERATURES, ModelConfig, SamplingConfig
 from charrnn.errors import HubError
 from charrnn.files import one_line, write_file
 from charrnn.model import checkpoint, generation
@@ -29,10 +29,9 @@ from charrnn.presets import (
     command_line,
     settings_beyond_preset,
 )
-from charrnn.runs import events
+from charrnn.runs.history import read_view
 from charrnn.text import sources
 
-TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
 MAX_CURVE_ROWS: Final = 20
@@ -348,15 +347,18 @@ def card(
 
 
 def samples_of(model: checkpoint.Model) -> dict[float, str]:
-    """What a model writes at each of `TEMPERATURES`, from an empty prompt."""
+    """What a model writes at each of `DEFAULT_TEMPERATURES`, from an empty prompt."""
     (texts,) = generation.generate(
         model,
         "",
         length=SAMPLE_LENGTH,
-        rows=[SamplingConfig(temperature=t, seed=SAMPLE_SEED) for t in TEMPERATURES],
+        rows=[
+            SamplingConfig(temperature=t, seed=SAMPLE_SEED)
+            for t in DEFAULT_TEMPERATURES
+        ],
         chunk=SAMPLE_LENGTH,
     )
-    return dict(zip(TEMPERATURES, texts, strict=True))
+    return dict(zip(DEFAULT_TEMPERATURES, texts, strict=True))
 
 
 def curve_of(folder: Path) -> list[tuple[int, float]]:
@@ -365,16 +367,7 @@ def curve_of(folder: Path) -> list[tuple[int, float]]:
     Raises:
         CheckpointError: If the history cannot be read.
     """
-    points = [
-        (event["step"], event.get("val_loss"))
-        for event in events.read_all(folder)
-        if event["type"] == "validation"
-    ]
-    return [
-        (step, float(loss))
-        for step, loss in points
-        if isinstance(loss, int | float) and math.isfinite(loss)
-    ]
+    return [(event.step, event.val_loss) for event in read_view(folder).validations]
 
 
 def license_of(folder: Path) -> str | None:

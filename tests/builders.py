@@ -1,5 +1,5 @@
-"""Small models with random weights, what other programs must write with them, and
-a page's requests.
+"""Models with random weights, events, a page's requests, and what other programs
+must write with the models.
 
 Two programs add up the same products in different orders, so that their float32
 logits differ in the last bits, by how much depends on the processor. Texts of two
@@ -12,9 +12,10 @@ import os
 import re
 import subprocess
 import sys
+import typing
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,6 +24,8 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
+from charrnn.runs.events import Event
+from charrnn.runs.states import EndReason
 from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
@@ -75,6 +78,36 @@ def make_folder(folder: Path, record: Record, seed: int = 4) -> Path:
     checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
     checkpoint.save_weights(folder, record.model, contractive(weights))
     return folder
+
+
+EVENT_TYPES: Final = {
+    cls.__dataclass_fields__["type"].default: cls for cls in typing.get_args(Event)
+}
+EVENT_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    "queued": {"position": 0},
+    "started": {
+        **{"planned_steps": None, "steps_per_epoch": 10, "parameters": 9, "pid": 1},
+    },
+    "planned": {"planned_steps": 100},
+    "step": {
+        **{"epoch": 1, "loss": 2.0, "learning_rate": 0.01, "chars_per_second": 1000.0},
+    },
+    "validation": {"val_loss": 2.0, "best": True},
+    "sample": {"temperature": 0.8, "prompt": "the", "text": " sea"},
+    "baseline": {"order": 5, "loss": 1.75},
+    "learning_rate": {"factor": 0.5},
+    "ended": {"reason": "finished"},
+    "failed": {"message": "because"},
+    "notice": {"message": "by the way"},
+}
+
+
+def make_event(kind: str, step: int = 0, **fields: Any) -> Event:
+    """An event of a type, with plain values for the fields that are not given."""
+    values = {**EVENT_FIELDS.get(kind, {}), **fields}
+    if kind == "ended":
+        values["reason"] = EndReason(values["reason"])
+    return EVENT_TYPES[kind](step=step, **values)
 
 
 def unambiguous_text(

@@ -13,6 +13,7 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.record import Origin
 from charrnn.runs.events import EventLog
 from tests.builders import (
+    make_event,
     make_folder,
     make_record,
     program_in,
@@ -153,10 +154,10 @@ def test_a_copy_says_what_it_is_a_copy_of():
 def test_a_folder_gets_its_card_from_its_files_and_history(tmp_path):
     folder = make_folder(tmp_path / "m", make_record())
     log = EventLog(folder)
-    log.append("validation", 100, val_loss=2.5, best=True)
-    log.append("validation", 200, val_loss=2.25, best=True)
-    log.append("resumed", 100)
-    log.append("validation", 300, val_loss=2.0, best=True)
+    log.append(make_event("validation", 100, val_loss=2.5, best=True))
+    log.append(make_event("validation", 200, val_loss=2.25, best=True))
+    log.append(make_event("resumed", 100))
+    log.append(make_event("validation", 300, val_loss=2.0, best=True))
     text = card.write_card(folder, license="mit")
     assert (folder / "README.md").read_text("utf-8") == text
     assert "| 100 | 2.5000 |" in text

@@ -11,16 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from charrnn.errors import CheckpointError, HubError
+from charrnn.errors import CheckpointError, HubError, RunError
 from charrnn.hosting import policy
-from charrnn.hub.names import (
-    check_revision,
-    clean_token,
-    endpoint_of,
-    parse_source,
-    shown,
-)
-from charrnn.hub.transfer import LIMITS, MAX_BYTES, Limits, Progress, transfer
+from charrnn.hub.names import check_revision, parse_source, shown
+from charrnn.hub.transfer import Connection, transfer
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
@@ -39,20 +33,90 @@ class Pulled:
     unchanged: bool  # this commit was here already: nothing was downloaded
 
 
-def _known_commits(repo: str, folders: Iterable[Path]) -> dict[str, str]:
-    """Commits of a repository that are here already, and under which id."""
-    known = {}
-    for folder in folders:
-        with contextlib.suppress(CheckpointError):  # no model, or a damaged one
-            origin = checkpoint.read_record(folder).origin
-            if origin is not None and origin.repo == repo:
-                checkpoint.load(folder)
-                known[origin.revision] = folder.name
-    return known
+def pull_model(
+    source: str,
+    connection: Connection,
+    *,
+    destination: Path,
+    model_id: str | None = None,
+    revision: str | None = None,
+) -> Pulled:
+    """Bring a charrnn model from the Hub into the folder of models.
+
+    Names and sizes are checked before anything is downloaded, checksums and
+    contents before the model appears, which it does whole or not at all. No
+    cache is kept: the model's folder is the only copy, and it needs the Hub no
+    more. The call blocks. The stages are connecting and downloading.
+
+    Args:
+        source: See `parse_source`.
+        connection: With a token for what is private.
+        destination: The folder of models.
+        model_id: Name for the new folder, with which a page keeps visitors
+            apart; None takes a free one after the repository, or finds the same
+            commit that was pulled before.
+        revision: Branch, tag or commit; None for the default branch.
+
+    Raises:
+        HubError: If it failed: one sentence that says what to do.
+        CheckpointError: If the folder cannot be written.
+    """
+    repo, in_source = parse_source(source, connection.endpoint)
+    wanted = _one_revision(in_source, check_revision(revision))
+    if model_id is None and policy().secret_ids:
+        model_id = store.hosted_id()  # nobody finds, or is told of, another's model
+    known = _commits_here(destination, model_id, repo)
+    aside = destination / f".pull-{secrets.token_hex(8)}"
+    try:
+        _sweep(destination)
+        (aside / "files").mkdir(parents=True)
+        result = transfer(
+            {
+                "action": "pull",
+                "repo": repo,
+                "revision": wanted,
+                "folder": str((aside / "files").resolve()),
+                "known": sorted(known),
+                "max_bytes": policy().max_pull_bytes,
+            },
+            aside.resolve() / "home",
+            connection,
+        )
+        commit = result["revision"]
+        if result["known"]:
+            path = destination / known[commit]
+        elif known and model_id is not None:
+            raise HubError(
+                f"The id {model_id!r} holds another commit of {repo}: choose another."
+            )
+        else:
+            path = _take(aside, Origin(repo=repo, revision=commit), model_id)
+    except OSError as error:
+        raise CheckpointError(
+            f"The folder {destination.name} cannot be written ({error.strerror}): "
+            "free some space or choose a writable one."
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Pulled(
+        model_id=path.name,
+        path=path,
+        repo=repo,
+        revision=commit,
+        unchanged=result["known"],
+    )
 
 
-def _look_around(destination: Path, model_id: str | None, repo: str) -> dict[str, str]:
-    """What `_known_commits` may tell for this pull.
+def _one_revision(in_source: str | None, given: str | None) -> str | None:
+    if in_source and given and in_source != given:
+        raise HubError(
+            f"Two revisions are given, {in_source} and {given}: leave one of them out."
+        )
+    return in_source or given
+
+
+def _commits_here(destination: Path, model_id: str | None, repo: str) -> dict[str, str]:
+    """Commits of a repository that are here already, and under which id.
 
     With an id asked for only that folder counts: on a hosted page each visitor
     gives one of their own, and nobody learns what another one has pulled.
@@ -62,28 +126,47 @@ def _look_around(destination: Path, model_id: str | None, repo: str) -> dict[str
     """
     if model_id is None:
         here = sorted(destination.glob("[!.]*"))
-        return _known_commits(repo, (path for path in here if path.is_dir()))
+        return _pulled_commits(repo, (path for path in here if path.is_dir()))
     if not store.ID_PATTERN.fullmatch(model_id):
         raise HubError(
             f"{shown(model_id)} cannot be an id: expected up to 80 letters, digits, "
             "hyphens and underscores."
         )
-    known = _known_commits(repo, [destination / model_id])
-    if not known and _is_taken(destination, model_id):
+    known = _pulled_commits(repo, [destination / model_id])
+    if not known and store.is_taken(destination, model_id):
         raise HubError(f"The id {model_id!r} is taken: choose another one.")
     return known
 
 
-def _is_taken(destination: Path, model_id: str) -> bool:
-    return any((p / model_id).exists() for p in (destination, store.shipped_folder()))
+def _pulled_commits(repo: str, folders: Iterable[Path]) -> dict[str, str]:
+    found = {}
+    for folder in folders:
+        with contextlib.suppress(CheckpointError):  # no model, or a damaged one
+            origin = checkpoint.read_record(folder).origin
+            if origin is not None and origin.repo == repo:
+                checkpoint.load(folder)
+                found[origin.revision] = folder.name
+    return found
 
 
 def _sweep(destination: Path) -> None:
-    """Remove what a pull left that was killed: a visitor's model, it may be."""
+    """Remove what a killed pull has left: it may be a visitor's model."""
     for path in destination.glob(".pull-*"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > STALE:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _take(aside: Path, origin: Origin, model_id: str | None) -> Path:
+    """The public files alone out of what was downloaded; checked and placed."""
+    ready = aside / "model"
+    ready.mkdir()
+    for name in PUBLIC_FILES:
+        file = aside / "files" / name
+        if file.is_file() and not file.is_symlink():
+            file.replace(ready / name)
+    _check_pulled(ready, origin)
+    return _place(ready, aside.parent, model_id, origin.repo)
 
 
 def _check_pulled(folder: Path, origin: Origin) -> None:
@@ -112,118 +195,14 @@ def _place(ready: Path, destination: Path, model_id: str | None, repo: str) -> P
     """
     wanted = model_id or re.sub(r"[^A-Za-z0-9_-]", "-", repo.split("/")[1])[:70]
     wanted = wanted if store.ID_PATTERN.fullmatch(wanted) else f"model-{wanted}"
-    for number in range(1, 2 if model_id else 10_000):
-        name = wanted if number == 1 else f"{wanted}-{number}"
-        if not _is_taken(destination, name):
-            with contextlib.suppress(FileExistsError):
-                (destination / name).mkdir()
-                ready.rename(destination / name)
-                return destination / name
-    raise HubError(f"The id {wanted!r} is taken: choose another one.")
-
-
-def _merge(first: str | None, second: str | None) -> str | None:
-    if first and second and first != second:
-        raise HubError(
-            f"Two revisions are given, {first} and {second}: leave one of them out."
-        )
-    return first or second
-
-
-def pull_model(
-    source: str,
-    *,
-    destination: Path,
-    model_id: str | None = None,
-    revision: str | None = None,
-    token: str | None,
-    endpoint: str | None = None,
-    progress: Progress | None = None,
-    max_bytes: int = MAX_BYTES,
-    limits: Limits = LIMITS,
-) -> Pulled:
-    """Bring a charrnn model from the Hub into the folder of models.
-
-    Names and sizes are checked before anything is downloaded, checksums and
-    contents before the model appears, which it does whole or not at all. No
-    cache is kept: the model's folder is the only copy, and it needs the Hub no
-    more. The call blocks; an exception out of ``progress`` ends it.
-
-    Args:
-        source: See `parse_source`.
-        destination: The folder of models.
-        model_id: Name for the new folder, with which a page keeps visitors
-            apart; None takes a free one after the repository, or finds the same
-            commit that was pulled before.
-        revision: Branch, tag or commit; None for the default branch.
-        token: For what is private; None asks anonymously.
-        endpoint: The Hub's address; None for `HF_ENDPOINT` or the public one.
-        progress: Called with stage (connecting, downloading), bytes done and
-            bytes in all (0 where unknown).
-        max_bytes: The largest weights that are taken.
-        limits: How long to wait.
-
-    Raises:
-        HubError: If it failed: one sentence that says what to do.
-        CheckpointError: If the folder cannot be written.
-    """
-    address, key = endpoint_of(endpoint), clean_token(token)
-    repo, in_source = parse_source(source, address)
-    wanted = _merge(in_source, check_revision(revision))
-    if model_id is None and policy().secret_ids:
-        model_id = store.hosted_id()  # nobody finds, or is told of, another's model
-    known = _look_around(destination, model_id, repo)
-    aside = destination / f".pull-{secrets.token_hex(8)}"
     try:
-        _sweep(destination)
-        (aside / "files").mkdir(parents=True)
-        result = transfer(
-            {
-                "action": "pull",
-                "repo": repo,
-                "revision": wanted,
-                "token": key,
-                "endpoint": address,
-                "folder": str((aside / "files").resolve()),
-                "known": sorted(known),
-                "max_bytes": max_bytes,
-            },
-            aside.resolve() / "home",
-            limits,
-            progress,
-        )
-        commit = result["revision"]
-        if result["known"]:
-            path = destination / known[commit]
-        elif known and model_id is not None:
-            raise HubError(
-                f"The id {model_id!r} holds another commit of {repo}: choose another."
-            )
-        else:
-            path = _take(aside, Origin(repo=repo, revision=commit), model_id)
-    except OSError as error:
-        raise CheckpointError(
-            f"The folder {destination.name} cannot be written ({error.strerror}): "
-            "free some space or choose a writable one."
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Pulled(
-        model_id=path.name,
-        path=path,
-        repo=repo,
-        revision=commit,
-        unchanged=result["known"],
-    )
-
-
-def _take(aside: Path, origin: Origin, model_id: str | None) -> Path:
-    """Out of what was downloaded, the public files alone; checked and placed."""
-    ready = aside / "model"
-    ready.mkdir()
-    for name in PUBLIC_FILES:
-        file = aside / "files" / name
-        if file.is_file() and not file.is_symlink():
-            file.replace(ready / name)
-    _check_pulled(ready, origin)
-    return _place(ready, aside.parent, model_id, origin.repo)
+        folder = store.new_folder(destination, wanted, exact=model_id is not None)
+    except RunError as error:
+        raise HubError(str(error)) from error
+    try:
+        ready.rename(folder)
+    except OSError:
+        with contextlib.suppress(OSError):  # not empty: somebody works there already
+            folder.rmdir()
+        raise
+    return folder

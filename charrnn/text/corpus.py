@@ -1,9 +1,9 @@
-"""Texts to learn from: named, own, uploaded, pasted.
+"""A text to learn from: decoded, checked, cleaned, split into two parts.
 
-Whatever comes in leaves as a `Corpus`: characters with LF line ends, no NUL,
-no byte order mark, nothing else changed (no Unicode normalisation: a model
-should write what its text holds). What is refused is refused with what was
-received, what is needed and what to do.
+Every text, named, uploaded or pasted, becomes a `Corpus`: characters with LF line
+ends, no NUL, no byte order mark, nothing else changed (no Unicode normalisation: a
+model should write what its text holds). A refusal says what was received, what is
+expected and what to do.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from charrnn.text.encoding import to_text
 from charrnn.text.vocabulary import Vocabulary, count_characters
 
 SPLIT: Final = 0.9  # share that trains; the rest validates
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 20  # characters encoded at once
 MIN_CHARACTERS: Final = 50  # one stream with windows of four characters
 
 
@@ -43,7 +43,7 @@ def split_at(characters: int) -> int:
 
 
 def readable_size(count: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes in megabytes, or in bytes where it is small."""
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
@@ -76,7 +76,11 @@ def _sha256(text: str, name: str) -> tuple[str, int]:
 def clean(
     text: str, name: str, max_bytes: int, notices: tuple[str, ...] = ()
 ) -> Corpus:
-    """Line ends, length and hash: what every text goes through."""
+    """A `Corpus` of decoded text: line ends made LF, length checked, hash computed.
+
+    Raises:
+        CorpusError: If it holds NUL or half a character, is too short or too long.
+    """
     if "\0" in text:
         raise CorpusError(
             f"{name} holds the character NUL at {text.index(chr(0)):,}: it is no plain "

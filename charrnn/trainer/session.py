@@ -23,8 +23,10 @@ from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Weights
 from charrnn.model.network import Ids
 from charrnn.model.record import WEIGHTS, Figures, Record
-from charrnn.runs import events, store
+from charrnn.runs import store
 from charrnn.runs.events import EventLog
+from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason
 from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
@@ -83,7 +85,7 @@ class Session:
     begun: float
     seconds_before: float = 0.0
     writing: float = 0.0  # seconds inside the writer
-    outcome: str = ""
+    outcome: EndReason | None = None
     pending_factors: list[tuple[int, float]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -334,9 +336,8 @@ def _restore(session: Session) -> None:
             step=saved.step,
             seconds=saved.seconds,
         )
-    for event in events.read_all(session.folder):
-        if event["type"] == "learning_rate":
-            session.request_factor(event["step"], float(event["factor"]))
+    for event in read_view(session.folder).factors:
+        session.request_factor(event.step, event.factor)
     session.pending_factors = [
         item for item in session.pending_factors if item[0] > saved.step
     ]

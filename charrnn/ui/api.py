@@ -192,15 +192,15 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
     """
     try:
         now = read_status(checked_id(run))
-        recent, following = events.read(model_folder(run), since)
+        recent = events.read(model_folder(run), since)
     except CharrnnError as error:
         raise page_error(error) from error
     return {
         "state": now.state,
-        "step": now.step,
-        "planned_steps": now.planned_steps,
-        "events": recent,
-        "next": following,
+        "step": now.view.step,
+        "planned_steps": now.view.planned_steps,
+        "events": [events.to_dict(event) for event in recent.events],
+        "next": recent.next,
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd  # type: ignore[import-untyped]
 
-from charrnn.ui.history import RunView
+from charrnn.runs.view import RunView
 
 MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
 SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
@@ -68,11 +68,12 @@ def smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _curve(
-    name: str, steps: Sequence[int], values: Sequence[float], *, smoothed: bool = False
+    name: str,
+    at: npt.NDArray[np.int64],
+    losses: npt.NDArray[np.float64],
+    *,
+    smoothed: bool = False,
 ) -> list[Row]:
-    at, losses = np.asarray(steps, np.int64), np.asarray(values, np.float64)
-    finite = np.isfinite(losses)
-    at, losses = at[finite], losses[finite]
     if smoothed and len(losses):
         losses = smooth(losses)
         if len(at) > MAX_POINTS:  # already smooth: evenly spaced points do
@@ -85,6 +86,12 @@ def _curve(
     ]
 
 
+def _validation_curve(name: str, view: RunView) -> list[Row]:
+    points = view.validations
+    at = np.array([point.step for point in points], np.int64)
+    return _curve(name, at, np.array([point.val_loss for point in points], float))
+
+
 def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
     """All rows of a run's plot: step, loss in nats per character, series.
 
@@ -94,18 +101,18 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
             logarithm.
         names: What a reader sees for each of `SERIES`.
     """
-    last = max(view.planned_steps or 0, *view.steps[-1:], *view.val_steps[-1:], 1)
+    last = max(view.planned_steps or 0, view.step, 1)
     result: list[Row] = [(0, math.nan, names[name]) for name in SERIES]
     result += _curve(names["train"], view.steps, view.losses)
     result += _curve(names["smooth"], view.steps, view.losses, smoothed=True)
-    result += _curve(names["validation"], view.val_steps, view.val_losses)
+    result += _validation_curve(names["validation"], view)
     guessing = math.log(max(2, vocab_size))
     if view.best is not None:
-        step, loss = view.best
+        step, loss = view.best.step, view.best.val_loss
         mark = 0.06 * (guessing - min(loss, guessing)) + 0.02
         ends = max(0.0, loss - mark), loss + mark
         result += [(step, round(end, 4), names["best"]) for end in ends]
-    for name, level in (("guessing", guessing), ("floor", view.floor)):
+    for name, level in (("guessing", guessing), ("floor", view.baseline)):
         if level is not None:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]
     return result
@@ -113,7 +120,7 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
 
 def overlay_rows(name: str, view: RunView) -> list[Row]:
     """An older run laid over the plot: its validation losses alone."""
-    return [(0, math.nan, name), *_curve(name, view.val_steps, view.val_losses)]
+    return [(0, math.nan, name), *_validation_curve(name, view)]
 
 
 def frame(result: Sequence[Row]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def _read_file(path: Path, limit: int) -> bytes:
         ) from error
 
 
-def _reporter(progress: gr.Progress | None) -> sources.Progress | None:
+def _reporter(progress: gr.Progress | None) -> sources.OnBytes | None:
     if progress is None:
         return None
 

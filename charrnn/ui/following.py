@@ -15,11 +15,11 @@ from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.runs import listing
-from charrnn.runs.status import LIVE, read_status
+from charrnn.runs.states import LIVE, RESUMABLE, RunState
+from charrnn.runs.status import read_status
 from charrnn.ui import chart, panel, plot
 from charrnn.ui.cards import written_class
 from charrnn.ui.panel import FrameKey
-from charrnn.ui.plot import views
 from charrnn.ui.shared import (
     Browser,
     checked_id,
@@ -71,14 +71,16 @@ def _timer(*, live: bool, following: bool) -> Update:
     return gr.update(value=IDLE, active=following or not policy().secret_ids)
 
 
-def buttons(state: str) -> dict[str, Update]:
+def buttons(state: RunState) -> dict[str, Update]:
     """Which of the buttons are there in which state, as fields of `PanelUpdate`."""
     live = state in LIVE
     return {
-        "stop": gr.update(visible=live, interactive=state != "stopping"),
-        "resume": gr.update(visible=state in ("stopped", "died", "failed")),
-        "more": gr.update(visible=not live and state != "failed"),
-        "rate": gr.update(visible=state == "running"),
+        "stop": gr.update(visible=live, interactive=state is not RunState.STOPPING),
+        "resume": gr.update(visible=state in RESUMABLE),
+        "more": gr.update(
+            visible=not live and state not in (RunState.FAILED, RunState.UNREADABLE)
+        ),
+        "rate": gr.update(visible=state is RunState.RUNNING),
     }
 
 
@@ -91,6 +93,13 @@ def _extra(state: str, overlay: Sequence[str]) -> list[str]:
     if state in LIVE or policy().secret_ids:
         return list(overlay)
     return [*overlay, *(f"{e.model_id} {e.state}" for e in listing.list_runs())]
+
+
+def _runs_table(lang: str, browser: Browser) -> str:
+    """The runs that a visitor may see, those with a damaged record included."""
+    damaged = [folder for folder in listing.unreadable() if folder.is_run]
+    entries = visible(listing.list_runs(), browser.held)
+    return panel.runs_table(lang, entries, visible(damaged, browser.held))
 
 
 def empty_panel(lang: str, browser: Browser, message: str = "") -> PanelUpdate:
@@ -106,7 +115,7 @@ def empty_panel(lang: str, browser: Browser, message: str = "") -> PanelUpdate:
         ),
         welcome=gr.update(value=welcome, visible=True),
         body=gr.update(visible=False),
-        table=panel.runs_table(lang, entries),
+        table=_runs_table(lang, browser),
     )
 
 
@@ -120,7 +129,7 @@ def whole_panel(
     """
     status = read_status(checked_id(run_id))
     record = checkpoint.read_record(model_folder(run_id))
-    view = views.of(run_id)
+    view = status.view
     browser = browser.following(run_id)
     choices = run_choices(lang, browser)
     others = [choice for choice in choices if choice[1] != run_id]
@@ -138,7 +147,7 @@ def whole_panel(
         plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
         legend=plot.legend_html(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, written=written_class(record)),
-        table=panel.runs_table(lang, visible(listing.list_runs(), browser.held)),
+        table=_runs_table(lang, browser),
         **buttons(status.state),
     )
 
@@ -203,7 +212,8 @@ def _redraw() -> TickUpdate:
 def _progressed(
     lang: str, run_id: str, old_key: object, overlay: list[str]
 ) -> TickUpdate:
-    status, view = read_status(checked_id(run_id)), views.of(run_id)
+    status = read_status(checked_id(run_id))
+    view = status.view
     key = panel.frame_key(status, view, _extra(status.state, overlay))
     changed = panel.changed_parts(key, old_key)
     if not changed:
@@ -215,10 +225,10 @@ def _progressed(
         frame_key=key,
         progress=panel.progress_html(lang, status, view, record.training),
     )
-    if changed & {"step", "validations", "floor"}:
+    if changed & {"step", "validations", "baseline"}:
         rows = plot.rows(lang, run_id, record, overlay)
         update = update._replace(plot=chart.frame(rows))
-    if changed & {"validations", "floor"}:
+    if changed & {"validations", "baseline"}:
         update = update._replace(legend=plot.legend_html(lang, run_id, record, overlay))
     if changed & {"samples", "last_sample"}:
         samples = panel.samples_html(lang, view, written=written_class(record))

@@ -6,7 +6,6 @@ import gradio as gr
 
 from charrnn.errors import CharrnnError
 from charrnn.runs import listing
-from charrnn.runs.history import read_history
 from charrnn.runs.listing import ModelEntry
 from charrnn.ui import links
 from charrnn.ui.labels import i18n
@@ -64,8 +63,8 @@ def prompt_of(entry: ModelEntry) -> str:
     named = PROMPTS.get(entry.record.corpus.name)
     if named is not None or not entry.is_run:
         return named or ""
-    samples = [e for e in read_history(entry.model_id) if e["type"] == "sample"]
-    return str(samples[-1].get("prompt", ""))[:MAX_SUGGESTED] if samples else ""
+    samples = entry.now.view.samples
+    return samples[-1].prompt[:MAX_SUGGESTED] if samples else ""
 
 
 def suggest_prompt(model: str | None, prompt: str) -> str | Update:

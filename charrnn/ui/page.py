@@ -41,7 +41,7 @@ import gradio as gr  # noqa: E402  reads the variables above when imported
 from charrnn.hosting import policy  # noqa: E402
 from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
-from charrnn.runs.status import LIVE  # noqa: E402
+from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
     doors,

@@ -9,12 +9,12 @@ from typing import Final
 from charrnn.config import TrainingConfig
 from charrnn.hosting import policy
 from charrnn.model.record import Record
-from charrnn.runs.events import Event
-from charrnn.runs.history import read_history
-from charrnn.runs.listing import ModelEntry
-from charrnn.runs.status import LIVE, Status
+from charrnn.runs.events import Sample
+from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.states import LIVE, RunState
+from charrnn.runs.status import Status
+from charrnn.runs.view import RunView
 from charrnn.ui import chart, links
-from charrnn.ui.history import RunView
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
 
@@ -62,31 +62,25 @@ def figures(
     lang: str, status: Status, view: RunView, training: TrainingConfig
 ) -> list[str]:
     """The progress in words: epoch, step, speed, time left, rate factor."""
-    if status.state == "queued" and status.position:
-        return [translate(lang, "progress.queue", count=status.position)]
-    latest = view.latest.get("step")
-    if latest is None:
+    if status.state is RunState.QUEUED and view.position:
+        return [translate(lang, "progress.queue", count=view.position)]
+    if not view.steps.size:
         return [translate(lang, "progress.starting")] if status.state in LIVE else []
     epochs = training.epochs if training.minutes is None else None
-    step = int(latest["step"])
     parts = [
-        _epoch(lang, int(latest.get("epoch", 1)), epochs),
-        _step(lang, step, view.planned_steps),
+        _epoch(lang, view.epoch, epochs),
+        _step(lang, view.step, view.planned_steps),
     ]
-    speed = float(latest.get("chars_per_second", 0.0))
-    if status.state not in LIVE or not speed > 0:
+    if status.state not in LIVE or not view.chars_per_second > 0:
         return parts
-    parts.append(translate(lang, "progress.speed", speed=round(speed)))
+    parts.append(translate(lang, "progress.speed", speed=round(view.chars_per_second)))
+    seconds = view.seconds_left(training.batch_size * training.seq_length)
     if view.planned_steps is None:
         parts.append(translate(lang, "progress.measuring"))
-    else:
-        window = training.batch_size * training.seq_length
-        seconds = max(0, view.planned_steps - step) * window / speed
-        left = duration(lang, seconds)
-        parts.append(translate(lang, "progress.left", time=left))
-    factor = view.latest.get("learning_rate", {}).get("factor", 1)
-    if isinstance(factor, (int, float)) and factor != 1:
-        parts.append(translate(lang, "progress.factor", factor=factor))
+    elif seconds is not None:
+        parts.append(translate(lang, "progress.left", time=duration(lang, seconds)))
+    if view.factor != 1:
+        parts.append(translate(lang, "progress.factor", factor=view.factor))
     return parts
 
 
@@ -94,7 +88,7 @@ def progress_html(
     lang: str, status: Status, view: RunView, training: TrainingConfig
 ) -> str:
     """A bar and the progress in words."""
-    step, planned = status.step, view.planned_steps
+    step, planned = view.step, view.planned_steps
     share = min(1.0, step / planned) if planned else 0.0
     words = "".join(
         f"<span>{html.escape(part)}</span>"
@@ -113,13 +107,13 @@ def news_html(lang: str, status: Status, view: RunView) -> str:
     if status.message:
         parts.append(note(status.message, "warn"))
     if view.best is not None:
-        step, loss = view.best
+        step, loss = view.best.step, view.best.val_loss
         parts.append(note(translate(lang, "progress.best", loss=loss, step=step)))
         if view.rising:
             parts.append(note(translate(lang, "progress.rising", step=step), "warn"))
-    if status.state == "early":
+    if status.state is RunState.EARLY:
         parts.append(note(translate(lang, "progress.early")))
-    parts += [note(notice) for notice in dict.fromkeys(view.notices)]
+    parts += [note(notice) for notice in view.notices]
     if policy().keep_days is not None:
         parts.append(note(translate(lang, "progress.hosted")))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
@@ -129,9 +123,9 @@ def legend_html(
     lang: str, view: RunView, vocab_size: int, overlays: Sequence[str]
 ) -> str:
     """What the lines of the plot are, with the levels that do not change."""
-    values = {"guessing": math.log(max(2, vocab_size)), "floor": view.floor}
+    values = {"guessing": math.log(max(2, vocab_size)), "floor": view.baseline}
     if view.best is not None:
-        values["best"] = view.best[1]
+        values["best"] = view.best.val_loss
     items = []
     for key in chart.SERIES:
         value = values.get(key)
@@ -154,9 +148,9 @@ def samples_html(lang: str, view: RunView, *, written: str) -> str:
         view: The run so far.
         written: Style classes of a sample's text.
     """
-    losses = dict(zip(view.val_steps, view.val_losses, strict=True))
+    losses = {event.step: event.val_loss for event in view.validations}
     shown = [
-        _sample(lang, event, losses.get(event["step"]), written=written)
+        _sample(lang, event, losses.get(event.step), written=written)
         for event in reversed(view.samples[-SHOWN_SAMPLES:])
     ]
     if not shown:
@@ -168,27 +162,34 @@ def samples_html(lang: str, view: RunView, *, written: str) -> str:
     )
 
 
-def _sample(lang: str, event: Event, loss: float | None, *, written: str) -> str:
-    heads = [translate(lang, "sample.head", step=event["step"])]
-    if loss is not None and math.isfinite(loss):
+def _sample(lang: str, event: Sample, loss: float | None, *, written: str) -> str:
+    heads = [translate(lang, "sample.head", step=event.step)]
+    if loss is not None:
         heads.append(translate(lang, "sample.loss", loss=loss))
     spans = "".join(f"<span>{html.escape(part)}</span>" for part in heads)
-    prompt = html.escape(str(event.get("prompt", "")))
+    prompt = html.escape(event.prompt)
     return (
         f'<article class="sample"><h4>{spans}</h4><div class="{written}" dir="auto">'
-        f'<span class="prompt">{prompt}</span>{html.escape(event["text"])}</div>'
+        f'<span class="prompt">{prompt}</span>{html.escape(event.text)}</div>'
         "</article>"
     )
 
 
-def runs_table(lang: str, entries: Sequence[ModelEntry]) -> str:
-    """All runs with text, settings, best loss and state."""
-    if not entries:
+def runs_table(
+    lang: str, entries: Sequence[ModelEntry], damaged: Sequence[Unreadable] = ()
+) -> str:
+    """All runs with text, settings, best loss and state, or why there is none."""
+    if not entries and not damaged:
         return note(translate(lang, "runs.none"))
     keys = ("title", "text", "settings", "loss", "state")
     names = [html.escape(translate(lang, f"runs.{key}")) for key in keys]
     heads = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_run_row(lang, entry) for entry in entries)
+    rows += "".join(
+        f'<tr><td dir="auto">{html.escape(folder.model_id)}</td>'
+        f'<td colspan="4" dir="auto">{html.escape(folder.problem)}</td></tr>'
+        for folder in damaged
+    )
     return (
         '<div class="table-scroll"><table class="runs"><thead><tr>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -213,7 +214,7 @@ def _run_row(lang: str, entry: ModelEntry) -> str:
         record.corpus.name,
         settings_line(record),
         "–" if best is None else f"{best:.3f}",
-        translate(lang, f"state.{entry.state}"),
+        entry.problem or translate(lang, f"state.{entry.state}"),
     )
     columns = "".join(f'<td dir="auto">{html.escape(cell)}</td>' for cell in cells)
     return f"<tr>{columns}</tr>"
@@ -223,27 +224,21 @@ def best_loss(entry: ModelEntry) -> float | None:
     """The best validation loss: of the record, or so far."""
     if entry.record.figures is not None:
         return entry.record.figures.val_loss
-    losses = [
-        float(event["val_loss"])
-        for event in read_history(entry.model_id)
-        if event["type"] == "validation"
-        and math.isfinite(event.get("val_loss", math.nan))
-    ]
-    return min(losses, default=None)
+    best = entry.now.view.best
+    return None if best is None else best.val_loss
 
 
 def frame_key(status: Status, view: RunView, extra: Sequence[str]) -> FrameKey:
     """What a frame of the page is drawn from: with the same key it stays."""
-    latest = view.latest.get("step", {}).get("step", 0)
     return {
         "run": status.run_id,
         "state": status.state,
         "events": view.taken,
         "samples": len(view.samples),
-        "last_sample": view.samples[-1]["step"] if view.samples else 0,
-        "step": latest,
-        "validations": len(view.val_losses),
-        "floor": view.floor,
+        "last_sample": view.samples[-1].step if view.samples else 0,
+        "step": len(view.steps),
+        "validations": len(view.validations),
+        "baseline": view.baseline,
         "title": status.title,
         "notices": len(view.notices),
         "extra": list(extra),

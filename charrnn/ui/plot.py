@@ -8,14 +8,14 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.model.record import Record
+from charrnn.runs.status import look_at
+from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
-from charrnn.ui.history import Views
 from charrnn.ui.shared import model_folder, page_error
 from charrnn.ui.texts import TABLES, language, translate
 from charrnn.ui.wiring import Update
 
 MAX_OVERLAYS: Final = len(chart.OVERLAY_COLOURS)
-views: Final = Views()
 
 
 def series_names(lang: str) -> dict[str, str]:
@@ -44,21 +44,26 @@ def _overlay_names(overlay: Sequence[str]) -> dict[str, str]:
     return names
 
 
+def _view(run_id: str) -> RunView:
+    """What a run's history amounts to; empty where it cannot be read."""
+    return look_at(model_folder(run_id)).view
+
+
 def rows(
     lang: str, run_id: str, record: Record, overlay: Sequence[str]
 ) -> list[chart.Row]:
     """The rows of the followed run and of those laid over it."""
-    view = views.of(run_id)
+    view = _view(run_id)
     result = chart.rows(view, record.model.vocab_size, series_names(lang))
     for other, name in _overlay_names(overlay).items():
-        result += chart.overlay_rows(name, views.of(other))
+        result += chart.overlay_rows(name, _view(other))
     return result
 
 
 def legend_html(lang: str, run_id: str, record: Record, overlay: Sequence[str]) -> str:
     """What the lines of the plot are, as HTML."""
     names = list(_overlay_names(overlay).values())
-    return panel.legend_html(lang, views.of(run_id), record.model.vocab_size, names)
+    return panel.legend_html(lang, _view(run_id), record.model.vocab_size, names)
 
 
 class OverlayUpdate(NamedTuple):

@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import gradio as gr
 
 from charrnn.errors import CharrnnError, RunError
 from charrnn.hosting import policy
 from charrnn.runs import listing
-from charrnn.runs.listing import ModelEntry
-from charrnn.runs.status import LIVE
+from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.states import LIVE
 from charrnn.runs.store import ID_PATTERN, SHIPPED_ID, find
 from charrnn.ui.texts import translate
 from charrnn.ui.wiring import Update
@@ -29,6 +29,7 @@ NEW_BROWSER: Final[dict[str, object]] = {"run": None, "held": []}
 MAX_HELD: Final = 200  # ids that a browser remembers
 KEY: Final = re.compile(r"[0-9a-f]{32}")  # as `runs.hosted_id` makes them
 Choice = tuple[str, str]
+Listed = TypeVar("Listed", ModelEntry, Unreadable)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def model_folder(model_id: str) -> Path:
     return find(checked_id(model_id))
 
 
-def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry]:
+def visible(found: Iterable[Listed], held: Sequence[str]) -> list[Listed]:
     """The entries that a visitor may see in a list.
 
     On one's own computer all of them; on a hosted page the shipped ones and

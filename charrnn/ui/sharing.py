@@ -8,14 +8,12 @@ browser holds.
 
 import html
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import gradio as gr
 
 from charrnn.errors import CharrnnError, HubError
-from charrnn.hosting import policy
 from charrnn.hub import transfer
 from charrnn.hub.pull import Pulled, pull_model
 from charrnn.hub.push import Pushed, push_model
@@ -57,9 +55,7 @@ def token_for(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
     return transfer.local_token()
 
 
-def _reporter(
-    progress: gr.Progress | None,
-) -> Callable[[str, int, int], None] | None:
+def _reporter(progress: gr.Progress | None) -> transfer.OnProgress | None:
     if progress is None:
         return None
 
@@ -128,11 +124,10 @@ def push(
         pushed = push_model(
             path,
             asked.repo,
-            token=token,
+            transfer.Connection(token=token, on_progress=_reporter(progress)),
             private=not asked.public,
             license=asked.license or None,
             keep_card=not store.is_shipped(path),
-            progress=_reporter(progress),
         )
     except CharrnnError as error:  # in place, where it stays to be read
         return PushUpdate(note(str(error), "warn"), SKIP)
@@ -168,13 +163,12 @@ def pull(
     lang, asked = language(request), PullRequest.read(values)
     try:
         check_disk()
+        token = _reading_token(lang, asked.pull_token, login)
         pulled = pull_model(
             asked.source,
+            transfer.Connection(token=token, on_progress=_reporter(progress)),
             destination=store.folder(),
             revision=asked.revision.strip() or None,
-            token=_reading_token(lang, asked.pull_token, login),
-            progress=_reporter(progress),
-            max_bytes=policy().max_pull_bytes,
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:

@@ -25,9 +25,10 @@ import pytest
 from charrnn import card
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, HubError
+from charrnn.hosting import policy
 from charrnn.hub import client as client_module
 from charrnn.hub import names, transfer
-from charrnn.hub.pull import _is_taken, _place, pull_model
+from charrnn.hub.pull import _place, pull_model
 from charrnn.hub.push import push_model
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import PUBLIC_FILES, Origin
@@ -103,14 +104,22 @@ def texts(folder: Path) -> list[str]:
     )[-1]
 
 
+def connected(
+    server: Hub, token: str | None, settings: dict[str, Any]
+) -> transfer.Connection:
+    """A connection to the server, with what the settings say of one taken out."""
+    fields = ("token", "endpoint", "on_progress", "limits")
+    given = {name: settings.pop(name) for name in fields if name in settings}
+    return transfer.Connection(**{"token": token, "endpoint": server.url, **given})
+
+
 def push(folder: Path, server: Hub, repo: str = "alice/model", **settings: Any) -> Any:
-    settings = {"token": ALICE, "endpoint": server.url, **settings}
-    return push_model(folder, repo, **settings)
+    return push_model(folder, repo, connected(server, ALICE, settings), **settings)
 
 
 def pull(source: str, models: Path, server: Hub, **settings: Any) -> Any:
-    settings = {"token": None, "endpoint": server.url, **settings}
-    return pull_model(source, destination=models, **settings)
+    connection = connected(server, None, settings)
+    return pull_model(source, connection, destination=models, **settings)
 
 
 def nothing_in(folder: Path) -> bool:
@@ -132,7 +141,7 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
         there,
         license="mit",
         message="Try\nthis",
-        progress=lambda stage, *_: stages.append(stage),
+        on_progress=lambda stage, *_: stages.append(stage),
     )
     repository = there.repositories["alice/model"]
     assert repository.private
@@ -330,7 +339,7 @@ def test_what_a_killed_page_left_behind_is_swept(there, model, models):
 
 
 def test_the_shipped_models_id_is_not_taken_over(models):
-    assert _is_taken(models, store.SHIPPED_ID) == (
+    assert store.is_taken(models, store.SHIPPED_ID) == (
         (store.shipped_folder() / store.SHIPPED_ID).exists()
     )
 
@@ -383,7 +392,7 @@ def test_a_token_is_nowhere_to_be_read(there, model, caplog, capfd):
     there.fail("POST", "/commit/", status=403, body=echo)
     told: list[object] = []
     with pytest.raises(HubError) as caught:
-        push(model, there, token=f" {ALICE}\n", progress=lambda *a: told.append(a))
+        push(model, there, token=f" {ALICE}\n", on_progress=lambda *a: told.append(a))
     assert "you sent [token]" in str(caught.value)
     output = capfd.readouterr()
     everything = [caught.value, caught.value.__cause__, told, output, caplog.text]
@@ -450,7 +459,7 @@ def test_a_long_upload_that_moves_is_no_failure(there, tmp_path):
     done: list[int] = []
     start = time.monotonic()
     limits = transfer.Limits(idle=2.0)
-    push(folder, there, limits=limits, progress=lambda _, n, total: done.append(n))
+    push(folder, there, limits=limits, on_progress=lambda _, n, total: done.append(n))
     assert time.monotonic() - start > 1.5 * limits.idle
     assert done == sorted(done)
     assert len(set(done)) > 5
@@ -479,7 +488,7 @@ def test_who_calls_can_end_it(there, model):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        push(model, there, progress=progress)
+        push(model, there, on_progress=progress)
     commands = [child.cmdline() for child in psutil.Process().children()]
     assert not [command for command in commands if "charrnn.hub.client" in command]
 
@@ -488,6 +497,7 @@ def test_the_other_process_ends_with_this_one(there, tmp_path):
     there.fail("GET", "/api/models/", hang=True)
     job = {"action": "pull", "repo": "alice/model", "token": None, "revision": None}
     job |= {"endpoint": there.url, "folder": str(tmp_path), "known": [], "max_bytes": 1}
+    job["visitor"] = False
     with subprocess.Popen(
         [sys.executable, "-m", "charrnn.hub.client"],
         stdin=subprocess.PIPE,
@@ -532,6 +542,7 @@ def work(client: Any, server: Hub, folder: Path, action: str, **job: Any) -> dic
     }
     common = {"action": action, "repo": "alice/model", "token": ALICE}
     common |= {"endpoint": server.url, "folder": str(folder)}
+    common["visitor"] = not policy().owner_token
     answers: list[dict] = []
     job = common | defaults[action] | job
     client.run(job, lambda kind, **fields: answers.append({"kind": kind, **fields}))
@@ -713,12 +724,12 @@ def test_xet_would_fail_in_a_sentence(client, there, model, tmp_path, monkeypatc
     """It is switched off; were it on, a Hub without it must not puzzle anyone."""
     error = ConnectionError("Xet: no such endpoint")
     job = {"action": "push", "repo": "a/b", "token": None, "endpoint": there.url}
-    assert client.explain(error, job) == (
+    assert client.sentence_of(error, job) == (
         "The push failed (ConnectionError: Xet: no such endpoint): try again."
     )
     assert transfer._environment(tmp_path)["HF_HUB_DISABLE_XET"] == "1"
     full = OSError(28, "No space left on device")
-    assert client.explain(full, job).startswith("The disk is full")
+    assert client.sentence_of(full, job).startswith("The disk is full")
 
 
 def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
 from charrnn.text.corpus import Corpus
-from tests.builders import make_folder, make_record
+from tests.builders import make_event, make_folder, make_record
 
 
 @pytest.fixture
@@ -24,11 +24,9 @@ def run(small_corpus: Corpus) -> Path:
     )
     path = control.create(prepared, title="My run", model_id="my-run")
     log = EventLog(path)
-    log.append("started", 0, planned_steps=None, steps_per_epoch=10, parameters=9)
-    log.append(
-        "step", 5, epoch=1, loss=3.0, learning_rate=0.01, chars_per_second=4750.0
-    )
-    log.append("planned", 6, planned_steps=100)
-    log.append("validation", 10, val_loss=2.5, best=True)
-    log.append("sample", 10, temperature=0.8, prompt="the", text=" first")
+    log.append(make_event("started"))
+    log.append(make_event("step", 5, loss=3.0, chars_per_second=4750.0))
+    log.append(make_event("planned", 6, planned_steps=100))
+    log.append(make_event("validation", 10, val_loss=2.5, best=True))
+    log.append(make_event("sample", 10, temperature=0.8, prompt="the", text=" first"))
     return path

@@ -1,13 +1,16 @@
+import json
+
 import pandas as pd
 import pytest
 
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.events import EventLog
+from charrnn.runs.states import RunState
 from charrnn.text import corpus
 from charrnn.ui import following, plot, run_actions
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.wiring import SKIP
-from tests.builders import ENGLISH, PageRequest, make_folder, make_record
+from tests.builders import ENGLISH, PageRequest, make_event, make_folder, make_record
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 
@@ -24,9 +27,9 @@ def test_following_shows_the_whole_run(run):
     assert "My run" in shown.head
     assert ">training</span>" in shown.head
     assert "epoch 1" in shown.progress
-    assert "step 5 of 100" in shown.progress
+    assert "step 10 of 100" in shown.progress
     assert "4,750 characters/s" in shown.progress
-    assert "10 s left" in shown.progress  # 95 steps of 5 x 100 characters
+    assert "9 s left" in shown.progress  # 90 steps of 5 x 100 characters
     assert "best validation loss 2.500 at step 10" in shown.news
     assert " first" in shown.samples
     assert isinstance(shown.plot, pd.DataFrame)
@@ -45,26 +48,26 @@ def test_a_tick_brings_only_what_is_new(run):
     log = EventLog(run)
     with store.hold(run):
         shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
-        log.append("step", 12, epoch=2, loss=2.0, chars_per_second=1.0)
+        log.append(make_event("step", 12, epoch=2, loss=2.0, chars_per_second=1.0))
         step = following.tick(ENGLISH, "my-run", shown.frame_key, [])
-        log.append("validation", 20, val_loss=2.25, best=True)
+        log.append(make_event("validation", 20, val_loss=2.25, best=True))
         validation = following.tick(ENGLISH, "my-run", step.frame_key, [])
-        log.append("sample", 20, temperature=0.8, prompt="the", text=" second")
+        log.append(make_event("sample", 20, text=" second"))
         sample = following.tick(ENGLISH, "my-run", validation.frame_key, [])
-        log.append("floor", 20, order=5, loss=1.75)
-        floor = following.tick(ENGLISH, "my-run", sample.frame_key, [])
+        log.append(make_event("baseline", 20, order=5, loss=1.75))
+        baseline = following.tick(ENGLISH, "my-run", sample.frame_key, [])
     assert changed(step) == {"frame_key", "progress", "plot"}
     assert changed(validation) == {"frame_key", "progress", "plot", "news", "legend"}
     assert changed(sample) == {"frame_key", "progress", "samples"}
     assert sample.samples.index(" second") < sample.samples.index(" first")
-    assert changed(floor) == {"frame_key", "progress", "plot", "legend"}
-    assert "a table of 5-grams 1.750" in floor.legend
+    assert changed(baseline) == {"frame_key", "progress", "plot", "legend"}
+    assert "a table of 5-grams 1.750" in baseline.legend
 
 
 def test_a_change_of_state_shows_the_right_buttons(run):
     with store.hold(run):
         shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
-    EventLog(run).append("ended", 10, reason="stopped")
+    EventLog(run).append(make_event("ended", 10, reason="stopped"))
     told = following.tick(ENGLISH, "my-run", shown.frame_key, [])
     assert changed(told) == {"redraw"}
     ended = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [])
@@ -76,14 +79,15 @@ def test_a_change_of_state_shows_the_right_buttons(run):
 @pytest.mark.parametrize(
     ("state", "visible"),
     [
-        ("queued", {"stop"}),
-        ("running", {"stop", "rate"}),
-        ("stopping", {"stop"}),
-        ("stopped", {"resume", "more"}),
-        ("died", {"resume", "more"}),
-        ("failed", {"resume"}),
-        ("finished", {"more"}),
-        ("early", {"more"}),
+        (RunState.QUEUED, {"stop"}),
+        (RunState.RUNNING, {"stop", "rate"}),
+        (RunState.STOPPING, {"stop"}),
+        (RunState.STOPPED, {"resume", "more"}),
+        (RunState.DIED, {"resume", "more"}),
+        (RunState.FAILED, {"resume"}),
+        (RunState.FINISHED, {"more"}),
+        (RunState.EARLY, {"more"}),
+        (RunState.UNREADABLE, set()),
     ],
 )
 def test_each_state_has_its_buttons(state, visible):
@@ -133,7 +137,7 @@ def test_a_run_from_a_terminal_shows_up_by_itself(run, monkeypatch):
 
 
 def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
-    EventLog(run).append("ended", 10, reason="finished")
+    EventLog(run).append(make_event("ended", 10, reason="finished"))
     shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
     assert changed(following.tick(ENGLISH, "my-run", shown.frame_key, [])) == set()
     prepared = preparation.prepare(
@@ -167,10 +171,10 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
         preparation.prepare(evil, preset="quick"), title=EVIL, model_id="evil"
     )
     log = EventLog(path)
-    log.append("notice", 0, message=EVIL)
-    log.append("validation", 1, val_loss=2.0, best=True)
-    log.append("sample", 1, temperature=0.8, prompt=EVIL, text=EVIL)
-    log.append("failed", 1, message=EVIL)
+    log.append(make_event("notice", 0, message=EVIL))
+    log.append(make_event("validation", 1, val_loss=2.0, best=True))
+    log.append(make_event("sample", 1, temperature=0.8, prompt=EVIL, text=EVIL))
+    log.append(make_event("failed", 1, message=EVIL))
     shown = following.follow(ENGLISH, "evil", NEW_BROWSER)
     _, question = run_actions.ask_delete(ENGLISH, "evil")
     parts = [v for v in (*shown, question) if isinstance(v, str)]
@@ -179,7 +183,27 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
         assert "<img" not in part
 
 
+def test_what_cannot_be_read_is_told_in_the_table_and_beside_the_run(run, small_corpus):
+    prepared = preparation.prepare(small_corpus, preset="quick")
+    control.create(prepared, title="Newer", model_id="newer")
+    config = run.with_name("newer") / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "format_version": 99}))
+    (run / "events.jsonl").unlink()
+    (run / "events.jsonl").mkdir()
+    shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
+    problem = "The history of my-run (events.jsonl) cannot be read"
+    assert ">unreadable</span>" in shown.head
+    assert problem in shown.news
+    assert problem in shown.table
+    assert "config.json has format_version 99" in shown.table
+    assert not shown.stop["visible"]
+    assert not shown.resume["visible"]
+    _, legend = plot.lay_over(ENGLISH, "my-run", [])
+    assert "validation" in legend
+
+
 def test_a_pulled_model_is_no_run(isolated):
     make_folder(isolated / "pulled", make_record())
-    assert events.read_all(isolated / "pulled") == []
+    assert events.read(isolated / "pulled").events == []
     assert "pulled" not in following.empty_panel("en", Browser()).table

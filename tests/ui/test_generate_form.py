@@ -3,7 +3,7 @@ from charrnn.runs.events import EventLog
 from charrnn.ui import generate_form, links, shared
 from charrnn.ui.wiring import SKIP
 from charrnn.ui.writing_request import DRAWN_SEEDS
-from tests.builders import ENGLISH, PageRequest, make_folder, make_record
+from tests.builders import ENGLISH, PageRequest, make_event, make_folder, make_record
 
 
 def test_the_wrong_fields_are_flagged():
@@ -24,7 +24,7 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     make_folder(isolated / "m", make_record())
     folder = make_folder(isolated / "r", make_record())
     (folder / "state").mkdir()
-    EventLog(folder).append("sample", 1, temperature=0.8, prompt="the sea", text="x")
+    EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
     assert generate_form.suggest_prompt("r", "ROMEO:") == "the sea"
     assert generate_form.suggest_prompt("m", "the sea") == ""
     assert generate_form.suggest_prompt("m", "my own words") == SKIP

@@ -10,7 +10,7 @@ import pytest
 
 from charrnn.config import setting_field
 from charrnn.presets import PRESETS
-from charrnn.runs.status import LIVE
+from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
@@ -22,7 +22,6 @@ from tests.builders import PageRequest
 
 UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
-STATES = {"finished", "stopped", "early", "failed", "died", "model", *LIVE}
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
     *(f"card.{index}" for index in range(MAX_COLUMNS)),
@@ -42,7 +41,7 @@ DYNAMIC = {
     "train.preset.": set(PRESETS),
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
-    "state.": STATES,
+    "state.": set(RunState),
     "series.": set(chart.SERIES),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
