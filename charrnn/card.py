@@ -48,66 +48,12 @@ _UNSET: Final = {
 _CELLS: Final = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent"}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&:@^=])")
 _FRONT_LICENSE: Final = re.compile(r"---\nlicense: ([a-z0-9.-]+)\n")
+# the program's parts, package data: `program.py` runs the shipped model as it stands
+_PROGRAM: Final = Path(__file__).with_name("card_program")
 
-_FORMULAS: Final = {
-    "gru": """\
-def cell(x, state, kernel, recurrent, bias):  # a GRU; z keeps, r forgets
-    (h,), a = state, x @ kernel + bias[0]
-    b, n = h @ recurrent + bias[1], 2 * len(h)
-    z, r = np.split(sigmoid(a[:n] + b[:n]), 2)
-    return (z * h + (1 - z) * np.tanh(a[n:] + r * b[n:]),)
-""",
-    "lstm": """\
-def cell(x, state, kernel, recurrent, bias):  # an LSTM; i, f, o are its gates
-    h, c = state
-    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
-""",
-    "rnn": """\
-def cell(x, state, kernel, recurrent, bias):
-    return (np.tanh(x @ kernel + state[0] @ recurrent + bias),)
-""",
-}
-_SIGMOID: Final = """\
-def sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
 
-"""
-_PROGRAM: Final = """\
-import json, sys
-from pathlib import Path
-import numpy as np
-from huggingface_hub import snapshot_download
-from safetensors.numpy import load_file
-
-# python write.py [REPOSITORY or FOLDER] [PROMPT] [TEMPERATURE] [LENGTH]
-given = dict(enumerate(sys.argv))
-source, temperature = given.get(1, {source}), float(given.get(3, 0.8))
-if not Path(source).is_dir():
-    source = snapshot_download(source, allow_patterns=["*.json", "*.safetensors"])
-vocab = json.loads(Path(source, "vocab.json").read_text("utf-8"))
-w = load_file(Path(source, "model.safetensors"))
-ids, rng = {{c: i for i, c in enumerate(vocab)}}, np.random.default_rng(0)
-prompt = given.get(2) or ("\\n" if "\\n" in ids else vocab[1])
-states = [(np.zeros({units}, np.float32),) * {parts}] * {layers}
-
-{sigmoid}{formula}
-def step(i):  # read a character, score every next one
-    x = w["embedding.weight"][i]
-    for n in range(len(states)):
-        parts = (w[f"rnn.{{n}}.{{s}}"] for s in ("kernel", "recurrent_kernel", "bias"))
-        states[n] = cell(x, states[n], *parts)
-        x = states[n][0]
-    return (x @ w["head.kernel"] + w["head.bias"])[1:]  # without [UNK]
-
-for character in prompt:
-    logits = step(ids.get(character, 0))
-for _ in range(int(given.get(4, 300))):  # logits plus noise: a fair draw
-    i = 1 + int(np.argmax(logits + temperature * rng.gumbel(size=len(logits))))
-    print(vocab[i], end="", flush=True)
-    logits = step(i)
-"""
+def _part(name: str) -> str:
+    return (_PROGRAM / f"{name}.py").read_text(encoding="utf-8")
 
 
 def program(model: ModelConfig, source: str) -> str:
@@ -119,14 +65,20 @@ def program(model: ModelConfig, source: str) -> str:
         model: Decides which cell is written out.
         source: Repository or folder to load when none is given.
     """
-    return _PROGRAM.format(
-        source=json.dumps(source),
-        units=model.rnn_units,
-        parts=2 if model.cell == "lstm" else 1,
-        layers=model.num_layers,
-        sigmoid="" if model.cell == "rnn" else _SIGMOID,
-        formula=_FORMULAS[model.cell],
-    )
+    states = "states = [(np.zeros({}, np.float32),) * {}] * {}"
+    cell = _part(model.cell).removeprefix("import numpy as np\n").strip()
+    changes = {
+        "from gru import cell\n": "",
+        states.format(384, 1, 2): states.format(
+            model.rnn_units, 2 if model.cell == "lstm" else 1, model.num_layers
+        ),
+        "\n\ndef step(": f"\n\n{cell}\n\ndef step(",
+        'given.get(1, ".")': f"given.get(1, {json.dumps(source)})",
+    }
+    text = _part("program")
+    for found, change in changes.items():
+        text = text.replace(found, change)
+    return re.sub("\n{3,}", "\n\n", text)
 
 
 def _line(text: str) -> str:
