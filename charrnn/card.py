@@ -7,7 +7,9 @@ nothing. `write_card` gathers what `card` needs from a model's folder.
 A title, a corpus' name and the samples may come from a stranger. In the front
 matter they stand as JSON strings (which YAML reads as well), in the text with
 Markdown's and HTML's signs escaped, and samples in a code block whose fence is
-longer than any run of backticks inside it.
+longer than any run of backticks inside it. The front matter is written here, not
+by huggingface_hub, which the Hub's process alone may import; a test reads it back
+with the Hub's own classes.
 """
 
 import dataclasses
@@ -22,7 +24,7 @@ from charrnn.config import ModelConfig
 from charrnn.errors import HubError
 from charrnn.files import write_file
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import CARD, Figures, Record
+from charrnn.model.record import CARD, LICENSE_PATTERN, Figures, Machine, Record
 from charrnn.presets import (
     DEFAULT_PRESET,
     PRESETS,
@@ -47,7 +49,6 @@ _UNSET: Final = {
 }
 _CELLS: Final = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent"}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&:@^=])")
-_FRONT_LICENSE: Final = re.compile(r"---\nlicense: ([a-z0-9.-]+)\n")
 # the program's parts, package data: `program.py` runs the shipped model as it stands
 _PROGRAM: Final = Path(__file__).with_name("card_program")
 
@@ -114,10 +115,10 @@ def _metrics(figures: Figures) -> list[tuple[str, float]]:
     return measured
 
 
-def _front_matter(record: Record, license: str | None) -> str:
+def _front_matter(record: Record) -> str:
     lines = ["---"]
-    if license is not None:
-        lines.append(f"license: {license}")
+    if record.license is not None:
+        lines.append(f"license: {record.license}")
     lines += [
         "library_name: charrnn",
         "pipeline_tag: text-generation",
@@ -168,7 +169,17 @@ def _introduction(record: Record) -> str:
     return text
 
 
-def _quality(record: Record, cores: int | None) -> str:
+def _kept(figures: Figures, machine: Machine | None) -> str:
+    """Which step is kept, and what the whole training took."""
+    steps = "" if figures.total_steps is None else f"{figures.total_steps:,} steps and "
+    where = "" if machine is None else f" on {machine.cores} processor cores"
+    return (
+        f"The weights that are kept are those of step {figures.kept_step:,}; the whole "
+        f"training took {steps}{figures.seconds:,.0f} seconds{where}."
+    )
+
+
+def _quality(record: Record) -> str:
     figures = record.figures
     if figures is None:
         return "It has not been validated: these are the last weights of its training."
@@ -178,7 +189,11 @@ def _quality(record: Record, cores: int | None) -> str:
         f"| validation, {protocol} | {nats:.4f} | {_bits(nats):.4f} |"
         for protocol, nats in _metrics(figures)
     ]
-    where = "" if cores is None else f" on {cores} processor cores"
+    part = (
+        ""
+        if figures.val_characters is None
+        else f" over the first {figures.val_characters:,} characters of that part"
+    )
     return "\n".join(
         [
             "| split, protocol | nats per character | bits per character |",
@@ -186,11 +201,10 @@ def _quality(record: Record, cores: int | None) -> str:
             *rows,
             "",
             f"The first {percent} of the text trained the network, the last {rest} "
-            "measured it and chose the step that is kept. *stateful*: one pass that "
-            "carries the state, the first character being context only. *cold256*: "
-            "windows of 256 characters, each from an empty state. "
-            f"The weights are those of step {figures.steps:,}, of a training of "
-            f"{figures.seconds:,.0f} seconds{where}.",
+            "measured it and chose the step that is kept. *stateful*: one pass"
+            f"{part} that carries the state, the first character being context only. "
+            "*cold256*: windows of 256 characters, each from an empty state. "
+            + _kept(figures, record.machine),
         ]
     )
 
@@ -238,7 +252,7 @@ def check_license(license: str | None) -> str | None:
         HubError: If it does not look like one of the Hub's identifiers.
     """
     text = (license or "").strip().lower()
-    if text and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", text):
+    if text and not re.fullmatch(LICENSE_PATTERN, text):
         raise HubError(
             "That is no licence the Hub knows: expected an identifier like "
             f"{', '.join(LICENSES[:3])}."
@@ -252,9 +266,7 @@ def card(
     samples: Mapping[float, str],
     curve: Sequence[tuple[int, float]] = (),
     source: str = ".",
-    license: str | None = None,
     command: str | None = None,
-    cores: int | None = None,
 ) -> str:
     """A model's card, the same for the same arguments.
 
@@ -264,22 +276,17 @@ def card(
         curve: Step and validation loss in nats per character; thinned to
             `MAX_CURVE_ROWS` rows, left out where empty.
         source: Repository, or a folder, that the code in the card loads.
-        license: One of the Hub's identifiers, see `check_license`.
         command: The command that trains such a model.
-        cores: Processor cores that the training had.
 
     Returns:
         The text of README.md, with front matter.
-
-    Raises:
-        HubError: If the licence is not of the expected form.
     """
     parts = [
-        _front_matter(record, check_license(license)),
+        _front_matter(record),
         f"# {_markdown(record.title) or 'A character-level network'}",
         _introduction(record),
         "## How good it is",
-        _quality(record, cores),
+        _quality(record),
     ]
     if curve:
         parts += ["## How it learnt", _curve(thin(curve))]
@@ -335,16 +342,6 @@ def curve_of(folder: Path) -> list[tuple[int, float]]:
     ]
 
 
-def license_of(folder: Path) -> str | None:
-    """The licence that a folder's card names, if it has one."""
-    try:
-        with (folder / CARD).open(encoding="utf-8") as file:
-            found = _FRONT_LICENSE.match(file.read(200))
-    except (OSError, ValueError):
-        return None
-    return found.group(1) if found else None
-
-
 def command_of(record: Record) -> str:
     """The command that trains such a model, as far as the record tells."""
     named = {text.title: name for name, text in sources.NAMED.items()}
@@ -372,28 +369,30 @@ def write_card(
 ) -> str:
     """Write the card of a model's folder, with fresh samples, and return it.
 
-    A licence that the card already names stays unless another one is given.
+    A licence that is given is first put on record; without one, the recorded stays.
 
     Args:
         folder: A complete model.
         history: Where `events.jsonl` lies, for the curve; None: in ``folder``.
         source: See `card`.
-        license: See `card`.
+        license: One of the Hub's identifiers, see `check_license`.
 
     Raises:
         CheckpointError: If the folder is not a model or cannot be written.
         HubError: If the licence is not of the expected form.
     """
+    chosen = check_license(license)
     model = checkpoint.load(folder)
-    cores = model.record.versions.get("cores", "")
+    record = model.record
+    if chosen not in (None, record.license):
+        record = dataclasses.replace(record, license=chosen)
+        checkpoint.save_record(folder, record)
     text = card(
-        model.record,
+        record,
         samples=samples_of(model),
         curve=curve_of(history or folder),
         source=source,
-        license=license or license_of(folder),
-        command=command_of(model.record),
-        cores=int(cores) if re.fullmatch("[0-9]{1,4}", cores) else None,
+        command=command_of(record),
     )
     write_file(folder / CARD, text.encode())
     return text

@@ -138,7 +138,10 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
 
 
 def _load_model(name: str) -> Model:
-    return checkpoint.load(store.resolve(name))
+    model = checkpoint.load(store.resolve(name))
+    for notice in model.notices:
+        say(f"note: {notice}")
+    return model
 
 
 def run_generate(args: argparse.Namespace) -> int:
@@ -187,7 +190,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     model = _load_model(args.model)
     text = _load_corpus(args.corpus).text
-    split = split_at(len(text))
+    split = split_at(len(text), model.record.corpus.split)
     part = {"val": text[split:], "train": text[:split], "all": text}[args.split]
     scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
     result = {

@@ -42,7 +42,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 import charrnn
 from charrnn.errors import CharrnnError, HubError
 from charrnn.hosting import is_hosted
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, tensors
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
 
 Job = dict[str, Any]
@@ -199,7 +199,7 @@ def _check_config(job: Job, folder: Path, weights_size: int) -> None:
     """Refuse by the configuration, before the weights are downloaded."""
     record = checkpoint.read_record(folder)
     least = 4 * record.model.num_parameters()
-    if not least <= weights_size <= least + checkpoint.MAX_HEADER + 8:
+    if not least <= weights_size <= least + tensors.MAX_HEADER + 8:
         raise HubError(
             f"{WEIGHTS} of {job['repo']} has {weights_size:,} bytes, its "
             f"configuration implies {least:,} and a header: it is damaged."

@@ -28,9 +28,10 @@ def floor(path: Path) -> float:
     cached = sources.cache_folder() / f"floor{FLOOR_ORDER}-{record.corpus.sha256}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
         return float(json.loads(cached.read_text(encoding="ascii")))
-    text = read_clean(path / STATE / CORPUS_FILE)[:FLOOR_CHARACTERS]
+    text = read_clean(path / STATE / CORPUS_FILE, record.corpus.sha256)
+    text = text[:FLOOR_CHARACTERS]
     vocabulary = checkpoint.read_vocabulary(path, record)
-    ids, split = vocabulary.encode(text), split_at(len(text))
+    ids, split = vocabulary.encode(text), split_at(len(text), record.corpus.split)
     loss = baseline.floor(ids[:split], ids[split:], len(vocabulary), order=FLOOR_ORDER)
     with contextlib.suppress(OSError, CheckpointError):  # a cache may be missing
         cached.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ from charrnn.hub import names, transfer
 from charrnn.hub.pull import _is_taken, _place, pull_model
 from charrnn.hub.push import push_model
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import PUBLIC_FILES, Origin
+from charrnn.model.record import PUBLIC_FILES, Origin, parse_record
 from charrnn.runs import store
 from charrnn.text.vocabulary import Vocabulary
 from tests.builders import make_folder, make_record, program_in, run_program
@@ -139,7 +139,9 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
     assert len(repository.commits) == 2  # the Hub's own first one, and one push
     assert repository.head.message == "Try this"
     assert repository.head.files["README.md"] == (model / "README.md").read_bytes()
-    assert card.license_of(model) == "mit"
+    pushed_config = parse_record(repository.head.files["config.json"])
+    assert pushed_config.license == "mit"
+    assert checkpoint.read_record(model) == pushed_config
     assert 'given.get(1, "alice/model")' in (model / "README.md").read_text("utf-8")
     assert list(dict.fromkeys(stages)) == ["preparing", "connecting", "uploading"]
 
@@ -738,7 +740,8 @@ def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path)
         ({"vocab.json": b" " * 1_000_001}, "at most 1,000,000 are taken"),
         ({"config.json": b"{}"}, "config.json has no format_version"),
         ({"config.json": b"[" * 60_000}, "is not JSON"),
-        ({"config.json": b'{"format_version": 2}'}, "format_version 2"),
+        ({"config.json": b'{"format_version": 3}'}, "format_version 3"),
+        ({"config.json": b'{"model_type": "gpt2"}'}, "another library (transformers)"),
         ({"model.safetensors": b"short"}, "configuration implies"),
     ],
 )
