@@ -37,6 +37,7 @@ from charrnn.model.record import (
     parse_record,
 )
 from charrnn.model.tensors import (
+    HASH,
     MAX_HEADER,
     bytes_to_tensors,
     read_header,
@@ -57,7 +58,7 @@ class Model:
     record: Record
     vocabulary: Vocabulary
     weights: Weights
-    weights_hash: str  # first 16 hex digits of the SHA-256 of the weights' file
+    weights_hash: str  # 16 hex digits: see `load_weights`
     notices: tuple[str, ...] = ()  # what a person should know about its files
 
 
@@ -100,12 +101,17 @@ def save_weights(
             f"The weights are {found}: the configuration implies {expected}."
         )
     ordered = {name: weights[name].astype(np.float32, copy=False) for name in expected}
-    context = _read_bounded(folder, VOCAB)
+    context = read_bounded(folder, VOCAB)
     data = tensors_to_bytes(ordered, {"format": "charrnn"}, context=context)
     write_file(folder / WEIGHTS, data)
 
 
-def _read_bounded(folder: Path, name: str) -> bytes:
+def read_bounded(folder: Path, name: str) -> bytes:
+    """A small file of a model's folder.
+
+    Raises:
+        CheckpointError: If it is missing, no file, or larger than `MAX_BYTES` says.
+    """
     path = folder / name
     try:
         if not path.is_file():
@@ -188,7 +194,10 @@ def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> Non
 def load_weights(
     folder: Path, model: ModelConfig, *, path: Path | None = None
 ) -> tuple[Weights, str]:
-    """The weights of a folder and the first 16 hex digits of their file's hash.
+    """The weights of a folder, and 16 hex digits that tell them from others.
+
+    These are the first of the SHA-256 in the file's header; of the whole file, where
+    version 1 wrote none.
 
     Args:
         folder: Of the model.
@@ -216,16 +225,18 @@ def load_weights(
         raise CheckpointError(
             f"{path.name} cannot be read ({error.strerror})."
         ) from error
-    loaded = bytes_to_tensors(data, path.name, context=_read_bounded(folder, VOCAB))
+    header = read_header(start, path.name)
+    loaded = bytes_to_tensors(data, path.name, context=read_bounded(folder, VOCAB))
     if not all(np.isfinite(array).all() for array in loaded.values()):
         raise CheckpointError(f"{path.name} holds numbers that are not finite.")
     weights = {name: loaded[name] for name in model.tensor_shapes()}
-    return weights, hashlib.sha256(data).hexdigest()[:16]
+    digest = header.metadata.get(HASH) or hashlib.sha256(data).hexdigest()
+    return weights, digest[:16]
 
 
 def _license_in_card(folder: Path) -> str | None:
     try:
-        card = _read_bounded(folder, CARD).removeprefix(BYTE_ORDER_MARK)
+        card = read_bounded(folder, CARD).removeprefix(BYTE_ORDER_MARK)
     except CheckpointError:
         return None
     found = _LICENSE_IN_CARD.match(card[:200].decode("utf-8", "replace"))
@@ -238,7 +249,7 @@ def read_record(path: Path) -> Record:
     Raises:
         CheckpointError: If it is missing, damaged or of another version.
     """
-    data = _read_bounded(path, CONFIG)
+    data = read_bounded(path, CONFIG)
     return parse_record(data, old_license=lambda: _license_in_card(path))
 
 
@@ -248,14 +259,14 @@ def read_vocabulary(path: Path, record: Record) -> Vocabulary:
     Raises:
         CheckpointError: If it is missing, damaged or does not fit the record.
     """
-    return parse_vocabulary(_read_bounded(path, VOCAB), record.model.vocab_size)
+    return parse_vocabulary(read_bounded(path, VOCAB), record.model.vocab_size)
 
 
 def _byte_order_marks(folder: Path) -> tuple[str, ...]:
     return tuple(
         f"{name} of {folder.name} begins with a byte-order mark: it is read without it."
         for name in (CONFIG, VOCAB)
-        if _read_bounded(folder, name).startswith(BYTE_ORDER_MARK)
+        if read_bounded(folder, name).startswith(BYTE_ORDER_MARK)
     )
 
 

@@ -4,8 +4,8 @@ A file begins with the length of its header (8 bytes, little-endian), then comes
 header: JSON with dtype, shape and place of each tensor, and text of our own under
 `__metadata__`; then the tensors' bytes. Under `sha256` in that text stands the hash
 of three things in turn: the header without this entry, as JSON with sorted keys and
-no spaces; the tensors' bytes; and, for a model, the bytes of its `vocab.json`. So
-the hash arrives with the file, in one rename, and a changed bit is seen.
+no spaces; the tensors' bytes; and the bytes of the `vocab.json` that belongs to them.
+So the hash arrives with the file, in one rename, and a changed bit is seen.
 
 Files of format version 1 have no hash. They are read as they are.
 """
@@ -91,7 +91,7 @@ def tensors_to_bytes(
     Args:
         tensors: Name to array.
         metadata: Text that is kept with them.
-        context: What else the hash covers: the bytes of a model's `vocab.json`.
+        context: What else the hash covers: the bytes of `vocab.json`.
     """
     # not ascontiguousarray, which makes a vector of a single number
     contiguous = {name: np.asarray(a, order="C") for name, a in tensors.items()}

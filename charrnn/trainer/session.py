@@ -19,7 +19,7 @@ from charrnn.errors import CheckpointError
 from charrnn.files import write_file
 from charrnn.model import checkpoint
 from charrnn.model.network import Ids
-from charrnn.model.record import WEIGHTS, Figures, Machine, Record
+from charrnn.model.record import VOCAB, WEIGHTS, Figures, Machine, Record
 from charrnn.model.tensors import (
     MAX_HEADER,
     Tensors,
@@ -135,6 +135,7 @@ def save_state(session: Session) -> None:
     data = tensors_to_bytes(
         {name: np.atleast_1d(array) for name, array in arrays.items()},
         {"progress": session.progress.to_json()},
+        context=checkpoint.read_bounded(session.folder, VOCAB),
     )
     write_file(session.folder / store.STATE / STATE_FILE, data)
     session.writing += time.monotonic() - started
@@ -166,7 +167,8 @@ def read_state(folder: Path) -> SavedState | None:
         return None
     try:
         data = path.read_bytes()
-        tensors = bytes_to_tensors(data, path.name)
+        context = checkpoint.read_bounded(folder, VOCAB)
+        tensors = bytes_to_tensors(data, path.name, context=context)
         progress = read_header(data[: MAX_HEADER + 8], path.name).metadata["progress"]
         return SavedState(tensors, Progress.from_json(progress))
     except OSError as error:
@@ -391,6 +393,8 @@ def _restore_best(session: Session) -> None:
     elif aside.is_file():
         weights, _ = checkpoint.load_weights(session.folder, model, path=aside)
     else:
+        if (session.folder / WEIGHTS).is_file():  # damage is told now, not at the end
+            checkpoint.load_weights(session.folder, model)
         return
     checkpoint.save_weights(session.folder, model, weights)
     aside.unlink(missing_ok=True)
