@@ -10,7 +10,8 @@ import yaml
 from charrnn import card
 from charrnn.errors import HubError
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import Origin
+from charrnn.model.record import Machine, Origin
+from charrnn.runs import store
 from charrnn.runs.events import EventLog
 from tests.builders import make_folder, make_record, program_in, run_program
 
@@ -205,3 +206,49 @@ def test_the_cards_program_needs_no_arguments(tmp_path):
     folder = make_folder(tmp_path / "m", make_record())
     program = program_in(card.write_card(folder, source=str(folder)))
     assert len(run_program(program)) == 300
+
+
+def test_the_card_tells_the_kept_step_from_all_steps():
+    record = make_record()
+    record = dataclasses.replace(
+        record, machine=Machine(architecture="x86_64", cores=4)
+    )
+    text = card.card(record, samples={})
+    assert (
+        "The weights that are kept are those of step 1,200; the whole training took "
+        "1,500 steps and 61 seconds on 4 processor cores."
+    ) in text
+    figures = dataclasses.replace(
+        record.figures, total_steps=None, val_characters=20_000
+    )
+    text = card.card(dataclasses.replace(record, figures=figures), samples={})
+    assert "the whole training took 61 seconds on" in text
+    assert "one pass over the first 20,000 characters of that part that" in text
+
+
+def test_the_shipped_models_card_is_that_of_its_record():
+    folder = store.SHIPPED_FOLDER / store.SHIPPED_ID
+    data = (folder / "config.json").read_text("utf-8")
+    record = checkpoint.read_record(folder)
+    assert record.to_json() == data  # of this version, nothing to upgrade
+    shipped = (folder / "README.md").read_text("utf-8")
+    # its samples and curve were made elsewhere: they are those of one processor
+    written = card.card(record, samples={}, command=card.command_of(record))
+    parts = re.split(r"^(?=## )", written, flags=re.M)
+    assert len(parts) == 5
+    for part in parts:
+        if not part.startswith("## What it writes"):
+            assert part in shipped
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_the_program_is_put_together_from_its_parts(cell):
+    model = dataclasses.replace(make_record(cell, 3).model, rnn_units=17)
+    program = card.program(model, 'alice/it\'s "x"')
+    compile(program, "write.py", "exec")
+    assert program.count("def cell(") == 1
+    assert "import cell" not in program
+    assert program.count("def sigmoid(") == (cell != "rnn")
+    states = 2 if cell == "lstm" else 1
+    assert f"states = [(np.zeros(17, np.float32),) * {states}] * 3\n" in program
+    assert 'given.get(1, "alice/it\'s \\"x\\"")' in program
