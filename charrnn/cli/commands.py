@@ -346,6 +346,8 @@ def run_pull(args: argparse.Namespace) -> int:
         token=transfer.local_token(),
         progress=transfer_progress(),
     )
+    for notice in pulled.notices:
+        say(f"note: {notice}")
     done = "is here already" if pulled.unchanged else "is here"
     say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
     show(pulled.model_id)

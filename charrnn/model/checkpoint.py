@@ -264,7 +264,7 @@ def read_vocabulary(path: Path, record: Record) -> Vocabulary:
 
 def _byte_order_marks(folder: Path) -> tuple[str, ...]:
     return tuple(
-        f"{name} of {folder.name} begins with a byte-order mark: it is read without it."
+        f"{name} begins with a byte-order mark: it is read without it."
         for name in (CONFIG, VOCAB)
         if read_bounded(folder, name).startswith(BYTE_ORDER_MARK)
     )

@@ -106,7 +106,9 @@ def tensors_to_bytes(
     return b"".join((struct.pack("<Q", len(header)), header, body))
 
 
-def check_hash(data: bytes, header: Header, name: str, *, context: bytes = b"") -> None:
+def _check_hash(
+    data: bytes, header: Header, name: str, *, context: bytes = b""
+) -> None:
     """Compare a file with the hash in its header, where it has one.
 
     Args:
@@ -145,7 +147,7 @@ def bytes_to_tensors(data: bytes, name: str, *, context: bytes = b"") -> Tensors
     Raises:
         CheckpointError: If the file is damaged.
     """
-    check_hash(data, read_header(data[: MAX_HEADER + 8], name), name, context=context)
+    _check_hash(data, read_header(data[: MAX_HEADER + 8], name), name, context=context)
     try:
         return safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:

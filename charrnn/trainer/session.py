@@ -174,11 +174,12 @@ def read_state(folder: Path) -> SavedState | None:
     except OSError as error:
         raise CheckpointError(
             f"The saved state of {folder.name}, {path.name}, cannot be read "
-            f"({error.strerror})."
+            f"({error.strerror}): make it readable, then resume."
         ) from error
-    except (CheckpointError, ValueError, KeyError, TypeError) as error:
-        reason = error if isinstance(error, CheckpointError) else "no known progress"
-        raise _unusable(folder, reason) from error
+    except CheckpointError as error:
+        raise _unusable(folder, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unusable(folder, "it does not say where the run stands") from error
 
 
 def _unusable(folder: Path, reason: object) -> CheckpointError:

@@ -777,6 +777,18 @@ def test_more_bytes_than_announced_are_not_taken(client, tmp_path):
         meter.update(1)
 
 
+def test_a_byte_order_mark_in_a_pulled_configuration_is_said(there, model, models):
+    files = public_files(model)
+    whole = files["config.json"]
+    there.add_repository(
+        "alice/model", files | {"config.json": b"\xef\xbb\xbf" + whole}
+    )
+    pulled = pull("alice/model", models, there)
+    (notice,) = pulled.notices
+    assert notice.startswith("config.json begins with a byte-order mark")
+    assert checkpoint.load(pulled.path).notices == ()  # it is written without
+
+
 def test_a_card_is_not_needed_to_pull(there, model, models):
     files = public_files(model)
     del files["README.md"]

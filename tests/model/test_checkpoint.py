@@ -515,7 +515,7 @@ def test_a_byte_order_mark_is_left_out_and_said(folder):
     model = load(folder)
     assert model.record == RECORD
     assert model.notices == (
-        "config.json of small begins with a byte-order mark: it is read without it.",
+        "config.json begins with a byte-order mark: it is read without it.",
     )
     save_record(folder, model.record)
     assert (folder / CONFIG).read_bytes() == data
