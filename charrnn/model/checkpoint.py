@@ -152,7 +152,7 @@ def _check_names(header: Mapping[str, Any], expected: Mapping[str, Any]) -> None
     if len(missing) == len(expected) and unknown:
         raise CheckpointError(
             f"{WEIGHTS} holds {unknown[:3]}, the tensors of another library's model: "
-            f"expected {list(expected)[:3]} and so on."
+            f"expected {list(expected)[:3]} and so on. Use that library for it."
         )
     if missing or unknown:
         raise CheckpointError(

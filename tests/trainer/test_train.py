@@ -376,7 +376,10 @@ def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
     del saved["average.0"]
     (length,) = struct.unpack("<Q", whole[:8])
     progress = json.loads(whole[8 : 8 + length])["__metadata__"]["progress"]
-    state.write_bytes(tensors.tensors_to_bytes(saved, {"progress": progress}))
+    vocabulary = (folder / "vocab.json").read_bytes()
+    state.write_bytes(
+        tensors.tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
+    )
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
         train.train(folder)
 
