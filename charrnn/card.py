@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from charrnn.config import ModelConfig
+from charrnn.config import ModelConfig, SamplingConfig
 from charrnn.errors import HubError
-from charrnn.files import write_file
+from charrnn.files import one_line, write_file
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import CARD, LICENSE_PATTERN, Figures, Machine, Record
 from charrnn.presets import (
@@ -71,7 +71,7 @@ def program(model: ModelConfig, source: str) -> str:
     changes = {
         "from gru import cell\n": "",
         states.format(384, 1, 2): states.format(
-            model.rnn_units, 2 if model.cell == "lstm" else 1, model.num_layers
+            model.rnn_units, model.num_states, model.num_layers
         ),
         "\n\ndef step(": f"\n\n{cell}\n\ndef step(",
         'given.get(1, ".")': f"given.get(1, {json.dumps(source)})",
@@ -82,17 +82,12 @@ def program(model: ModelConfig, source: str) -> str:
     return re.sub("\n{3,}", "\n\n", text)
 
 
-def _line(text: str) -> str:
-    """One line without control characters, lone surrogates and the like."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
 def _yaml(text: str) -> str:
-    return json.dumps(_line(text), ensure_ascii=False)
+    return json.dumps(one_line(text, None), ensure_ascii=False)
 
 
 def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", _line(text)).replace(r"\<", "&lt;")
+    return _MARKDOWN.sub(r"\\\1", one_line(text, None)).replace(r"\<", "&lt;")
 
 
 def _fenced(text: str, language: str = "text") -> str:
@@ -241,7 +236,7 @@ def _settings(record: Record, command: str | None) -> str:
     known = f"`{preset}`" if preset in PRESETS else "`custom`"
     lines = [f"Preset {known}.", "", "| setting | value |", "|---|---|", *rows]
     if command is not None:
-        lines += ["", "The same again:", "", _fenced(_line(command), "sh")]
+        lines += ["", "The same again:", "", _fenced(one_line(command, None), "sh")]
     return "\n".join(lines)
 
 
@@ -317,8 +312,7 @@ def samples_of(model: checkpoint.Model) -> dict[float, str]:
         model,
         "",
         length=SAMPLE_LENGTH,
-        temperatures=TEMPERATURES,
-        seed=SAMPLE_SEED,
+        rows=[SamplingConfig(temperature=t, seed=SAMPLE_SEED) for t in TEMPERATURES],
         chunk=SAMPLE_LENGTH,
     )
     return dict(zip(TEMPERATURES, texts, strict=True))

@@ -16,6 +16,7 @@ from charrnn.errors import ConfigError
 
 CELLS = ("gru", "lstm", "rnn")
 GATES = {"gru": 3, "lstm": 4, "rnn": 1}  # blocks of H columns in a kernel
+NUM_STATES = {"gru": 1, "lstm": 2, "rnn": 1}  # arrays that a layer carries: h, or h, c
 SCHEDULES = ("linear", "cosine", "constant")
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 MAX_VOCAB_SIZE = 8192  # [UNK] included; rarer characters fold into [UNK]
@@ -108,6 +109,11 @@ class ModelConfig(_Checked):
         0.0, "share of each layer's output silenced while training", low=0.0, high=0.9
     )
     vocab_size: int = _setting(2, "ids, [UNK] included", low=2, high=MAX_VOCAB_SIZE)
+
+    @property
+    def num_states(self) -> int:
+        """Arrays (batch, rnn_units) that each recurrent layer carries along."""
+        return NUM_STATES[self.cell]
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every weight, in the order of the data's flow."""

@@ -52,9 +52,9 @@ class TrainingError(CharrnnError):
 
     Args:
         message: The sentence to show.
-        told: Whether the run's history (and so its listener) has said it.
+        recorded: Whether the run's history holds it, and so its listener showed it.
     """
 
-    def __init__(self, message: str, *, told: bool = False) -> None:
+    def __init__(self, message: str, *, recorded: bool = False) -> None:
         super().__init__(message)
-        self.told = told
+        self.recorded = recorded

@@ -9,16 +9,9 @@ from typing import Final
 
 from charrnn.errors import CheckpointError
 
-_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
-_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
-
-
-def strip_line(line: str) -> str:
-    """Take folders and access tokens out of a line of output."""
-    return _PATH.sub("", _TOKEN.sub("hf_***", line))
-
-
 TEXT_LIMIT: Final = 200  # characters of a title or a corpus' name
+_PATH: Final = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
+_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -55,7 +48,19 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def clean_title(text: str) -> str:
-    """One printable line of at most 200 characters."""
+def one_line(text: str, limit: int | None = TEXT_LIMIT) -> str:
+    r"""The text as one printable line of at most so many characters.
+
+    What cannot be printed counts as a space; runs of spaces become one.
+
+    Example:
+        >>> one_line("  a title\n\x1b[1m ")
+        'a title [1m'
+    """
     spaced = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(spaced.split())[:TEXT_LIMIT]
+    return " ".join(spaced.split())[:limit]
+
+
+def redact(line: str) -> str:
+    """The line without names of folders and without access tokens."""
+    return _PATH.sub("", _TOKEN.sub("hf_***", line))

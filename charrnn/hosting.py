@@ -1,38 +1,184 @@
-"""Whether strangers share this page, and what they may ask of it."""
+"""What this page allows: one `Policy`, of one's own computer or of a hosted page.
 
+Every limit stands here once, and each is an environment variable: its name in
+capitals after ``CHARRNN_``. No other module asks whether strangers share the
+page; they ask the policy for what they need to know.
+"""
+
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from charrnn.errors import ConfigError
 
+MEGABYTE: Final = 1_000_000
+GIGABYTE: Final = 1_000_000_000
 
-def is_hosted(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether strangers share this page: `CHARRNN_HOSTED`, else a Space.
+
+def _limit(
+    variable: str,
+    text: str,
+    *,
+    low: float = 1,
+    high: float = 1e9,
+    unit: int = 1,
+    whole: bool = True,
+) -> Any:
+    """A field that an environment variable may set, in `unit`s."""
+    return field(
+        metadata={
+            "variable": f"CHARRNN_{variable}",
+            "help": text,
+            "low": low,
+            "high": high,
+            "unit": unit,
+            "whole": whole,
+        }
+    )
+
+
+def _size_limit(variable: str, text: str, *, unit: int = MEGABYTE) -> Any:
+    return _limit(variable, text, low=0.001, high=9_999, unit=unit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """What a page, and the trainings behind it, may be asked for.
+
+    A limit of None is no limit. Sizes are in bytes; a variable gives them in the
+    unit that its name ends with.
+    """
+
+    # who may see and use what
+    secret_ids: bool  # ids cannot be guessed, and nobody is told of others' runs
+    owner_token: bool  # the access token that is stored here may be used
+    loopback_only: bool  # answer to this computer's own names alone
+    space: bool  # a Hugging Face Space, inside a frame of huggingface.co
+    poll_seconds: float  # between two questions of a page that follows a run
+
+    # limits
+    max_text_bytes: int = _size_limit("MAX_TEXT_MB", "the largest text")
+    max_zip_bytes: int = _size_limit("MAX_ZIP_MB", "the largest zip")
+    max_pull_bytes: int = _size_limit("MAX_PULL_MB", "the largest weights of a pull")
+    max_parameters: int | None = _limit(
+        "MAX_PARAMETERS", "parameters of a network that is trained"
+    )
+    max_minutes: float | None = _limit(
+        "MAX_MINUTES", "minutes of a training", low=0.02, high=10_080, whole=False
+    )
+    runs_per_visitor: int | None = _limit(
+        "RUNS_PER_VISITOR", "runs that one visitor keeps"
+    )
+    queued_per_visitor: int | None = _limit(
+        "QUEUED_PER_VISITOR", "trainings of one visitor that run or wait"
+    )
+    max_queued: int = _limit(
+        "MAX_QUEUED", "trainings that run or wait in all", high=10_000
+    )
+    characters_in_flight: int | None = _limit(
+        "CHARACTERS_IN_FLIGHT", "characters that one visitor has asked for"
+    )
+    characters_in_flight_in_all: int | None = _limit(
+        "CHARACTERS_IN_FLIGHT_IN_ALL", "characters that all have asked for"
+    )
+    max_disk_bytes: int | None = _size_limit(
+        "MAX_DISK_GB", "the disk that runs may take", unit=GIGABYTE
+    )
+    keep_days: float | None = _limit(
+        "KEEP_DAYS", "days a finished run is kept", low=0.001, high=36_500, whole=False
+    )
+    at_once: int = _limit("AT_ONCE", "trainings at the same time", high=64)
+    trusted_proxies: int = _limit(
+        "TRUSTED_PROXIES", "proxies whose X-Forwarded headers count", low=0, high=10
+    )
+
+    @property
+    def min_free_bytes(self) -> int:
+        """Disk that is kept free where strangers fill it."""
+        return 0 if self.max_disk_bytes is None else GIGABYTE
+
+
+LOCAL: Final = Policy(
+    secret_ids=False,
+    owner_token=True,
+    loopback_only=True,
+    space=False,
+    poll_seconds=1.0,
+    max_text_bytes=200 * MEGABYTE,
+    max_zip_bytes=200 * MEGABYTE,
+    max_pull_bytes=1000 * MEGABYTE,
+    max_parameters=None,
+    max_minutes=None,
+    runs_per_visitor=None,
+    queued_per_visitor=None,
+    max_queued=64,
+    characters_in_flight=None,
+    characters_in_flight_in_all=None,
+    max_disk_bytes=None,
+    keep_days=None,
+    at_once=1,
+    trusted_proxies=0,
+)
+HOSTED: Final = Policy(
+    secret_ids=True,
+    owner_token=False,
+    loopback_only=False,
+    space=False,
+    poll_seconds=2.0,  # a Space limits how often it may be asked
+    max_text_bytes=5 * MEGABYTE,
+    max_zip_bytes=60 * MEGABYTE,
+    max_pull_bytes=100 * MEGABYTE,
+    max_parameters=5_000_000,
+    max_minutes=30.0,
+    runs_per_visitor=10,
+    queued_per_visitor=2,
+    max_queued=12,
+    characters_in_flight=40_000,
+    characters_in_flight_in_all=400_000,
+    max_disk_bytes=20 * GIGABYTE,
+    keep_days=7.0,
+    at_once=1,
+    trusted_proxies=0,
+)
+LIMITS: Final = tuple(item for item in dataclasses.fields(Policy) if item.metadata)
+
+
+def _is_shared(environ: Mapping[str, str]) -> bool:
+    explicit = environ.get("CHARRNN_HOSTED", "").strip()
+    return explicit != "0" if explicit else bool(environ.get("SPACE_ID"))
+
+
+def _read_limit(bounds: Mapping[str, Any], text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not bounds["low"] <= number <= bounds["high"]:  # NaN neither
+        raise ConfigError(
+            f"{bounds['variable']} is {text[:40]!r}: expected a number from "
+            f"{bounds['low']:,g} to {bounds['high']:,g}, {bounds['help']}."
+        )
+    return int(number * bounds["unit"]) if bounds["whole"] else number
+
+
+def policy(environ: Mapping[str, str] = os.environ) -> Policy:
+    """The policy in force: `CHARRNN_HOSTED`, else a Space, else one's own computer's.
 
     The page itself also sets `CHARRNN_HOSTED` when it binds to anything but
     loopback.
-    """
-    explicit = environ.get("CHARRNN_HOSTED", "").strip()
-    if explicit:
-        return explicit != "0"
-    return bool(environ.get("SPACE_ID"))
-
-
-def max_text_bytes(environ: Mapping[str, str] = os.environ) -> int:
-    """Largest text that is taken, in bytes (`CHARRNN_MAX_TEXT_MB`).
 
     Raises:
-        ConfigError: If the variable is not a positive number.
+        ConfigError: If a limit's variable is not a number in its range.
     """
-    default = "5" if is_hosted(environ) else "200"
-    text = environ.get("CHARRNN_MAX_TEXT_MB", "").strip() or default
-    try:
-        megabytes = float(text)
-    except ValueError:
-        megabytes = math.nan
-    if not 0 < megabytes < 10_000:
-        raise ConfigError(
-            f"CHARRNN_MAX_TEXT_MB is {text!r}: expected megabytes, like 200."
-        )
-    return int(megabytes * 1_000_000)
+    base = HOSTED if _is_shared(environ) else LOCAL
+    changes: dict[str, Any] = {}
+    if base is HOSTED and environ.get("SPACE_ID"):
+        changes |= {"space": True, "trusted_proxies": 1}
+    for limit in LIMITS:
+        text = environ.get(limit.metadata["variable"], "").strip()
+        if text:
+            changes[limit.name] = _read_limit(limit.metadata, text)
+    return dataclasses.replace(base, **changes) if changes else base

@@ -1,14 +1,73 @@
-"""What this machine has: processors, memory, a GPU, told without TensorFlow."""
+"""What this machine has, told without TensorFlow, and what our processes inherit."""
 
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import psutil
 
+# Variables that a process of ours gets from the one that starts it: nothing else,
+# so that no secret of a server reaches code that has no need of it. A name with a
+# star stands for all that begin like it.
+INHERITED: Final = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TEMP", "TMP"),
+    *("LANG", "LANGUAGE", "LC_*", "TZ", "XDG_CACHE_HOME", "XDG_DATA_HOME"),
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONUTF8", "PYTHONIOENCODING", "PYTHONWARNINGS"),
+    *("PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
+    *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("CHARRNN_*", "SPACE_ID"),
+)
+NEEDED_TO_TRAIN: Final = (
+    *("CUDA_*", "NVIDIA_*", "XLA_FLAGS", "TF_*", "ONEDNN_*", "KERAS_HOME"),
+    *("OMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "MALLOC_*", "GLIBC_TUNABLES"),
+)
+NEEDED_FOR_THE_HUB: Final = (
+    *("HF_ENDPOINT", "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"),
+    *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
+)
+
+
+def child_environment(
+    *needed: str, environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The variables that a process of ours inherits, by name.
+
+    Args:
+        needed: Names beside `INHERITED`; one that ends with a star stands for all
+            that begin like it.
+        environ: Where the values come from.
+
+    Example:
+        >>> child_environment(environ={"LANG": "C.UTF-8", "HF_TOKEN": "secret"})
+        {'LANG': 'C.UTF-8'}
+    """
+    names = (*INHERITED, *needed)
+    exact = frozenset(names)
+    prefixes = tuple(name[:-1] for name in names if name.endswith("*"))
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in exact or name.startswith(prefixes)
+    }
+
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver shows a card, told without TensorFlow."""
+    """Whether an NVIDIA driver shows a card."""
     cards = Path("/proc/driver/nvidia/gpus")
     return cards.is_dir() and any(cards.iterdir())
+
+
+def program() -> str:
+    """How a person calls this program: as installed, or through Python.
+
+    A tool runner (`uvx`) has the installed command alone, a checkout has none.
+    """
+    return "charrnn" if Path(sys.argv[0]).name == "charrnn" else "python -m charrnn"
 
 
 def available_memory() -> int:

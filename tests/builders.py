@@ -1,5 +1,12 @@
-"""Small models with random weights, and running a card's program."""
+"""Small models with random weights, and what other programs must write with them.
 
+Two programs add up the same products in different orders, so that their float32
+logits differ in the last bits, by how much depends on the processor. Texts of two
+programs are compared only where that cannot matter: the recurrent weights of the
+model are `contractive`, and no draw of the text is close (`unambiguous_text`).
+"""
+
+import dataclasses
 import os
 import re
 import subprocess
@@ -8,12 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.model import checkpoint
+from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.model import checkpoint, generation
+from charrnn.model.checkpoint import Model
+from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
 from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
+MIN_LEAD = 1e-4  # nats by which a drawn character leads; rounding is below 1e-5
 
 
 def make_record(cell: str = "gru", layers: int = 1, title: str = "Test") -> Record:
@@ -42,7 +52,21 @@ def make_record(cell: str = "gru", layers: int = 1, title: str = "Test") -> Reco
     )
 
 
-def make_folder(folder: Path, record: Record, seed: int = 1) -> Path:
+def contractive(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same weights with every recurrent kernel scaled to spectral norm 0.8.
+
+    Below 1 a difference between two states shrinks from step to step; above it,
+    a simple RNN may be chaotic and let a difference of rounding grow without end.
+    """
+    return {
+        name: array * np.float32(0.8 / np.linalg.norm(array, 2))
+        if name.endswith("recurrent_kernel")
+        else array
+        for name, array in weights.items()
+    }
+
+
+def make_folder(folder: Path, record: Record, seed: int = 4) -> Path:
     """A complete model with random weights, large enough to write variedly."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -52,8 +76,112 @@ def make_folder(folder: Path, record: Record, seed: int = 1) -> Path:
     }
     checkpoint.save_record(folder, record)
     checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
-    checkpoint.save_weights(folder, record.model, weights)
+    checkpoint.save_weights(folder, record.model, contractive(weights))
     return folder
+
+
+def unambiguous_text(
+    model: Model, prompt: str, length: int, *, temperature: float = 0.0
+) -> str:
+    """The text that follows from charrnn's logits, drawn as a card's program draws.
+
+    Asserts that at each place the drawn character leads the next by `MIN_LEAD`, so
+    that another order of summation draws the same, and that at temperature 0 it is
+    the text that `generation.generate` writes.
+    """
+    network = Network(model.record.model, model.weights)
+    ids = generation.prompt_ids(model.vocabulary, prompt)
+    states = network.prefill(ids[:-1], network.initial_states(1))
+    rng, last, drawn = np.random.default_rng(0), ids[-1:], []
+    for _ in range(length):
+        logits, states = network.step(last, states)
+        candidates = logits[0, 1:]  # without [UNK]
+        noisy = candidates + temperature * rng.gumbel(size=len(candidates))
+        second, first = np.sort(noisy)[-2:]
+        assert first - second > MIN_LEAD, f"a close draw at {len(drawn)}: another seed"
+        last = np.array([1 + noisy.argmax()])
+        drawn.append(model.vocabulary.entries[last[0]])
+    text = "".join(drawn)
+    if temperature == 0:
+        *_, (greedy,) = generation.generate(
+            model, prompt, length=length, rows=rows(0.0)
+        )
+        assert text == greedy
+    return text
+
+
+CELLS = ("gru", "lstm", "rnn")
+
+
+def make_model(
+    cell="gru",
+    num_layers=1,
+    units=16,
+    characters="\n abcdefghij",
+    seed=0,
+    scale=0.5,
+) -> checkpoint.Model:
+    """A model in memory alone, with random weights.
+
+    At the default scale a simple RNN is chaotic: the last bit decides. What may
+    differ in the last bits takes `steady` models instead.
+    """
+    vocabulary = Vocabulary.of(characters)
+    config = ModelConfig(
+        cell=cell,
+        embedding_dim=7,
+        rnn_units=units,
+        num_layers=num_layers,
+        vocab_size=len(vocabulary),
+    )
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: (scale * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.tensor_shapes().items()
+    }
+    record = Record(
+        title="t",
+        model=config,
+        training=TrainingConfig(),
+        corpus=CorpusRecord(
+            name="t", characters=100, distinct=len(characters), sha256="0" * 64
+        ),
+    )
+    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
+
+
+def steady(model: checkpoint.Model) -> checkpoint.Model:
+    """The model with recurrent weights that let no difference of rounding grow."""
+    return dataclasses.replace(model, weights=contractive(model.weights))
+
+
+def keras_network(config: ModelConfig, weights):
+    """Keras' own layers with the same weights, ids to logits at each position."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    kind = {
+        "gru": keras.layers.GRU,
+        "lstm": keras.layers.LSTM,
+        "rnn": keras.layers.SimpleRNN,
+    }[config.cell]
+    layers = [keras.layers.Embedding(config.vocab_size, config.embedding_dim)]
+    for _ in range(config.num_layers):
+        layers.append(kind(config.rnn_units, return_sequences=True))
+    layers.append(keras.layers.Dense(config.vocab_size))
+    network = keras.Sequential(layers)
+    network.build((None, None))
+    arrays = list(weights.values())
+    layers[0].set_weights(arrays[:1])
+    for index in range(config.num_layers):
+        layers[1 + index].set_weights(arrays[1 + 3 * index : 4 + 3 * index])
+    layers[-1].set_weights(arrays[-2:])
+    return network
+
+
+def rows(*temperatures: float, **options) -> list[SamplingConfig]:
+    """Rows of one request: the same settings at several temperatures."""
+    return [SamplingConfig(temperature=t, **options) for t in temperatures]
 
 
 def program_in(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charrnn.hosting import LIMITS
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
 
@@ -21,7 +22,8 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(folder))
-    for name in ("CHARRNN_HOSTED", "SPACE_ID", "CHARRNN_MAX_TEXT_MB"):
+    limits = (limit.metadata["variable"] for limit in LIMITS)
+    for name in ("CHARRNN_HOSTED", "SPACE_ID", *limits):
         monkeypatch.delenv(name, raising=False)
     return folder
 

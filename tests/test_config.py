@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from charrnn import config, presets
 from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.errors import ConfigError
-from charrnn.hosting import is_hosted, max_text_bytes
 from charrnn.presets import from_preset
 
 OWNERS = (ModelConfig, TrainingConfig, SamplingConfig)
@@ -208,41 +207,6 @@ def test_unknown_settings_are_named(name):
 def test_unknown_preset():
     with pytest.raises(ConfigError, match=r"no preset 'huge': .* quick, balanced"):
         from_preset("huge", {}, vocab_size=9)
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, False),
-        ({"SPACE_ID": "someone/some"}, True),
-        ({"SPACE_ID": ""}, False),
-        ({"CHARRNN_HOSTED": "1"}, True),
-        ({"CHARRNN_HOSTED": "0", "SPACE_ID": "someone/some"}, False),
-        ({"CHARRNN_HOSTED": " ", "SPACE_ID": "someone/some"}, True),
-    ],
-)
-def test_is_hosted(environ, expected):
-    assert is_hosted(environ) is expected
-
-
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({}, 200_000_000),
-        ({"CHARRNN_HOSTED": "1"}, 5_000_000),
-        ({"CHARRNN_MAX_TEXT_MB": "0.5"}, 500_000),
-        ({"CHARRNN_MAX_TEXT_MB": " 7 ", "CHARRNN_HOSTED": "1"}, 7_000_000),
-        ({"CHARRNN_MAX_TEXT_MB": ""}, 200_000_000),
-    ],
-)
-def test_max_text_bytes(environ, expected):
-    assert max_text_bytes(environ) == expected
-
-
-@pytest.mark.parametrize("text", ["much", "0", "-1", "nan", "inf", "1e9", "10000"])
-def test_max_text_bytes_refuses(text):
-    with pytest.raises(ConfigError, match=r"expected megabytes, like 200\."):
-        max_text_bytes({"CHARRNN_MAX_TEXT_MB": text})
 
 
 ANYTHING = st.one_of(

@@ -1,4 +1,4 @@
-"""The command line: `python -m charrnn COMMAND`.
+"""The command line: `charrnn COMMAND`, or `python -m charrnn COMMAND`.
 
 May import everything; the only folder that imports `trainer`, in the process
 that trains. Prints; reads the terminal; starts no thread of its own.

@@ -28,7 +28,8 @@ from charrnn.cli.output import (
     transfer_progress,
 )
 from charrnn.errors import ConfigError
-from charrnn.hosting import max_text_bytes
+from charrnn.hosting import policy
+from charrnn.machine import program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
 from charrnn.model.record import Record
@@ -56,7 +57,7 @@ def _load_corpus(source: str) -> Corpus:
             told[0] = now
             say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    return sources.load(source, max_bytes=max_text_bytes(), progress=progress)
+    return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
 
 
 def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -104,8 +105,8 @@ def run_train(args: argparse.Namespace) -> int:
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
     path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
     say(
-        f"run {path.name}: follow it with `python -m charrnn follow {path.name}`, "
-        f"end it with Ctrl-C or `python -m charrnn stop {path.name}`"
+        f"run {path.name}: follow it with `{program()} follow {path.name}`, "
+        f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
     printer = Printer(sys.stderr.isatty())
     with store.hold(path):
@@ -155,16 +156,17 @@ def run_generate(args: argparse.Namespace) -> int:
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    texts = generate(
-        model,
-        args.prompt,
-        length=args.length,
-        temperatures=args.temperature,
-        seed=seed,
-        top_k=args.top_k,
-        top_p=args.top_p,
-        stop=args.stop,
-    )
+    rows = [
+        config.SamplingConfig(
+            temperature=temperature,
+            top_k=args.top_k,
+            top_p=args.top_p,
+            stop=args.stop,
+            seed=seed,
+        )
+        for temperature in args.temperature
+    ]
+    texts = generate(model, args.prompt, length=args.length, rows=rows)
     if args.json:
         *_, final = texts
         samples = [
@@ -307,6 +309,14 @@ def run_export(args: argparse.Namespace) -> int:
 
     export(model, Path(args.path))
     say(f"written: {args.path}")
+    return FINE
+
+
+def run_page(_: argparse.Namespace) -> int:
+    """`page`: open the web page and stay until Ctrl-C."""
+    from charrnn.ui import page  # Gradio comes in here
+
+    page.main()
     return FINE
 
 

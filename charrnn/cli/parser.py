@@ -19,6 +19,7 @@ from charrnn.cli.commands import (
     run_follow,
     run_generate,
     run_models,
+    run_page,
     run_pull,
     run_push,
     run_runs,
@@ -28,6 +29,7 @@ from charrnn.cli.commands import (
 from charrnn.cli.output import say
 from charrnn.config import SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
+from charrnn.machine import program
 from charrnn.text import sources
 
 
@@ -113,9 +115,11 @@ def _add_hub(commands: Any) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    top = argparse.ArgumentParser(prog="python -m charrnn", description=charrnn.__doc__)
+    top = argparse.ArgumentParser(prog=program(), description=charrnn.__doc__)
     top.add_argument("--version", action="version", version=charrnn.__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    page = commands.add_parser("page", help="open the web page")
+    page.set_defaults(run=run_page)
     _add_train(commands)
     _add_generate(commands)
     _add_evaluate(commands)
@@ -153,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except TrainingError as error:
-        if not error.told:  # else the history's last line has said it
+        if not error.recorded:  # else the history's last line has shown it
             say(f"charrnn: {error}")
         return FAILED
     except CharrnnError as error:

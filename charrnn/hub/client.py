@@ -41,7 +41,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 import charrnn
 from charrnn.errors import CharrnnError, HubError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.model import checkpoint, tensors
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
 
@@ -275,7 +275,7 @@ def _not_found(job: Job) -> str:
     text = f"There is no model {job['repo']} on {_host(job)} that you may read: check "
     if not job["token"]:
         return text + "the name; for a private one give an access token or log in."
-    if is_hosted():
+    if not policy().owner_token:
         return text + (
             "the name; this page's login opens only those private ones that were "
             "made here."
@@ -312,7 +312,11 @@ def _about_status(status: int, detail: str, storage: bool, job: Job) -> str:
         401: _about_token(job),
         403: f"This access token may not {job['action']} {repo}{reason}: use one with "
         "the permission, and an owner's name that is yours."
-        + (" A login here opens only what was made here." if is_hosted() else ""),
+        + (
+            " A login here opens only what was made here."
+            if not policy().owner_token
+            else ""
+        ),
         404: _not_found(job),
         409: f"The Hub says that {repo} conflicts with what is there{reason}: choose "
         "another name.",

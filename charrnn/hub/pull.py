@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from charrnn.errors import CheckpointError, HubError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.hub.names import (
     check_revision,
     clean_token,
@@ -76,7 +76,7 @@ def _look_around(destination: Path, model_id: str | None, repo: str) -> dict[str
 
 
 def _is_taken(destination: Path, model_id: str) -> bool:
-    return any((p / model_id).exists() for p in (destination, store.SHIPPED_FOLDER))
+    return any((p / model_id).exists() for p in (destination, store.shipped_folder()))
 
 
 def _sweep(destination: Path) -> None:
@@ -175,7 +175,7 @@ def pull_model(
     address, key = endpoint_of(endpoint), clean_token(token)
     repo, in_source = parse_source(source, address)
     wanted = _merge(in_source, check_revision(revision))
-    if model_id is None and is_hosted():
+    if model_id is None and policy().secret_ids:
         model_id = store.hosted_id()  # nobody finds, or is told of, another's model
     known = _look_around(destination, model_id, repo)
     aside = destination / f".pull-{secrets.token_hex(8)}"

@@ -10,7 +10,7 @@ from typing import Final
 
 from charrnn import card
 from charrnn.errors import CheckpointError, HubError
-from charrnn.files import clean_title, write_file
+from charrnn.files import one_line, write_file
 from charrnn.hub.names import check_repo, clean_token, endpoint_of
 from charrnn.hub.transfer import LIMITS, Limits, Progress, transfer
 from charrnn.model import checkpoint
@@ -148,7 +148,7 @@ def push_model(
                 "endpoint": address,
                 "folder": str(files),
                 "private": private,
-                "message": clean_title(message or "") or DEFAULT_MESSAGE,
+                "message": one_line(message or "") or DEFAULT_MESSAGE,
             },
             Path(place, "home"),
             limits,

@@ -21,21 +21,14 @@ from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from charrnn.errors import HubError
-from charrnn.files import strip_line
-from charrnn.hosting import is_hosted
+from charrnn.files import redact
+from charrnn.hosting import policy
 from charrnn.hub.names import clean_token
+from charrnn.machine import NEEDED_FOR_THE_HUB, child_environment
 from charrnn.runs import store
 
 Progress = Callable[[str, int, int], None]
 MAX_BYTES: Final = 1_000_000_000  # of the weights: the largest settings have 0.7 GB
-# The server's own secrets and caches, and what would make the library talkative.
-HIDDEN: Final = frozenset(
-    {
-        *("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_OIDC_RESOURCE"),
-        *("HF_HUB_CACHE", "HF_XET_CACHE", "HF_ASSETS_CACHE", "HUGGINGFACE_HUB_CACHE"),
-        *("HF_DEBUG", "HF_HUB_VERBOSITY", "OAUTH_CLIENT_SECRET"),
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +54,7 @@ def local_token() -> str | None:
 
     On a hosted page it would be the server's, so there is none there.
     """
-    if is_hosted():
+    if not policy().owner_token:
         return None
     from charrnn.hub import client
 
@@ -69,8 +62,8 @@ def local_token() -> str | None:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key not in HIDDEN}
-    return kept | {
+    """What the process is given: named variables, no secret, caches of its own."""
+    return child_environment(*NEEDED_FOR_THE_HUB) | {
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -137,7 +130,7 @@ def _last_words(errors: IO[bytes], token: str | None) -> str:
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2000))
     lines = errors.read().decode("utf-8", "replace").strip().splitlines()
     text = lines[-1][:200] if lines else "it was killed"
-    text = strip_line(text)
+    text = redact(text)
     return text.replace(token, "[token]") if token else text
 
 

@@ -204,8 +204,8 @@ class _Request:
 
 
 @dataclass
-class _Session:
-    """One model's requests: those that read their prompt and those that write."""
+class _ModelRequests:
+    """One model's requests: those whose prompt is read and those that write."""
 
     batch: Batch
     reading: collections.deque[_Request] = field(default_factory=collections.deque)
@@ -264,7 +264,7 @@ class Engine:
         self.models = models if models is not None else ModelCache()
         self.max_active = max_active
         self.max_waiting = max_waiting
-        self._sessions: dict[int, _Session] = {}  # by the network's identity
+        self._by_model: dict[int, _ModelRequests] = {}  # by the network's identity
         self._waiting: collections.deque[_Request] = collections.deque()
         self._active = 0
         self._worker: threading.Thread | None = None
@@ -327,7 +327,7 @@ class Engine:
         if worker is not None:
             worker.join()
 
-    # The rest is the worker's; sessions are changed by its thread alone.
+    # The rest is the worker's; `_by_model` is changed by its thread alone.
 
     def _submit(self, request: _Request) -> None:
         with self._changed:
@@ -354,9 +354,9 @@ class Engine:
         current: int | None = None
         try:
             while self._admit():
-                for key, session in self._sessions.items():
+                for key, requests in self._by_model.items():
                     current = key
-                    session.advance()
+                    requests.advance()
                 current = None
         finally:
             # Not None only after an unforeseen error: its own requests are told,
@@ -367,8 +367,8 @@ class Engine:
     def _admit(self) -> bool:
         """Take in requests; False when the worker is to end."""
         with self._changed:
-            self._sessions = {k: s for k, s in self._sessions.items() if s.requests}
-            self._active = sum(len(s.requests) for s in self._sessions.values())
+            self._by_model = {k: m for k, m in self._by_model.items() if m.requests}
+            self._active = sum(len(m.requests) for m in self._by_model.values())
             if not self._active and not self._waiting and not self._closed:
                 self._changed.wait(IDLE_SECONDS)
             if self._closed:
@@ -378,34 +378,36 @@ class Engine:
             )
             while self._waiting and self._active < self.max_active:
                 request = self._waiting.popleft()
-                self._session(request.loaded).reading.append(request)
+                self._requests_of(request.loaded).reading.append(request)
                 self._active += 1
             if not self._active:
                 self._worker = None
             return self._active > 0
 
-    def _session(self, loaded: Loaded) -> _Session:
+    def _requests_of(self, loaded: Loaded) -> _ModelRequests:
         key = id(loaded.network)
-        if key not in self._sessions:
-            self._sessions[key] = _Session(Batch(loaded.network, loaded.vocabulary))
-        return self._sessions[key]
+        if key not in self._by_model:
+            self._by_model[key] = _ModelRequests(
+                Batch(loaded.network, loaded.vocabulary)
+            )
+        return self._by_model[key]
 
     def _fail_all(self) -> None:
-        active = [r for s in self._sessions.values() for r in s.requests]
+        active = [r for m in self._by_model.values() for r in m.requests]
         for request in [*active, *self._waiting]:
             request.fail(RunError("The program is closing: the text is cut short."))
-        self._sessions.clear()
+        self._by_model.clear()
         self._waiting.clear()
         self._active = 0
 
     def _recover(self, key: int) -> None:
         with self._changed:
-            for request in self._sessions.pop(key).requests:
+            for request in self._by_model.pop(key).requests:
                 request.fail(
                     RunError("Writing failed unexpectedly: the program's log says why.")
                 )
             self._worker = None
-            if self._sessions or self._waiting:
+            if self._by_model or self._waiting:
                 self._start_worker()
 
 

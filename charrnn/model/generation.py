@@ -167,9 +167,9 @@ class Batch:
         if not self.rows:
             return
         logits, self._states = self.network.step(self._ids, self._states)
-        masses = unnormalised_probs(logits[:, 1:], self._settings)
+        probs = unnormalised_probs(logits[:, 1:], self._settings)
         uniforms = np.array([next(row.uniforms) for row in self.rows])
-        self._ids = draw(masses, uniforms) + 1
+        self._ids = draw(probs, uniforms) + 1
         entries, finished = self.vocabulary.entries, False
         for row, index in zip(self.rows, self._ids.tolist(), strict=True):
             row.push(entries[index])
@@ -197,14 +197,10 @@ def generate(
     prompt: str,
     *,
     length: int,
-    temperatures: Sequence[float],
-    seed: int,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    stop: str = "",
+    rows: Sequence[SamplingConfig],
     chunk: int = CHUNK,
 ) -> Iterator[list[str]]:
-    r"""Continue a prompt, once for each temperature, all with the same seed.
+    """Continue a prompt, a text for each of ``rows``.
 
     Args:
         model: From `checkpoint.load`.
@@ -212,25 +208,18 @@ def generate(
             An empty one starts after a newline, or after the first character
             of a vocabulary without one.
         length: Characters to write, at least 1.
-        temperatures: 0 (greedy) to 2; one text for each.
-        seed: Start of the random numbers, 0 to 2**63 - 1.
-        top_k: Only the k likeliest characters; 0: all.
-        top_p: Only the likeliest characters that hold this share; 1: all.
-        stop: A text that ends the writing where it appears; not included.
+        rows: How each text is drawn.
         chunk: Characters written between two results.
 
     Yields:
-        The whole texts so far, without the prompt, in the temperatures' order.
+        The whole texts so far, without the prompt, in the order of ``rows``.
 
     Raises:
-        ConfigError: At the call, if a setting is out of its range.
+        ConfigError: At the call, if the length is not positive or there is no row.
     """
     check_length(length)
-    if not temperatures:
-        raise ConfigError("No temperature is given.", field="temperatures")
-    configs = [
-        SamplingConfig(temperature=t, top_k=top_k, top_p=top_p, stop=stop, seed=seed)
-        for t in temperatures
-    ]
-    rows = [Row(config, length) for config in configs]
-    return _texts(model, prompt, rows, max(1, chunk))
+    if not rows:
+        raise ConfigError(
+            "No temperature is given: expected at least one.", field="temperatures"
+        )
+    return _texts(model, prompt, [Row(row, length) for row in rows], max(1, chunk))

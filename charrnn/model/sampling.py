@@ -1,4 +1,8 @@
-"""From logits to a character: temperature, top-k, top-p, and the random stream."""
+"""From logits to a character: temperature, top-k, top-p, and the random stream.
+
+`next_char_probs` is the reference for one text; `unnormalised_probs` and `draw` are
+the same for the rows of a batch, without the division that drawing does not need.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,26 +19,6 @@ Doubles: TypeAlias = npt.NDArray[np.float64]
 # what exp() can tell from certainty, and none of them overflows a float64.
 GREEDY_TEMPERATURE: Final = 1e-60
 STREAM_BLOCK: Final = 64  # random numbers fetched at once: a call costs 1 us
-
-
-def _keep_likeliest(
-    masses: Doubles, top_k: npt.NDArray[np.int64], top_p: Doubles
-) -> None:
-    """Zero what top-k and then top-p leave out, in place.
-
-    Args:
-        masses: Probabilities up to a factor, shape ``(batch, candidates)``.
-        top_k: Candidates to keep, the lower id first on a tie; shape ``(batch,)``.
-        top_p: Share to reach with as few of those as possible.
-    """
-    order = np.argsort(-masses, axis=1, kind="stable")
-    ordered = np.take_along_axis(masses, order, axis=1)
-    ordered[np.arange(masses.shape[1]) >= top_k[:, None]] = 0
-    reached = ordered.cumsum(axis=1)
-    before = reached - ordered
-    before[:, 1:] = reached[:, :-1]  # exactly what came before, unrounded
-    ordered[before >= top_p[:, None] * reached[:, -1:]] = 0
-    np.put_along_axis(masses, order, ordered, axis=1)
 
 
 @dataclass(frozen=True)
@@ -66,20 +50,40 @@ class PreparedSampling:
 def unnormalised_probs(
     logits: npt.NDArray[np.floating], settings: PreparedSampling
 ) -> Doubles:
-    """Probabilities up to a factor, the largest 1; (B, candidates), float64.
+    """Unnormalised probabilities, the largest 1; (B, candidates), float64.
 
-    At temperature 0 all candidates on a tie have mass 1.
+    At temperature 0 all candidates on a tie have 1, the others 0.
     """
-    masses = logits.astype(np.float64)
-    masses -= masses.max(axis=1, keepdims=True)
-    masses /= settings.temperature
-    np.exp(masses, out=masses)
+    probs = logits.astype(np.float64)
+    probs -= probs.max(axis=1, keepdims=True)
+    probs /= settings.temperature
+    np.exp(probs, out=probs)
     if settings.filtered.size:
         rows = settings.filtered
-        part = masses[rows]
+        part = probs[rows]
         _keep_likeliest(part, settings.top_k[rows], settings.top_p[rows])
-        masses[rows] = part
-    return masses
+        probs[rows] = part
+    return probs
+
+
+def _keep_likeliest(
+    probs: Doubles, top_k: npt.NDArray[np.int64], top_p: Doubles
+) -> None:
+    """Zero what top-k and then top-p leave out, in place.
+
+    Args:
+        probs: Unnormalised probabilities, shape ``(batch, candidates)``.
+        top_k: Candidates to keep, the lower id first on a tie; shape ``(batch,)``.
+        top_p: Share to reach with as few of those as possible.
+    """
+    order = np.argsort(-probs, axis=1, kind="stable")
+    ordered = np.take_along_axis(probs, order, axis=1)
+    ordered[np.arange(probs.shape[1]) >= top_k[:, None]] = 0
+    cumulative = ordered.cumsum(axis=1)
+    before = cumulative - ordered
+    before[:, 1:] = cumulative[:, :-1]  # exactly what came before, unrounded
+    ordered[before >= top_p[:, None] * cumulative[:, -1:]] = 0
+    np.put_along_axis(probs, order, ordered, axis=1)
 
 
 def next_char_probs(
@@ -121,29 +125,29 @@ def next_char_probs(
     if temperature == 0:
         top_k = 1
     config = SamplingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
-    masses = unnormalised_probs(
+    unnormalised = unnormalised_probs(
         logits[None], PreparedSampling.of([config], len(logits))
     )[0]
-    probs: Doubles = masses / masses.sum()
+    probs: Doubles = unnormalised / unnormalised.sum()
     return probs
 
 
-def draw(masses: Doubles, uniforms: Doubles) -> npt.NDArray[np.intp]:
+def draw(probs: Doubles, uniforms: Doubles) -> npt.NDArray[np.intp]:
     """Draw a candidate a row by the inverse of the cumulative distribution.
 
     Args:
-        masses: Probabilities up to a factor, shape ``(batch, candidates)``.
+        probs: Unnormalised probabilities, shape ``(batch, candidates)``.
         uniforms: Random numbers in [0, 1 - 2**-52], shape ``(batch,)``. Below
             that bound ``uniform * total`` stays under the total when rounded,
-            so that no candidate without mass is ever drawn; 0 draws the first
-            with any.
+            so that no candidate of probability 0 is ever drawn; 0 draws the
+            first of any other.
 
     Returns:
         Indices, shape ``(batch,)``.
     """
-    reached = masses.cumsum(axis=1)
-    target = reached[:, -1] * uniforms
-    chosen: npt.NDArray[np.intp] = (reached > target[:, None]).argmax(axis=1)
+    cumulative = probs.cumsum(axis=1)
+    target = cumulative[:, -1] * uniforms
+    chosen: npt.NDArray[np.intp] = (cumulative > target[:, None]).argmax(axis=1)
     return chosen
 
 

@@ -121,7 +121,7 @@ def evaluate(
             progress(done / work)
 
     # GEMMs: no other row's company is of interest here, and many rows are faster
-    network = Network(model.record.model, model.weights, per_row=False)
+    network = Network(model.record.model, model.weights, batch_invariant=False)
     return Scores(
         nats_per_char=_read(network, ids[None], count) / characters,
         cold_nats_per_char=_cold(network, ids, window, count),
@@ -141,5 +141,5 @@ def cold(model: checkpoint.Model, ids: Ids, *, window: int = WINDOW) -> float | 
     Returns:
         Mean nats per character over full windows; None if the text holds none.
     """
-    network = Network(model.record.model, model.weights, per_row=False)
+    network = Network(model.record.model, model.weights, batch_invariant=False)
     return _cold(network, ids, window, lambda predicted: None)

@@ -32,7 +32,9 @@ def floor(path: Path) -> float:
     text = text[:FLOOR_CHARACTERS]
     vocabulary = checkpoint.read_vocabulary(path, record)
     ids, split = vocabulary.encode(text), split_at(len(text), record.corpus.split)
-    loss = baseline.floor(ids[:split], ids[split:], len(vocabulary), order=FLOOR_ORDER)
+    loss = baseline.ngram_loss(
+        ids[:split], ids[split:], len(vocabulary), order=FLOOR_ORDER
+    )
     with contextlib.suppress(OSError, CheckpointError):  # a cache may be missing
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_file(cached, json.dumps(loss).encode())

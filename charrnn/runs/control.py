@@ -15,13 +15,15 @@ from typing import Any
 
 import charrnn
 from charrnn.errors import CheckpointError, RunError
-from charrnn.files import clean_title, write_file
+from charrnn.files import one_line, write_file
+from charrnn.hosting import policy
+from charrnn.machine import program
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
 from charrnn.runs import events
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import histories, histories_lock, last_step
-from charrnn.runs.preparation import Prepared, check_memory, limit_hosted, prepare
+from charrnn.runs.preparation import Prepared, check_memory, limit_minutes, prepare
 from charrnn.runs.queue import check_queue
 from charrnn.runs.status import LIVE, read_status, recorded_state
 from charrnn.runs.store import (
@@ -32,6 +34,7 @@ from charrnn.runs.store import (
     STOP,
     find,
     folder,
+    hosted_id,
     is_alive,
     new_folder,
     own_model,
@@ -54,7 +57,8 @@ def create(
     Args:
         prepared: What `prepare` settled.
         title: What people see; the text's name and preset if empty.
-        model_id: The id to take; None takes a free slug of the title.
+        model_id: The id to take; None takes a free slug of the title, or
+            one that nobody can guess where the policy wants that.
         init: Folder of the model whose weights the training begins with.
 
     Returns:
@@ -64,14 +68,16 @@ def create(
         CharrnnError: If the id is taken or the folder cannot be written.
     """
     corpus, training = prepared.corpus, prepared.training
-    title = clean_title(title) or f"{corpus.name[:80]} {training.preset}"
+    title = one_line(title) or f"{corpus.name[:80]} {training.preset}"
+    if model_id is None and policy().secret_ids:
+        model_id = hosted_id()  # nobody finds, or is told of, another's run
     path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
     record = Record(
         title=title,
         model=prepared.model,
         training=training,
         corpus=CorpusRecord(
-            name=clean_title(corpus.name) or "text",
+            name=one_line(corpus.name) or "text",
             characters=len(corpus.text),
             distinct=len(count_characters(corpus.text)),
             sha256=corpus.sha256,
@@ -198,7 +204,7 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     elif recorded_state(path.name) in ("finished", "early"):
         raise RunError(
             f"{path.name} has finished: continue it with a number of epochs "
-            f"(`python -m charrnn train --resume {path.name} --epochs 5`)."
+            f"(`{program()} train --resume {path.name} --epochs 5`)."
         )
 
 
@@ -209,7 +215,7 @@ def _extend(path: Path, more_epochs: int) -> None:
     training = dataclasses.replace(
         record.training, epochs=math.ceil(done + more_epochs), minutes=None
     )
-    training, _ = limit_hosted(training)
+    training, _ = limit_minutes(training)
     checkpoint.save_record(path, dataclasses.replace(record, training=training))
 
 
@@ -255,7 +261,7 @@ def rename(run_id: str, title: str) -> None:
         RunError: If the title is empty or the model is the shipped one.
     """
     path = own_model(run_id)
-    title = clean_title(title)
+    title = one_line(title)
     if not title:
         raise RunError("The title is empty: give it at least one character.")
     record = checkpoint.read_record(path)

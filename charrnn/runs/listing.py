@@ -12,7 +12,7 @@ from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, WEIGHTS, Record
 from charrnn.runs.history import read_history
 from charrnn.runs.status import state_of
-from charrnn.runs.store import ID_PATTERN, SHIPPED_FOLDER, STATE, folder, is_shipped
+from charrnn.runs.store import ID_PATTERN, STATE, folder, is_shipped, shipped_folder
 from charrnn.text.corpus import split_at
 
 
@@ -58,8 +58,8 @@ def _entries(place: Path) -> Iterator[ModelEntry]:
 def entries() -> list[ModelEntry]:
     """All models and runs, the shipped one first, then the newest."""
     found = list(_entries(folder()))
-    if folder() != SHIPPED_FOLDER:
-        found += [entry for entry in _entries(SHIPPED_FOLDER) if entry.shipped]
+    if folder() != shipped_folder():
+        found += [entry for entry in _entries(shipped_folder()) if entry.shipped]
     return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import ConfigError, RunError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.machine import available_memory
 from charrnn.model import checkpoint
 from charrnn.presets import default_preset, from_preset
@@ -21,7 +21,6 @@ from charrnn.text import streams
 from charrnn.text.corpus import Corpus, vocabulary_of
 from charrnn.text.vocabulary import UNKNOWN_ID, Vocabulary
 
-HOSTED_MINUTES: Final = 30.0  # of a stranger's training: others wait for the machine
 MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
 TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
 
@@ -98,31 +97,32 @@ def prepare(
         notices = _unknown_notice(vocabulary, corpus.text)
         settings = _sizes_of(parent.model, settings)
     model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
-    plan = streams.fit_plan(
+    shape = streams.fit_shape(
         len(corpus.text),
         batch_size=training.batch_size,
         seq_length=training.seq_length,
     )
     training = dataclasses.replace(
-        training, batch_size=plan.batch_size, seq_length=plan.seq_length
+        training, batch_size=shape.batch_size, seq_length=shape.seq_length
     )
-    training, limited = limit_hosted(training)
+    training, limited = limit_minutes(training)
     check_memory(model, training, len(corpus.text))
     return Prepared(
         corpus,
         vocabulary,
         model,
         training,
-        (*corpus.notices, *notices, *plan.notices, *limited),
+        (*corpus.notices, *notices, *shape.notices, *limited),
     )
 
 
-def limit_hosted(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:
-    """On a hosted page a training shares the machine with those that wait."""
-    if not is_hosted() or (training.minutes or math.inf) <= HOSTED_MINUTES:
+def limit_minutes(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:
+    """A training that ends when the page's policy says, and a notice of it."""
+    limit = policy().max_minutes
+    if limit is None or (training.minutes or math.inf) <= limit:
         return training, ()
-    notice = f"On this page a training ends after {HOSTED_MINUTES:g} minutes."
-    return dataclasses.replace(training, minutes=HOSTED_MINUTES), (notice,)
+    notice = f"On this page a training ends after {limit:g} minutes."
+    return dataclasses.replace(training, minutes=limit), (notice,)
 
 
 def _sizes_of(parent: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Final
 from filelock import FileLock
 
 from charrnn.errors import RunError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import last_step
 from charrnn.runs.listing import list_runs
@@ -18,8 +18,6 @@ from charrnn.runs.status import LIVE
 from charrnn.runs.store import folder, is_locked
 
 QUEUE: Final = ".queue"
-HOSTED_WAITING: Final = 12  # trainings that run or wait on a hosted page
-HOSTED_DISK: Final = 1_000_000_000  # bytes that a hosted page keeps free
 QUEUE_POLL: Final = 0.25  # seconds between two looks at the queue
 
 
@@ -60,29 +58,30 @@ def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[
 
 
 def check_queue() -> None:
-    """Refuse one more training where strangers already queue for the machine.
+    """Refuse one more training where too many already queue for the machine.
 
     Raises:
-        RunError: If so many run or wait on a hosted page, or its disk is full.
+        RunError: If as many as the policy allows run or wait, or the disk is full.
     """
-    if not is_hosted():
-        return
     check_disk()
+    limit = policy().max_queued
     waiting = sum(entry.state in LIVE for entry in list_runs())
-    if waiting >= HOSTED_WAITING:
+    if waiting >= limit:
         raise RunError(
-            f"{waiting} trainings run or wait on this page already: come back later, "
-            "or run charrnn on your own computer."
+            f"{waiting} trainings run or wait here already: come back later, or run "
+            "charrnn on another computer."
         )
 
 
 def check_disk() -> None:
-    """Keep some room on the disk of a hosted page.
+    """Keep some room on the disk where strangers fill it.
 
     Raises:
         RunError: If there is too little left to take a stranger's model in.
     """
-    if is_hosted() and shutil.disk_usage(folder()).free < HOSTED_DISK:
+    needed = policy().min_free_bytes
+    here = next(p for p in (folder(), *folder().parents) if p.is_dir())
+    if needed and shutil.disk_usage(here).free < needed:
         raise RunError("The disk of this page is full: come back after its restart.")
 
 

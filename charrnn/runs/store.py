@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
+from platformdirs import user_data_path
 
 import charrnn
 from charrnn.errors import RunError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
+from charrnn.machine import program
 from charrnn.model.record import CONFIG
 
 PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
-SHIPPED_FOLDER: Final = PACKAGE_ROOT / "checkpoints"
+INSTALLED_MODELS: Final = PACKAGE_ROOT / "charrnn" / "_models"  # as in pyproject.toml
 SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
 CORPUS_FILE: Final = "corpus.txt"
@@ -28,10 +30,38 @@ ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
 
 
+def shipped_folder() -> Path:
+    """The folder of the models that came with the program.
+
+    A wheel carries them as package data; in a checkout they lie in
+    `checkpoints/`, beside the runs.
+    """
+    if INSTALLED_MODELS.is_dir():
+        return INSTALLED_MODELS
+    return PACKAGE_ROOT / "checkpoints"
+
+
 def folder() -> Path:
-    """The folder of models and runs: `CHARRNN_CHECKPOINTS`, else the project's."""
+    """The folder of models and runs.
+
+    `CHARRNN_CHECKPOINTS`, else `checkpoints/` of the checkout, else, where the
+    program is installed, this user's data folder.
+
+    Raises:
+        RunError: If there is neither the variable nor a home folder.
+    """
     text = os.environ.get("CHARRNN_CHECKPOINTS", "").strip()
-    return Path(text).resolve() if text else SHIPPED_FOLDER
+    if text:
+        return Path(text).resolve()
+    if shipped_folder() != INSTALLED_MODELS:
+        return shipped_folder()
+    try:
+        return user_data_path("charrnn", appauthor=False) / "checkpoints"
+    except RuntimeError as error:
+        raise RunError(
+            "There is no home folder to keep models and runs in: set "
+            "CHARRNN_CHECKPOINTS to a folder."
+        ) from error
 
 
 def find(model: str) -> Path:
@@ -45,16 +75,18 @@ def find(model: str) -> Path:
     Raises:
         RunError: If there is no such model.
     """
-    pattern = HOSTED_PATTERN if is_hosted() and model != SHIPPED_ID else ID_PATTERN
+    pattern = (
+        HOSTED_PATTERN if policy().secret_ids and model != SHIPPED_ID else ID_PATTERN
+    )
     if pattern.fullmatch(model):
-        places = [folder(), *([SHIPPED_FOLDER] if model == SHIPPED_ID else [])]
+        places = [folder(), *([shipped_folder()] if model == SHIPPED_ID else [])]
         for place in places:
             if (place / model / CONFIG).is_file():
                 return place / model
     shown = model[:80] if model.isprintable() else ascii(model[:80])
     raise RunError(
         f"There is no model or run {shown!r} here: "
-        "`python -m charrnn models` and `runs` list what there is."
+        f"`{program()} models` and `runs` list what there is."
     )
 
 
@@ -86,7 +118,7 @@ def new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
             name = wanted if number == 1 else f"{wanted}-{number}"
-            taken = (SHIPPED_FOLDER / name).exists()
+            taken = (shipped_folder() / name).exists()
             if not taken:
                 with contextlib.suppress(FileExistsError):
                     (parent / name).mkdir()
@@ -113,7 +145,9 @@ def own_run(run_id: str) -> Path:
         RunError: If there is no such run, or only a model of that id.
     """
     path = find(run_id)
-    strange = is_hosted() and is_shipped(path)  # its owner's, while it is retrained
+    strange = policy().secret_ids and is_shipped(
+        path
+    )  # its owner's, while it is retrained
     if strange or not (path / STATE).is_dir():
         raise RunError(
             f"{run_id} is a model without a training behind it: "
@@ -132,7 +166,7 @@ def own_model(run_id: str) -> Path:
 
 def is_shipped(path: Path) -> bool:
     """Whether a folder is the model that came with the program."""
-    return path.resolve() == (SHIPPED_FOLDER / SHIPPED_ID).resolve()
+    return path.resolve() == (shipped_folder() / SHIPPED_ID).resolve()
 
 
 @contextlib.contextmanager

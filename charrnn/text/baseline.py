@@ -1,6 +1,7 @@
-"""The floor: what counting characters achieves, without any network.
+"""The n-gram baseline: the loss that counting characters reaches, without a network.
 
-A model that does not beat it has learnt nothing that a table could not hold.
+A network that is not below it has learnt nothing that a table of counts does not
+hold. From the bottom up: tables of n-grams, the interpolation, `ngram_loss`.
 """
 
 from itertools import pairwise
@@ -79,15 +80,17 @@ def _mix(
     total = np.bincount(owners, weights=counts)
     distinct = np.bincount(owners)
     # contexts that nothing ever followed lie beyond the end
-    known = np.flatnonzero((contexts >= 0) & (contexts < len(total)))
-    known = known[total[contexts[known]] > 0]
-    found = _find(grams, keys[known])
-    seen = np.where(found < 0, 0, counts[found])
-    all_seen, kinds = total[contexts[known]], distinct[contexts[known]]
-    probs[known] = (seen + kinds * probs[known]) / (all_seen + kinds)
+    rows = np.flatnonzero((contexts >= 0) & (contexts < len(total)))
+    rows = rows[total[contexts[rows]] > 0]
+    found = _find(grams, keys[rows])
+    count = np.where(found < 0, 0, counts[found])
+    followers, kinds = total[contexts[rows]], distinct[contexts[rows]]
+    probs[rows] = (count + kinds * probs[rows]) / (followers + kinds)
 
 
-def floor(train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5) -> float:
+def ngram_loss(
+    train_ids: Ids, val_ids: Ids, vocab_size: int, *, order: int = 5
+) -> float:
     """Loss of an interpolated Witten-Bell n-gram model.
 
     With ``c(h, w)`` the number of times character ``w`` follows context ``h``

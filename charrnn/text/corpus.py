@@ -13,7 +13,7 @@ from typing import Final
 
 from charrnn.config import MAX_VOCAB_SIZE
 from charrnn.errors import CorpusError
-from charrnn.files import TEXT_LIMIT
+from charrnn.files import one_line
 from charrnn.text.encoding import to_text
 from charrnn.text.vocabulary import Vocabulary, count_characters
 
@@ -102,14 +102,6 @@ def clean(
     return Corpus(name, text, digest, notices)
 
 
-def _presentable(name: str) -> str:
-    """A file's name may hold anything; what is recorded must be printable."""
-    printable = "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name
-    )
-    return printable[:TEXT_LIMIT] or "text"
-
-
 def decode(data: bytes, *, name: str, max_bytes: int) -> Corpus:
     """A text from a file's bytes.
 
@@ -124,7 +116,7 @@ def decode(data: bytes, *, name: str, max_bytes: int) -> Corpus:
     Raises:
         CorpusError: If it is empty, binary, damaged, too short or too long.
     """
-    name = _presentable(name)
+    name = one_line(name) or "text"
     check_limit(len(data), name, max_bytes)
     text, notices = to_text(data, name)
     return clean(text, name, max_bytes, notices)
@@ -141,7 +133,7 @@ def from_text(text: str, *, name: str, max_bytes: int) -> Corpus:
     Raises:
         CorpusError: If it is empty, too short or too long, or holds NUL.
     """
-    name = _presentable(name)
+    name = one_line(name) or "text"
     check_limit(len(text), name, max_bytes)  # a character has at least one byte
     return clean(text.removeprefix("\ufeff"), name, max_bytes)
 

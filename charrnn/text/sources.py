@@ -9,11 +9,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
+
+from platformdirs import user_cache_path
 
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.files import write_file
@@ -51,6 +53,18 @@ NAMED: Final[dict[str, NamedText]] = {
 }
 
 
+def read_file(path: Path, *, max_bytes: int) -> bytes:
+    """A file's bytes; its size is looked at before any are read.
+
+    Raises:
+        CorpusError: If it is too large.
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        check_limit(os.fstat(file.fileno()).st_size, path.name, max_bytes)
+        return file.read(max_bytes + 1)
+
+
 def load(
     source: str,
     *,
@@ -84,9 +98,7 @@ def load(
                 f"There is no text {source!r}: expected a file, or one of "
                 f"{', '.join(NAMED)}."
             )
-        with path.open("rb") as file:
-            check_limit(os.fstat(file.fileno()).st_size, path.name, max_bytes)
-            data = file.read(max_bytes + 1)
+        data = read_file(path, max_bytes=max_bytes)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(f"{source} cannot be read ({reason}).") from error
@@ -144,18 +156,16 @@ def standard_library(folder: Path, max_bytes: int) -> Corpus:
     return clean("".join(texts), "python-stdlib", max_bytes)
 
 
-def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """`CHARRNN_CACHE`, else this user's cache as the XDG specification has it.
+def cache_folder() -> Path:
+    """`CHARRNN_CACHE`, else this user's cache folder.
 
     Raises:
         CorpusError: If there is neither the variable nor a home folder.
     """
-    if environ.get("CHARRNN_CACHE"):
-        return Path(environ["CHARRNN_CACHE"])
-    if Path(environ.get("XDG_CACHE_HOME", "")).is_absolute():
-        return Path(environ["XDG_CACHE_HOME"]) / "charrnn"
+    if os.environ.get("CHARRNN_CACHE"):
+        return Path(os.environ["CHARRNN_CACHE"])
     try:
-        return Path.home() / ".cache" / "charrnn"
+        return user_cache_path("charrnn", appauthor=False)
     except RuntimeError as error:
         raise CorpusError(
             "There is no home folder to keep a downloaded text in: set CHARRNN_CACHE "

@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Plan:
+class StreamShape:
     """Streams and window that a text's length allows, and what was changed."""
 
     batch_size: int
@@ -29,7 +29,7 @@ class Plan:
     notices: tuple[str, ...]
 
 
-def fit_plan(characters: int, *, batch_size: int, seq_length: int) -> Plan:
+def fit_shape(characters: int, *, batch_size: int, seq_length: int) -> StreamShape:
     """Shrink the streams and the window until a small text can fill them.
 
     Every stream of either split must hold one whole window. The training part
@@ -47,7 +47,7 @@ def fit_plan(characters: int, *, batch_size: int, seq_length: int) -> Plan:
         CorpusError: If the text is shorter than `MIN_CHARACTERS`.
 
     Example:
-        >>> fit_plan(2_000, batch_size=8, seq_length=50).batch_size
+        >>> fit_shape(2_000, batch_size=8, seq_length=50).batch_size
         3
     """
     if characters < MIN_CHARACTERS:
@@ -60,12 +60,12 @@ def fit_plan(characters: int, *, batch_size: int, seq_length: int) -> Plan:
     window = min(seq_length, train // 2, validation)
     streams = min(batch_size, train // window - 1, validation // window)
     if (streams, window) == (batch_size, seq_length):
-        return Plan(batch_size, seq_length, ())
+        return StreamShape(batch_size, seq_length, ())
     notice = (
         f"The text has {characters:,} characters, too few for {batch_size} streams in "
         f"windows of {seq_length}: it is read as {streams} in windows of {window}."
     )
-    return Plan(streams, window, (notice,))
+    return StreamShape(streams, window, (notice,))
 
 
 class Streams:
@@ -87,7 +87,7 @@ class Streams:
         steps_per_epoch: Windows of an epoch, the same for every epoch.
 
     Raises:
-        CorpusError: If a stream cannot hold one window (`fit_plan` sees to it).
+        CorpusError: If a stream cannot hold one window (`fit_shape` sees to it).
     """
 
     def __init__(

@@ -30,14 +30,14 @@ import tensorflow as tf
 import charrnn
 from charrnn.config import ModelConfig
 from charrnn.errors import TrainingError
-from charrnn.hosting import max_text_bytes
+from charrnn.hosting import policy
 from charrnn.model import checkpoint, record, scores
 from charrnn.presets import from_preset
 from charrnn.runs import events, store
 from charrnn.text import corpus, sources
-from charrnn.trainer.network import Network
+from charrnn.trainer.choices import choose_gemm_dtype
+from charrnn.trainer.network import KerasNetwork
 from charrnn.trainer.process import keep_memory, quiet_start
-from charrnn.trainer.scan import choose_gemm_dtype
 
 VOCAB_SIZE: Final = 66
 EMBEDDING_DIM: Final = 256
@@ -94,7 +94,7 @@ def _ours(units: int) -> Any:
         embedding_dim=EMBEDDING_DIM, rnn_units=units, vocab_size=VOCAB_SIZE
     )
     keep_memory()
-    network = Network(config, gemm_dtype=choose_gemm_dtype(units))
+    network = KerasNetwork(config, gemm_dtype=choose_gemm_dtype(units))
     network.start_training(BATCH_SIZE)
     network.compile(optimizer=keras.optimizers.AdamW(1e-3, global_clipnorm=1.0))
     return network
@@ -311,7 +311,7 @@ def _score(
     path = folder / "run"
     shutil.copy(folder / f"{step}.st", path / record.WEIGHTS)
     model = checkpoint.load(path)
-    text = sources.load(name, max_bytes=max_text_bytes()).text
+    text = sources.load(name, max_bytes=policy().max_text_bytes).text
     split = corpus.split_at(len(text), model.record.corpus.split)
     ids = model.vocabulary.encode(text[split:])
     cold = {str(w): scores.cold(model, ids, window=w) for w in COLD_WINDOWS}

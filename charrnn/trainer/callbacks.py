@@ -2,11 +2,13 @@
 
 import math
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 import keras
 import numpy as np
 
+from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
 from charrnn.files import write_file
 from charrnn.model import checkpoint
@@ -15,16 +17,16 @@ from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
 from charrnn.runs import control, events, store
 from charrnn.trainer.network import to_weights
-from charrnn.trainer.plan import fulfil, learning_rate
+from charrnn.trainer.schedule import complete_schedule, learning_rate
 from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
-SAMPLE_TEMPERATURE: Final = 0.8
+SAMPLING: Final = SamplingConfig()
 EVENT_SECONDS: Final = 0.5
 CHECKPOINT_SECONDS: Final = 25.0  # between two savings of the whole state
-PROBE_STEPS: Final = 8  # steps whose speed makes the plan, and at least
-PROBE_SECONDS: Final = 3.0
-PROBE_QUANTILE: Final = 0.4  # of the steps' times: other work passes
+PROBE_STEPS: Final = 8  # time at least this many steps before planning
+PROBE_SECONDS: Final = 3.0  # and at least this long
+PROBE_QUANTILE: Final = 0.4  # of the steps' times: slow ones had other work beside
 
 
 class _Callback(keras.callbacks.Callback):
@@ -33,48 +35,51 @@ class _Callback(keras.callbacks.Callback):
         self.session = session
 
 
-class Schedule(_Callback):
-    """Counts the steps, sets each one's learning rate, resets at an epoch's end."""
+class LearningRate(_Callback):
+    """Counts the steps, sets each one's learning rate, resets states at an epoch's end.
+
+    A factor that a person sets while the run goes on multiplies the rate.
+    """
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         session, progress = self.session, self.session.progress
         progress.step += 1
-        self._take_factor()
+        self._read_factor_file()
         while (
             session.pending_factors and session.pending_factors[0][0] <= progress.step
         ):
             progress.factor = session.pending_factors.pop(0)[1]
-        rate = learning_rate(session.record.training, progress.plan, progress.step)
+        rate = learning_rate(session.record.training, progress.schedule, progress.step)
         self.model.optimizer.learning_rate = rate * progress.factor
 
-    def _take_factor(self) -> None:
+    def _read_factor_file(self) -> None:
         path = self.session.folder / store.LEARNING_RATE
         if not path.exists():
             return
         step = self.session.progress.step
         aside = path.with_name(f".{path.name}.tmp")
         try:
-            path.rename(aside)  # first: whatever happens, a wish holds only once
+            path.rename(aside)  # first: whatever happens, it is applied only once
             factor = float(aside.read_text(encoding="ascii"))
         except (OSError, ValueError):
             factor = math.nan
         if 0.01 <= factor <= 100:
             self.session.log.append("learning_rate", step, factor=factor)
-            self.session.wish(step, factor)
+            self.session.request_factor(step, factor)
         aside.unlink(missing_ok=True)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.session.progress.plan.ends_epoch(self.session.progress.step):
+        if self.session.progress.schedule.ends_epoch(self.session.progress.step):
             self.model.reset_streams()
 
 
-class Recorder(_Callback):
-    """Appends `step` events: the batches' own losses, at most two a second."""
+class LossRecorder(_Callback):
+    """Appends `step` events with the batches' mean loss, at most two a second."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.losses: list[float] = []
-        self.since = time.monotonic()
+        self.last_event = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         loss = float((logs or {})["loss"])
@@ -86,53 +91,53 @@ class Recorder(_Callback):
             )
         self.losses.append(loss)
         now = time.monotonic()
-        if now - self.since >= EVENT_SECONDS:
+        if now - self.last_event >= EVENT_SECONDS:
             self.flush(now)
 
     def flush(self, now: float) -> None:
-        """Write what has gathered, if anything."""
+        """Write the losses since the last event, if there are any."""
         progress, training = self.session.progress, self.session.record.training
         if self.losses:
             characters = len(self.losses) * training.batch_size * training.seq_length
             self.session.log.append(
                 "step",
                 progress.step,
-                epoch=progress.plan.epoch(progress.step),
+                epoch=progress.schedule.epoch(progress.step),
                 loss=sum(self.losses) / len(self.losses),
                 learning_rate=float(self.model.optimizer.learning_rate),
-                chars_per_second=characters / max(now - self.since, 1e-9),
+                chars_per_second=characters / max(now - self.last_event, 1e-9),
             )
         self.losses = []
-        self.since = now
+        self.last_event = now
 
 
-class Keeper(_Callback):
-    """Validates, keeps the best, saves the state, ends the run in time."""
+class Checkpointer(_Callback):
+    """Validates, keeps the best weights, saves the state, ends the run when due."""
 
-    def __init__(self, session: Session, recorder: Recorder) -> None:
+    def __init__(self, session: Session, recorder: LossRecorder) -> None:
         super().__init__(session)
         self.recorder = recorder
-        self.probe: list[float] = []  # moments of the first steps
-        self.saved = time.monotonic()
-        self.floor_asked = False  # after the first validation: it delays nothing
+        self.step_ends: list[float] = []  # times of the first steps' ends
+        self.last_save = time.monotonic()
+        self.baseline_started = False  # after the first validation: it delays nothing
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         session, progress = self.session, self.session.progress
-        if not progress.plan.complete:
-            self._measure()
+        if not progress.schedule.is_complete:
+            self._complete_schedule()
         step = progress.step
-        if progress.plan.validates(step):
+        if progress.schedule.validates(step):
             self._validate(scheduled=True)
         elif session.stop_asked():
             self._validate(scheduled=False)
-        elif time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+        elif time.monotonic() - self.last_save > CHECKPOINT_SECONDS:
             self._save()
         self._end_if_due(step)
 
     def _end_if_due(self, step: int) -> None:
         session, progress = self.session, self.session.progress
         patience = session.record.training.early_stopping
-        if step == progress.plan.planned_steps:
+        if step == progress.schedule.planned_steps:
             session.outcome = "finished"
         elif patience and progress.worse >= patience:
             session.outcome = "early"
@@ -141,31 +146,31 @@ class Keeper(_Callback):
         if session.outcome:
             self.model.stop_training = True
 
-    def _measure(self) -> None:
-        """Time the first steps; then make the plan, once, and save it."""
-        self.probe.append(time.monotonic())
-        warm = self.probe[2:]  # the first ones trace and fill caches
+    def _complete_schedule(self) -> None:
+        """Time the first steps; then complete the schedule, once, and save it."""
+        self.step_ends.append(time.monotonic())
+        warm = self.step_ends[2:]  # the first ones trace and fill caches
         enough = len(warm) > PROBE_STEPS and warm[-1] - warm[0] >= PROBE_SECONDS
-        last = self.session.progress.plan.planned_steps
+        last = self.session.progress.schedule.planned_steps
         if not enough and (last is None or self.session.progress.step < last):
             return
         gaps = np.diff(warm) if len(warm) > 1 else np.array([1.0])
         per_step = float(np.quantile(gaps, PROBE_QUANTILE))
         progress = self.session.progress
-        progress.plan = fulfil(
-            progress.plan,
+        progress.schedule = complete_schedule(
+            progress.schedule,
             step=progress.step,
             elapsed=self.session.elapsed(),
             seconds_per_step=per_step,
             overhead=self._validation_seconds(per_step),
         )
         self.session.log.append(
-            "planned", progress.step, planned_steps=progress.plan.planned_steps
+            "planned", progress.step, planned_steps=progress.schedule.planned_steps
         )
         self._save()
 
     def _validation_seconds(self, per_step: float) -> float:
-        """A guess before the first one, from what reading forwards costs."""
+        """Estimate a validation's time from a step's, before there was one."""
         training = self.session.record.training
         per_character = per_step / (training.batch_size * training.seq_length)
         characters: int = sum(
@@ -177,7 +182,7 @@ class Keeper(_Callback):
     def _save(self) -> None:
         self.session.log.append("checkpoint", self.session.progress.step)
         save_state(self.session)
-        self.saved = time.monotonic()
+        self.last_save = time.monotonic()
 
     def _validate(self, *, scheduled: bool) -> None:
         session, progress = self.session, self.session.progress
@@ -203,11 +208,16 @@ class Keeper(_Callback):
         self._save()
         if best:
             self._keep(weights, loss, scheduled=scheduled)
-        if not self.floor_asked:
-            self.floor_asked = True
-            if not any(e["type"] == "floor" for e in events.read_all(session.folder)):
-                control.start_floor(session.folder)
-        self.recorder.since = time.monotonic()
+        if not self.baseline_started:
+            self.baseline_started = True
+            self._start_baseline()
+        self.recorder.last_event = time.monotonic()
+
+    def _start_baseline(self) -> None:
+        """Have the n-gram baseline computed, unless the history has it already."""
+        folder = self.session.folder
+        if not any(event["type"] == "floor" for event in events.read_all(folder)):
+            control.start_floor(folder)
 
     def _sample(self, weights: Weights) -> None:
         session = self.session
@@ -216,13 +226,12 @@ class Keeper(_Callback):
             model,
             session.prompt,
             length=SAMPLE_LENGTH,
-            temperatures=[SAMPLE_TEMPERATURE],
-            seed=session.record.training.seed,
+            rows=[replace(SAMPLING, seed=session.record.training.seed)],
         )
         session.log.append(
             "sample",
             session.progress.step,
-            temperature=SAMPLE_TEMPERATURE,
+            temperature=SAMPLING.temperature,
             prompt=session.prompt,
             text=texts[0],
         )

@@ -28,7 +28,6 @@ from charrnn.model import checkpoint
 
 Tensor: TypeAlias = Any  # tensorflow ships no usable types
 Arrays: TypeAlias = dict[str, Tensor]
-PARTS: Final = {"gru": 1, "lstm": 2, "rnn": 1}  # arrays in a layer's state
 
 
 def _gru(x: Tensor, states: list[Tensor], kernel: Tensor, bias: Tensor) -> list[Tensor]:
@@ -82,12 +81,12 @@ class OneStep(tf.Module):
         self._trace()
 
     @property
-    def _num_states(self) -> int:
-        return self.config.num_layers * PARTS[self.config.cell]
+    def _all_states(self) -> int:
+        return self.config.num_layers * self.config.num_states
 
     def _trace(self) -> None:
         """Fix the two forms that the SavedModel will hold."""
-        states = tf.TensorSpec([self._num_states, None, self.config.rnn_units])
+        states = tf.TensorSpec([self._all_states, None, self.config.rnn_units])
         for given in (None, states):
             self.generate_one_step.get_concrete_function(
                 tf.TensorSpec([None], tf.string), given, tf.TensorSpec([], tf.float32)
@@ -115,16 +114,16 @@ class OneStep(tf.Module):
         return tf.reshape(tf.where(known, index + 1, 0), tf.shape(dense))
 
     def _advance(self, ids: Tensor, states: Tensor) -> Tensor:
-        """Read one character a row; states (layers * parts, B, H)."""
-        parts = PARTS[self.config.cell]
-        old = tf.unstack(states, num=self._num_states)
+        """Read one character a row; states (layers * num_states, B, H)."""
+        count = self.config.num_states
+        old = tf.unstack(states, num=self._all_states)
         new: list[Tensor] = []
         x = tf.gather(self.arrays["embedding.weight"], ids)
         for index in range(self.config.num_layers):
             name = f"rnn.{index}."
             layer = _CELLS[self.config.cell](
                 x @ self.arrays[name + "kernel"],
-                old[index * parts : (index + 1) * parts],
+                old[index * count : (index + 1) * count],
                 self.arrays[name + "recurrent_kernel"],
                 self.arrays[name + "bias"],
             )
@@ -141,7 +140,7 @@ class OneStep(tf.Module):
             (0, states),
             shape_invariants=(
                 tf.TensorShape([]),
-                tf.TensorShape([self._num_states, None, self.config.rnn_units]),
+                tf.TensorShape([self._all_states, None, self.config.rnn_units]),
             ),
         )
         return states
@@ -164,10 +163,10 @@ class OneStep(tf.Module):
         )
         ids = self._ids(inputs)
         if states is None:
-            shape = [self._num_states, tf.shape(ids)[0], self.config.rnn_units]
+            shape = [self._all_states, tf.shape(ids)[0], self.config.rnn_units]
             states = tf.zeros(shape)
         states = self._read(ids, states)
-        outputs = states[-PARTS[self.config.cell]]
+        outputs = states[-self.config.num_states]
         logits = outputs @ self.arrays["head.kernel"] + self.arrays["head.bias"]
         chosen = self._draw(logits[:, 1:], temperature)
         return tf.gather(self.characters, chosen), states

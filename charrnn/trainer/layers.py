@@ -1,4 +1,8 @@
-"""GRU and LSTM layers on the scan, with Keras' own weights and numbers."""
+"""GRU and LSTM layers on our scan, with Keras' own weights and numbers.
+
+They are subclasses of ``keras.layers.GRU`` and ``keras.layers.LSTM``, which keep the
+weights; what differs is the scan over time, `charrnn.trainer.scan`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,17 +11,13 @@ import keras
 import tensorflow as tf
 
 from charrnn.errors import ConfigError
-from charrnn.trainer.scan import (
-    FORMS,
+from charrnn.trainer.choices import (
     GEMM_DTYPES,
-    Shape,
-    Tensor,
-    choose_form,
-    choose_parts,
-    gru_scan,
-    lstm_scan,
-    project,
+    SCAN_IMPLS,
+    choose_num_splits,
+    choose_scan_impl,
 )
+from charrnn.trainer.scan import Shape, Tensor, gru_scan, lstm_scan, project
 
 
 class _FastRecurrent:
@@ -38,15 +38,16 @@ class _FastRecurrent:
         units: int,
         *,
         gemm_dtype: str = "float32",
-        form: str | None = None,
+        scan_impl: str | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        form = choose_form(units, gemm_dtype) if form is None else form
-        if gemm_dtype not in GEMM_DTYPES or form not in FORMS:
+        if scan_impl is None:
+            scan_impl = choose_scan_impl(units, gemm_dtype)
+        if gemm_dtype not in GEMM_DTYPES or scan_impl not in SCAN_IMPLS:
             raise ConfigError(
-                f"gemm_dtype is one of {', '.join(GEMM_DTYPES)} and form one of "
-                f"{', '.join(FORMS)}; received {gemm_dtype!r} and {form!r}."
+                f"gemm_dtype is {gemm_dtype!r} and scan_impl {scan_impl!r}: expected "
+                f"one of {', '.join(GEMM_DTYPES)} and one of {', '.join(SCAN_IMPLS)}."
             )
         super().__init__(
             units,
@@ -58,7 +59,7 @@ class _FastRecurrent:
             **kwargs,
         )  # type: ignore[call-arg]
         self.gemm_dtype = gemm_dtype
-        self.form = form
+        self.scan_impl = scan_impl
         self.seed = seed
         self.input_spec = None  # ids have one dimension less than Keras expects
         self.on_gpu = bool(tf.config.list_physical_devices("GPU"))
@@ -75,7 +76,7 @@ class _FastRecurrent:
         super().build(tuple(inputs_shape))  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("units", "gemm_dtype", "form", "seed")
+        names = ("units", "gemm_dtype", "scan_impl", "seed")
         config = {name: getattr(self, name) for name in names}
         return {**keras.layers.Layer.get_config(self), **config}
 
@@ -110,10 +111,10 @@ class _FastRecurrent:
             if embedding is None
             else project(embedding, kernel, self.input_bias(), self.gemm_dtype)
         )
-        parts = choose_parts(self.units, inputs.shape[0])
-        rows = zip(*(tf.split(x, parts) for x in (inputs, *states)), strict=True)
-        results = [self._run(kernel, table, x, part) for x, *part in rows]
-        if parts == 1:
+        splits = choose_num_splits(self.units, inputs.shape[0])
+        rows = zip(*(tf.split(x, splits) for x in (inputs, *states)), strict=True)
+        results = [self._run(kernel, table, x, first) for x, *first in rows]
+        if splits == 1:
             return results[0]
         outputs, *states = (
             tf.concat(x, axis=0)
@@ -136,12 +137,12 @@ class _FastRecurrent:
 
 
 class FastGRU(_FastRecurrent, keras.layers.GRU):
-    """``keras.layers.GRU`` (``reset_after=True``) with a scan made for training.
+    """``keras.layers.GRU`` (``reset_after=True``) with a scan made for a CPU.
 
     Args:
         units: Number of units, ``H``.
         gemm_dtype: ``"float32"``, or ``"bfloat16"`` for the operands of the GEMMs.
-        form: One of `FORMS`; None: what `choose_form` says.
+        scan_impl: One of `SCAN_IMPLS`; None: what `choose_scan_impl` says.
         seed: Of the initial weights.
         **kwargs: ``name`` and what else ``keras.layers.Layer`` takes.
 
@@ -154,7 +155,7 @@ class FastGRU(_FastRecurrent, keras.layers.GRU):
         Outputs ``(B, T, H)`` and the final states, ``[h]``.
 
     Raises:
-        ConfigError: If ``gemm_dtype`` or ``form`` is unknown.
+        ConfigError: If ``gemm_dtype`` or ``scan_impl`` is unknown.
     """
 
     state_names = ("h",)
@@ -178,17 +179,17 @@ class FastGRU(_FastRecurrent, keras.layers.GRU):
             tf.convert_to_tensor(self.cell.recurrent_kernel),
             tf.convert_to_tensor(self.cell.bias)[1, 2 * self.units :],
             dtype=self.gemm_dtype,
-            form=self.form,
+            scan_impl=self.scan_impl,
         )
 
 
 class FastLSTM(_FastRecurrent, keras.layers.LSTM):
-    """``keras.layers.LSTM`` with a scan made for training.
+    """``keras.layers.LSTM`` with a scan made for a CPU.
 
     Args:
         units: Number of units, ``H``.
         gemm_dtype: ``"float32"``, or ``"bfloat16"`` for the operands of the GEMMs.
-        form: One of `FORMS`; None: what `choose_form` says.
+        scan_impl: One of `SCAN_IMPLS`; None: what `choose_scan_impl` says.
         seed: Of the initial weights.
         **kwargs: ``name`` and what else ``keras.layers.Layer`` takes.
 
@@ -201,7 +202,7 @@ class FastLSTM(_FastRecurrent, keras.layers.LSTM):
         Outputs ``(B, T, H)`` and the final states, ``[h, c]``.
 
     Raises:
-        ConfigError: If ``gemm_dtype`` or ``form`` is unknown.
+        ConfigError: If ``gemm_dtype`` or ``scan_impl`` is unknown.
     """
 
     state_names = ("h", "c")
@@ -220,5 +221,5 @@ class FastLSTM(_FastRecurrent, keras.layers.LSTM):
             states,
             tf.convert_to_tensor(self.cell.recurrent_kernel),
             dtype=self.gemm_dtype,
-            form=self.form,
+            scan_impl=self.scan_impl,
         )

@@ -2,15 +2,17 @@
 
 Embedding -> recurrent layers -> dense head, as in TensorFlow's tutorial. The
 first layer takes the characters' ids and the embedding's matrix and folds both
-into its input products; see `charrnn.recurrent`. While training, the network
-carries its states from one window to the next, so that each stream of the text
-is read as one long sequence (truncated backpropagation through time). Each stream
-in its turn begins again from zeros every `FRESH_EVERY` windows: every prompt does,
-and a network that has hardly seen that state writes its first characters badly.
+into its input products, see `charrnn.trainer.layers`.
 
-What is validated, sampled and kept is not the weights that the optimiser moves but
-their exponential moving average (after Polyak and Juditsky, 1992), near where they
-would settle if the learning rate fell now. `charrnn.config` has what both gain.
+While training, the network carries its states from one window to the next, so that
+each stream of the text is read as one long sequence (truncated backpropagation
+through time). The recurrent state of each stream is reset every `RESET_EVERY`
+windows, staggered over the batch: every prompt starts from zeros, and a network that
+has hardly seen that state writes its first characters badly.
+
+What is validated, sampled and kept is the exponential moving average of the weights
+(after Polyak and Juditsky, 1992): it is near where they would settle if the learning
+rate fell now. `docs/experiments.md` has what resetting and averaging gain.
 """
 
 import contextlib
@@ -29,12 +31,12 @@ from charrnn.trainer.layers import FastGRU, FastLSTM
 from charrnn.trainer.scan import project
 
 States = list[list[Any]]
-FRESH_EVERY: Final = 8  # windows of a stream from one beginning to the next
+RESET_EVERY: Final = 8  # windows of a stream between two resets of its state
 EMA_DECAY: Final = 0.99  # of the weights' average, at most
 
 
 def _recurrent_layer(
-    config: ModelConfig, index: int, *, dtype: str, form: str | None, seed: int
+    config: ModelConfig, index: int, *, dtype: str, scan_impl: str | None, seed: int
 ) -> Any:
     name = f"rnn_{index}"
     if config.cell == "rnn":
@@ -48,16 +50,18 @@ def _recurrent_layer(
             name=name,
         )
     layer = FastGRU if config.cell == "gru" else FastLSTM
-    return layer(config.rnn_units, gemm_dtype=dtype, form=form, seed=seed, name=name)
+    return layer(
+        config.rnn_units, gemm_dtype=dtype, scan_impl=scan_impl, seed=seed, name=name
+    )
 
 
-class Network(keras.Model):
-    """The network of a configuration.
+class KerasNetwork(keras.Model):
+    """The network of a configuration, to be trained.
 
     Args:
         config: Sizes and cell.
         gemm_dtype: ``"float32"`` or ``"bfloat16"``, for the recurrent layers.
-        form: Of their scan, one of `charrnn.recurrent.FORMS`; None: what fits.
+        scan_impl: Of their scan, one of `choices.SCAN_IMPLS`; None: what fits.
         seed: Of the initial weights and of dropout.
 
     Call arguments:
@@ -74,7 +78,7 @@ class Network(keras.Model):
         config: ModelConfig,
         *,
         gemm_dtype: str = "float32",
-        form: str | None = None,
+        scan_impl: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(name="charrnn")
@@ -90,7 +94,11 @@ class Network(keras.Model):
         )
         self.rnn = [
             _recurrent_layer(
-                config, i, dtype=gemm_dtype, form=form, seed=seed + 10 * (i + 1)
+                config,
+                i,
+                dtype=gemm_dtype,
+                scan_impl=scan_impl,
+                seed=seed + 10 * (i + 1),
             )
             for i in range(config.num_layers)
         ]
@@ -109,7 +117,7 @@ class Network(keras.Model):
         self._make_weights()
 
     def _make_weights(self) -> None:
-        # by hand: a first call would compile the scan for a shape of no use
+        # without a first call, which would compile the scan for a shape of no use
         self.embedding.build((None, None))
         width = self.config.embedding_dim
         for layer in self.rnn:
@@ -139,13 +147,12 @@ class Network(keras.Model):
         return project(x, *self.head.weights), final  # (B, T, V)
 
     def start_training(self, batch_size: int) -> None:
-        """Make what training carries: states, all zero, and the weights' average."""
-        count = 2 if self.config.cell == "lstm" else 1
+        """Make the variables of training: carried states, zero, and the average."""
         shape = (batch_size, self.config.rnn_units)
         self.carried = [
             [
                 tf.Variable(tf.zeros(shape), trainable=False, name=f"carried_{i}_{j}")
-                for j in range(count)
+                for j in range(self.config.num_states)
             ]
             for i in range(self.config.num_layers)
         ]
@@ -159,12 +166,12 @@ class Network(keras.Model):
         for variable in self.carried_variables():
             variable.assign(tf.zeros_like(variable))
 
-    def _carried_some_fresh(self) -> States:
-        """The carried states, zeros for the streams whose turn it is."""
+    def _window_states(self) -> States:
+        """The states that a window starts from: carried, or zeros where reset."""
         turn = tf.range(self.carried[0][0].shape[0]) + tf.cast(
             self.optimizer.iterations, tf.int32
         )
-        keep = tf.cast(turn % FRESH_EVERY != 0, tf.float32)[:, None]  # (B, 1)
+        keep = tf.cast(turn % RESET_EVERY != 0, tf.float32)[:, None]  # (B, 1)
         return [[keep * state for state in layer] for layer in self.carried]
 
     def carried_variables(self) -> list[Any]:
@@ -180,7 +187,7 @@ class Network(keras.Model):
         self.num_traces += 1  # counts traces: this line runs only while tracing
         ids, targets = data[:2]  # (B, T); train_on_batch adds weights, None
         with tf.GradientTape() as tape:
-            logits, states = self(ids, states=self._carried_some_fresh(), training=True)
+            logits, states = self(ids, states=self._window_states(), training=True)
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -206,7 +213,7 @@ class Network(keras.Model):
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within it the weights are their average, after it what they were."""
+        """A context in which the weights are their average; it restores them."""
         own = [variable.numpy() for variable in self.trainable_variables]
         try:
             for variable, average in zip(
@@ -232,7 +239,7 @@ def cross_entropy(targets: Any, logits: Any) -> Any:
     )
 
 
-def _named_variables(network: Network) -> dict[str, Any]:
+def _named_variables(network: KerasNetwork) -> dict[str, Any]:
     named = {"embedding.weight": network.embedding.weights[0]}
     for i, layer in enumerate(network.rnn):
         for part, variable in zip(
@@ -243,7 +250,7 @@ def _named_variables(network: Network) -> dict[str, Any]:
     return named
 
 
-def to_weights(network: Network) -> Weights:
+def to_weights(network: KerasNetwork) -> Weights:
     """The weights under the names of the checkpoint format, as copies."""
     return {
         name: np.array(variable.numpy(), dtype=np.float32)
@@ -252,7 +259,7 @@ def to_weights(network: Network) -> Weights:
 
 
 def assign_weights(
-    network: Network, weights: Mapping[str, npt.NDArray[np.float32]]
+    network: KerasNetwork, weights: Mapping[str, npt.NDArray[np.float32]]
 ) -> None:
     """Put named arrays into a network of the same configuration."""
     for name, variable in _named_variables(network).items():
@@ -268,7 +275,9 @@ class Validator:
             order: the states go from one to the next.
     """
 
-    def __init__(self, network: Network, windows: list[tuple[Any, Any, Any]]) -> None:
+    def __init__(
+        self, network: KerasNetwork, windows: list[tuple[Any, Any, Any]]
+    ) -> None:
         self.network = network
         self.windows = windows
         self.score = tf.function(self._score, reduce_retracing=True)
@@ -279,10 +288,9 @@ class Validator:
 
     def loss(self) -> float:
         """Mean nats per character over the masked-in characters."""
-        batch_size = self.windows[0][0].shape[0]
-        count = 2 if self.network.config.cell == "lstm" else 1
-        zeros = tf.zeros((batch_size, self.network.config.rnn_units))
-        states: Any = [[zeros] * count for _ in range(self.network.config.num_layers)]
+        config = self.network.config
+        zeros = tf.zeros((self.windows[0][0].shape[0], config.rnn_units))
+        states: Any = [[zeros] * config.num_states for _ in range(config.num_layers)]
         total, characters = 0.0, 0.0
         for ids, targets, mask in self.windows:
             loss, states = self.score(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from charrnn.files import strip_line
+from charrnn.files import redact
 from charrnn.machine import has_gpu
 
 
@@ -73,7 +73,7 @@ def capture_output(path: Path) -> None:
         log = path / LOG
         with os.fdopen(read_end, "r", errors="replace") as source:
             for line in source:  # to the end: a pipe nobody reads would block us
-                data = strip_line(line).encode("utf-8", "replace")
+                data = redact(line).encode("utf-8", "replace")
                 with contextlib.suppress(OSError), log.open("ab") as target:
                     if target.tell() + len(data) < LOG_LIMIT:
                         target.write(data)

@@ -1,10 +1,8 @@
-"""The recurrent layers, built for training on a processor without a GPU.
+"""The scan over time of a GRU and an LSTM, with gradients written out by hand.
 
-Weights and numbers are those of ``keras.layers.GRU`` (``reset_after=True``) and
-``keras.layers.LSTM``, whose subclasses these layers are; what differs is the scan
-over time. Keras lets TensorFlow differentiate a loop of some fifty small
-operations; here the loop holds one matrix product and the gates, and its gradient
-is written out by hand:
+The numbers are those of ``keras.layers.GRU`` (``reset_after=True``) and
+``keras.layers.LSTM``. Keras lets TensorFlow differentiate a loop of some fifty
+small operations; here the loop holds one matrix product and the gates:
 
 * the input product leaves the loop: one GEMM for the whole sequence or, for
   characters, a ``(vocab_size, gates * units)`` table whose rows are gathered;
@@ -52,121 +50,12 @@ References:
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 Tensor: TypeAlias = Any  # tensorflow ships no types
 Shape: TypeAlias = Sequence[int | None]
-GEMM_DTYPES = ("float32", "bfloat16")
-FORMS = ("xla", "columns", "loop")
-BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm
-
-
-def choose_gemm_dtype(units: int, *, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Choose the dtype of the GEMMs' operands: the fastest that is worth it here.
-
-    bf16 pays where the processor multiplies it natively and the product is large
-    enough to outweigh the casts. Elsewhere TensorFlow emulates it, slowly.
-
-    It costs no quality: one layer of 256 units, batch 32, windows of 100, 5 million
-    characters of Tiny Shakespeare, validation loss for seeds 0, 1 and 2. The seeds
-    differ by 0.008, the means by 0.002. (On a processor without bf16: operands and
-    results of every product, the head's included, were rounded to it, to nearest
-    even, and multiplied in fp32)::
-
-        float32    1.5341  1.5257  1.5317    mean 1.5305
-        bfloat16   1.5310  1.5298  1.5370    mean 1.5326
-
-    Args:
-        units: Units of the layer.
-        cpuinfo: Where Linux lists the processor's features. A system without it
-            gets float32.
-
-    Returns:
-        ``"bfloat16"`` or ``"float32"``.
-    """
-    if units < 128 or not cpuinfo.is_file():
-        return "float32"
-    for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in {"flags", "Features"}:
-            return "bfloat16" if BF16_FLAGS & set(value.split()) else "float32"
-    return "float32"
-
-
-def choose_form(units: int, gemm_dtype: str) -> str:
-    """Choose how the scan runs.
-
-    ``xla`` is compiled by XLA, a step's tensors in rows, ``(B, H)``; ``columns`` is
-    compiled too, a step's tensors turned, ``(H, B)``; ``loop`` is a plain graph loop,
-    in rows.
-
-    Whole training steps, thousand characters a second, batch 64, 100 characters, on
-    2 cores with other work beside them; trust the ratios within a row. Keras is the
-    same network on its own GRU. The first block was measured with AVX2 alone, best
-    of 9 interleaved steps; the second on another processor, which has AVX-512 with
-    bf16, with an earlier form of the same scan, on the whole batch::
-
-        units            256    512   1024
-        Keras           18.6    8.6    2.6
-        float32   xla   63.9   21.7    5.9
-                  loop  52.7   18.6    5.2
-
-        Keras           34.7   12.7    3.8
-        float32   xla   70.5   29.5    8.2
-                  loop  53.9   20.7    5.2
-        bfloat16  xla   63.3   26.0    7.8
-                  loop  80.4   31.6   12.5
-
-    And ``columns`` beside ``xla``, median of 40 steps, two turns each, with AVX2; at
-    384 units two layers, batch 32, 64 characters::
-
-        units            256         384         512        1024
-        xla        56.6 68.6   12.1 12.9   18.1 21.0    5.9  5.7
-        columns    57.5 60.1   11.4 12.2   21.7 21.8    6.4  6.4
-
-    XLA fuses the gates, and its fp32 products are the faster ones at this shape; it
-    takes one to two seconds longer to the first step, and from 32 units down gains
-    nothing. Its bf16 products are slower than TensorFlow's. Turned, the gates of a
-    step are contiguous and the recurrent kernel is the left factor, which pays where
-    the product is large; turning costs more than it gains where it is small.
-
-    Args:
-        units: Units of the layer.
-        gemm_dtype: ``"float32"`` or ``"bfloat16"``.
-
-    Returns:
-        One of `FORMS`.
-    """
-    if gemm_dtype != "float32" or units < 64:
-        return "loop"
-    return "columns" if units >= 512 else "xla"
-
-
-def choose_parts(units: int, batch_size: int | None) -> int:
-    """Choose how many parts of the batch are scanned side by side.
-
-    A product of a small layer is too short to be shared well among threads, and
-    the gates run on one. Two independent halves keep two cores busy; with large
-    layers, products of half the rows lose more than this gains. Scan there and back
-    in ms, fp32, XLA, batch 64, 100 characters, 2 cores with AVX2,
-    best of 7 to 11::
-
-        units         256    512   1024
-        whole          67    193    753
-        two halves     49    189   1274
-
-    Args:
-        units: Units of the layer.
-        batch_size: Rows; None: not known when the graph is made.
-
-    Returns:
-        1 or 2.
-    """
-    halves = batch_size is not None and batch_size >= 16 and batch_size % 2 == 0
-    return 2 if halves and 64 <= units <= 640 else 1
 
 
 def _matmul(a: Tensor, b: Tensor, dtype: str, **transpose: bool) -> Tensor:
@@ -214,9 +103,9 @@ class _Layout:
         """A bias that adds to each row's features."""
         return bias[:, None] if self.columns else bias
 
-    def split(self, x: Tensor, parts: int | list[int]) -> list[Tensor]:
-        """The blocks of units that lie side by side in ``x``."""
-        blocks: list[Tensor] = tf.split(x, parts, axis=self.axis)
+    def split(self, x: Tensor, sizes: int | list[int]) -> list[Tensor]:
+        """The blocks of units that lie side by side in ``x``: their number or sizes."""
+        blocks: list[Tensor] = tf.split(x, sizes, axis=self.axis)
         return blocks
 
     def concat(self, blocks: Sequence[Tensor]) -> Tensor:
@@ -391,11 +280,11 @@ def _lstm_backward(
     return d_first, layout.turn(stacks[0].stack())
 
 
-@cache  # the two halves of a batch, and layers of one shape, share a compilation
-def _compiled(function: Callable[..., Any], form: str, dtype: str) -> Any:
-    layout = _Layout(columns=form == "columns", dtype=dtype)
+@cache  # the splits of a batch, and layers of one shape, share a compilation
+def _compiled(function: Callable[..., Any], scan_impl: str, dtype: str) -> Any:
+    layout = _Layout(columns=scan_impl == "columns", dtype=dtype)
     function = partial(function, layout=layout)
-    return function if form == "loop" else tf.function(function, jit_compile=True)
+    return function if scan_impl == "loop" else tf.function(function, jit_compile=True)
 
 
 def _kernel_gradient(hs: Tensor, d_gates: Tensor, dtype: str) -> Tensor:
@@ -413,7 +302,7 @@ def _table_gradient(ids: Tensor, vocab_size: int, d_rows: Tensor) -> Tensor:
 
 
 def project(x: Tensor, kernel: Tensor, bias: Tensor, dtype: str = "float32") -> Tensor:
-    """``x @ kernel + bias``, with gradients in the forms that run fast.
+    """``x @ kernel + bias``, with gradients arranged to run fast.
 
     TensorFlow's own gradient of a product with a small side (a vocabulary of 66)
     takes two to three times as long: it multiplies by a transposed view where a
@@ -454,18 +343,18 @@ def gru_scan(
     bias: Tensor,
     *,
     dtype: str,
-    form: str,
+    scan_impl: str,
 ) -> tuple[Tensor, list[Tensor]]:
     """Outputs ``(T, B, H)`` and final states, with the gradient of the module."""
     zr = 2 * kernel.shape[0]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def scan(source: Tensor, h: Tensor, kernel: Tensor, bias: Tensor) -> Any:
-        forward = _compiled(_gru_forward, form, dtype)
+        forward = _compiled(_gru_forward, scan_impl, dtype)
         hs, *saved = forward(source, ids, [h], kernel, bias)
 
         def grad(d_outputs: Tensor, d_last: Tensor) -> tuple[Tensor, ...]:
-            backward = _compiled(_gru_backward, form, dtype)
+            backward = _compiled(_gru_backward, scan_impl, dtype)
             (d_h,), d_gates, d_n = backward(saved, d_outputs, [d_last], kernel)
             d_kernel = _kernel_gradient(hs, d_gates, dtype)
             d_bias = tf.reduce_sum(d_gates[:, :, zr:], axis=[0, 1])
@@ -490,17 +379,17 @@ def lstm_scan(
     kernel: Tensor,
     *,
     dtype: str,
-    form: str,
+    scan_impl: str,
 ) -> tuple[Tensor, list[Tensor]]:
     """Outputs ``(T, B, H)`` and final states, with the gradient of the module."""
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def scan(source: Tensor, h: Tensor, c: Tensor, kernel: Tensor) -> Any:
-        forward = _compiled(_lstm_forward, form, dtype)
+        forward = _compiled(_lstm_forward, scan_impl, dtype)
         hs, last_c, *saved = forward(source, ids, [h, c], kernel)
 
         def grad(d_outputs: Tensor, *d_last: Tensor) -> tuple[Tensor, ...]:
-            backward = _compiled(_lstm_backward, form, dtype)
+            backward = _compiled(_lstm_backward, scan_impl, dtype)
             d_states, d_gates = backward(saved, d_outputs, list(d_last), kernel)
             d_kernel = _kernel_gradient(hs, d_gates, dtype)
             if ids is None:

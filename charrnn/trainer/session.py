@@ -32,10 +32,10 @@ from charrnn.runs.events import EventLog
 from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
-from charrnn.trainer.network import Network, Validator, assign_weights, to_weights
-from charrnn.trainer.plan import Plan, begin, read_plan
+from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
+from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
-from charrnn.trainer.scan import FORMS, choose_form, choose_gemm_dtype
+from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
 
 STATE_FILE: Final = "state.safetensors"
 BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
@@ -49,7 +49,7 @@ VALIDATION_WINDOW: Final = 64
 class Progress:
     """Where a run stands: all of the state that is not an array."""
 
-    plan: Plan
+    schedule: Schedule
     step: int = 0
     best_loss: float = math.inf
     best_step: int = 0
@@ -59,14 +59,15 @@ class Progress:
 
     def to_json(self) -> str:
         """As the state's metadata."""
-        values = {**dataclasses.asdict(self), "plan": self.plan.to_json()}
-        return json.dumps(values)
+        values = dataclasses.asdict(self)
+        del values["schedule"]
+        return json.dumps({"plan": self.schedule.to_json(), **values})
 
     @classmethod
     def from_json(cls, text: str) -> "Progress":
         """From the state's metadata."""
         values = json.loads(text)
-        return cls(**{**values, "plan": read_plan(values["plan"])})
+        return cls(schedule=read_schedule(values.pop("plan")), **values)
 
 
 @dataclass
@@ -76,7 +77,7 @@ class Session:
     folder: Path
     record: Record
     vocabulary: Vocabulary
-    network: Network
+    network: KerasNetwork
     streams: Streams
     validation: Ids
     validator: Validator
@@ -92,7 +93,7 @@ class Session:
     interrupted: bool = False
 
     def kept(self) -> str:
-        """What is left of a training that diverged."""
+        """The sentence on what a training that diverged has left."""
         if not self.progress.best_step:
             return "No weights were kept yet."
         return f"The best weights, of step {self.progress.best_step:,}, are kept."
@@ -101,13 +102,16 @@ class Session:
         """Seconds of training, earlier processes included."""
         return self.seconds_before + time.monotonic() - self.begun
 
-    def wish(self, step: int, factor: float) -> None:
-        """Have a factor hold from a step on, until a later wish."""
-        earlier = [wish for wish in self.pending_factors if wish[0] < step]
+    def request_factor(self, step: int, factor: float) -> None:
+        """Multiply the learning rate by a factor from a step on.
+
+        A factor that was to begin at a later step is dropped.
+        """
+        earlier = [item for item in self.pending_factors if item[0] < step]
         self.pending_factors = [*earlier, (step, factor)]
 
     def stop_asked(self) -> bool:
-        """Whether a stop file, Ctrl-C or a polite kill asks for the end."""
+        """Whether a stop file, Ctrl-C or SIGTERM asks for the end."""
         return self.interrupted or (self.folder / store.STOP).exists()
 
 
@@ -195,7 +199,7 @@ def _load_state(session: Session, saved: SavedState) -> None:
     Raises:
         CheckpointError: If it does not fit the configuration or the text.
     """
-    planned = saved.progress.plan.steps_per_epoch
+    planned = saved.progress.schedule.steps_per_epoch
     given = session.streams.steps_per_epoch
     if planned != given:
         raise _unusable(
@@ -220,7 +224,7 @@ def _versions() -> dict[str, str]:
 
 
 def _settle(folder: Path, record: Record) -> Record:
-    """Choose the GEMMs' dtype and the scan's form once; note machine and versions.
+    """Choose the GEMMs' dtype and the scan once; note machine and versions.
 
     A resumed run keeps both, on whatever processor it goes on: its numbers depend
     on them.
@@ -230,8 +234,8 @@ def _settle(folder: Path, record: Record) -> Record:
         dtype = choose_gemm_dtype(units)
         training = dataclasses.replace(training, compute_dtype=dtype)
     scan_impl = record.scan_impl
-    if scan_impl not in FORMS:
-        scan_impl = choose_form(units, training.compute_dtype)
+    if scan_impl not in SCAN_IMPLS:
+        scan_impl = choose_scan_impl(units, training.compute_dtype)
     settled = dataclasses.replace(
         record,
         training=training,
@@ -274,12 +278,12 @@ def _optimizer(record: Record) -> Any:
     return optimizer
 
 
-def _network(record: Record) -> Network:
+def _network(record: Record) -> KerasNetwork:
     training = record.training
-    network = Network(
+    network = KerasNetwork(
         record.model,
         gemm_dtype=training.compute_dtype,
-        form=str(record.scan_impl),
+        scan_impl=str(record.scan_impl),
         seed=training.seed,
     )
     network.start_training(training.batch_size)
@@ -334,7 +338,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
         streams=streams,
         validation=ids[split:],
         validator=Validator(network, list(windows)),
-        progress=Progress(begin(record.training, streams.steps_per_epoch)),
+        progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,
         begun=time.monotonic(),
@@ -365,9 +369,10 @@ def _restore(session: Session) -> None:
     _restore_best(session)
     training = session.record.training
     asked = (training.epochs, training.minutes)
-    if saved.plan.complete and asked != (saved.plan.epochs, saved.plan.minutes):
+    before = saved.schedule
+    if before.is_complete and asked != (before.epochs, before.minutes):
         saved.worse = 0  # a run that ended early is given another chance
-        saved.plan = begin(
+        saved.schedule = begin_schedule(
             training,
             session.streams.steps_per_epoch,
             step=saved.step,
@@ -375,8 +380,10 @@ def _restore(session: Session) -> None:
         )
     for event in events.read_all(session.folder):
         if event["type"] == "learning_rate":
-            session.wish(event["step"], float(event["factor"]))
-    session.pending_factors = [w for w in session.pending_factors if w[0] > saved.step]
+            session.request_factor(event["step"], float(event["factor"]))
+    session.pending_factors = [
+        item for item in session.pending_factors if item[0] > saved.step
+    ]
 
 
 def _restore_best(session: Session) -> None:

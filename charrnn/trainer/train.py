@@ -22,13 +22,13 @@ import tensorflow as tf
 
 from charrnn import card
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
-from charrnn.files import strip_line
+from charrnn.files import redact
 from charrnn.model import checkpoint, scores
 from charrnn.model.record import Figures
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
 from charrnn.text.streams import Streams
-from charrnn.trainer.callbacks import Keeper, Recorder, Schedule
+from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
 from charrnn.trainer.session import (
     VALIDATION_LIMIT,
     Session,
@@ -62,14 +62,14 @@ def _dataset(session: Session) -> Any:
 
 def _announce(session: Session) -> None:
     progress, log = session.progress, session.log
-    told = events.read_all(session.folder)
-    if any(event["type"] == "started" for event in told):
-        # what the history tells beyond the state is taken back and told anew
+    history = events.read_all(session.folder)
+    if any(event["type"] == "started" for event in history):
+        # events after the saved state's step are taken back and will come again
         log.append("resumed", progress.step)
     log.append(
         "started",
         progress.step,
-        planned_steps=progress.plan.planned_steps,
+        planned_steps=progress.schedule.planned_steps,
         steps_per_epoch=session.streams.steps_per_epoch,
         parameters=session.record.model.num_parameters(),
         pid=os.getpid(),
@@ -105,25 +105,31 @@ def _final_figures(session: Session) -> None:
 def fit(session: Session) -> str:
     """Train to the planned end, a stop or an early end; returns which."""
     progress = session.progress
-    if progress.plan.complete and progress.step >= (progress.plan.planned_steps or 0):
+    if progress.schedule.is_complete and progress.step >= (
+        progress.schedule.planned_steps or 0
+    ):
         return "finished"  # killed between the last step and the last line
     patience = session.record.training.early_stopping
     if patience and progress.worse >= patience:
         return "early"  # likewise
-    recorder = Recorder(session)
+    recorder = LossRecorder(session)
     session.network.fit(
         _dataset(session),
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[Schedule(session), recorder, Keeper(session, recorder)],
+        callbacks=[LearningRate(session), recorder, Checkpointer(session, recorder)],
     )
     recorder.flush(time.monotonic())
     return session.outcome or "finished"
 
 
 def _catch_signals(session: Session) -> Callable[[], None]:
-    """Let Ctrl-C and a polite kill end the run as Stop does; returns the undoing."""
+    """Let Ctrl-C and SIGTERM end the run as Stop does.
+
+    Returns:
+        A function that brings the former handlers back.
+    """
 
     def ask(number: int, frame: Any) -> None:
         del frame
@@ -136,21 +142,21 @@ def _catch_signals(session: Session) -> Callable[[], None]:
         numbers = ()  # only the main thread may; others have the stop file
     previous = {number: signal.signal(number, ask) for number in numbers}
 
-    def undo() -> None:
+    def restore_handlers() -> None:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    return undo
+    return restore_handlers
 
 
 def _work(session: Session) -> str:
-    undo = _catch_signals(session)
+    restore_handlers = _catch_signals(session)
     try:
         _announce(session)
         reason = fit(session)
         _final_figures(session)
     finally:
-        undo()
+        restore_handlers()
     (session.folder / store.STOP).unlink(missing_ok=True)
     session.log.append(
         "ended",
@@ -185,8 +191,8 @@ def train(folder: Path, *, listener: Callable[[Event], None] | None = None) -> s
         reason = _work(session)
     except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
         message = _explain(error)
-        told = _record_failure(log, session, message)
-        raise TrainingError(message, told=told) from error
+        recorded = _record_failure(log, session, message)
+        raise TrainingError(message, recorded=recorded) from error
     except KeyboardInterrupt:
         if session is None:
             log.append("ended", 0, reason="stopped")
@@ -206,7 +212,7 @@ def _explain(error: BaseException) -> str:
         )
     if isinstance(error, CharrnnError):
         return str(error)
-    return strip_line(f"The training failed: {type(error).__name__}: {error}")[:500]
+    return redact(f"The training failed: {type(error).__name__}: {error}")[:500]
 
 
 def _record_failure(log: EventLog, session: Session | None, message: str) -> bool:

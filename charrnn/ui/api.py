@@ -12,8 +12,8 @@ import gradio as gr
 from gradio.events import api
 
 from charrnn.errors import CharrnnError, CorpusError
-from charrnn.hosting import is_hosted, max_text_bytes
-from charrnn.runs import control, events, listing, store
+from charrnn.hosting import policy
+from charrnn.runs import control, events, listing
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, from_text
@@ -119,7 +119,7 @@ def models() -> list[dict[str, Any]]:
 
 
 def _corpus(text: str, name: str) -> Corpus:
-    limit = max_text_bytes()
+    limit = policy().max_text_bytes
     if text:
         return from_text(text, name=name or "text", max_bytes=limit)
     if name not in sources.NAMED:  # a name must never become a path
@@ -152,7 +152,6 @@ def train(
             _corpus(text, corpus),
             preset=preset or None,
             settings=settings,
-            model_id=store.hosted_id() if is_hosted() else None,
         )
     except CharrnnError as error:
         raise shown(error) from error

@@ -15,7 +15,7 @@ import gradio as gr
 
 from charrnn import card
 from charrnn.errors import CharrnnError, HubError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.hub import transfer
 from charrnn.hub.pull import pull_model
 from charrnn.hub.push import Pushed, push_model
@@ -26,7 +26,6 @@ from charrnn.ui.shared import Browser, model_choices, note, reach
 from charrnn.ui.texts import i18n, known, say
 
 SKIP: Final[Any] = gr.skip()
-HOSTED_PULL: Final = 100_000_000  # bytes of weights that a stranger may bring in
 
 
 def has_login() -> bool:
@@ -56,7 +55,7 @@ def token_for(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
             raise HubError(say(lang, "hub.login_first"))
         return login.token
     # the computer's own token is its owner's, and a hosted page has no owner here
-    return None if is_hosted() else transfer.local_token()
+    return transfer.local_token()
 
 
 def _told(progress: gr.Progress | None) -> Any:
@@ -145,11 +144,10 @@ def pull(
         pulled = pull_model(
             source,
             destination=store.folder(),
-            model_id=store.hosted_id() if is_hosted() else None,
             revision=revision.strip() or None,
             token=key,
             progress=_told(progress),
-            max_bytes=HOSTED_PULL if is_hosted() else transfer.MAX_BYTES,
+            max_bytes=policy().max_pull_bytes,
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:
@@ -192,7 +190,7 @@ def _token(info: str) -> gr.Textbox:
         "",
         label=i18n("hub.token"),
         info=i18n(info),
-        placeholder=None if is_hosted() else i18n("hub.token_local"),
+        placeholder=None if policy().secret_ids else i18n("hub.token_local"),
         type="password",
         max_length=500,
         visible=not has_login(),

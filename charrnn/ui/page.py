@@ -37,14 +37,14 @@ if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
     os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
 
 import gradio as gr  # noqa: E402  reads the variables above when imported
-from starlette.middleware import Middleware  # noqa: E402
-from starlette.middleware.trustedhost import TrustedHostMiddleware  # noqa: E402
 
-from charrnn.hosting import is_hosted, max_text_bytes  # noqa: E402
+from charrnn.hosting import policy  # noqa: E402
+from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.status import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
+    doors,
     form,
     generate_tab,
     hub_tab,
@@ -130,30 +130,18 @@ def living_runs() -> list[str]:
     live = [entry for entry in listing.list_runs() if entry.state in LIVE]
     return [
         f"{entry.record.title} goes on: stop it with "
-        f"`python -m charrnn stop {entry.model_id}`"
+        f"`{program()} stop {entry.model_id}`"
         for entry in live
     ]
 
 
-def guards() -> list[Middleware]:
-    """On one's own computer answer to loopback names alone.
-
-    Else a website that has its own name point here could use the page, and the
-    owner's token, through the owner's browser.
-    """
-    if is_hosted():
-        return []
-    hosts = ["127.0.0.1", "localhost", os.environ.get("GRADIO_SERVER_NAME", "")]
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=list(filter(None, hosts)))]
-
-
 def main() -> None:
     """Open the page and stay until Ctrl-C."""
-    _, address, _ = demo.launch(
+    application, address, _ = demo.launch(
         prevent_thread_lock=True,
         quiet=True,
         share=SHARE,  # asked for by name, never guessed from the surroundings
-        app_kwargs={"middleware": guards()},
+        app_kwargs={"lifespan": doors.lifespan(doors.Rules.of())},
         i18n=i18n,
         theme=theme.theme(),
         css=theme.CSS,
@@ -161,10 +149,13 @@ def main() -> None:
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
-        max_file_size=max_text_bytes(),
+        max_file_size=policy().max_text_bytes,
         footer_links=["api", "gradio", "settings"],
         state_session_capacity=1000,
     )
+    if not doors.are_closed(application):  # a server may pass over a failed lifespan
+        demo.close(verbose=False)
+        raise SystemExit("The page's doors could not be closed: it is not opened.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     say(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from charrnn.config import TrainingConfig
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.model.record import Record
 from charrnn.runs.events import Event
 from charrnn.runs.history import read_history
@@ -109,7 +109,7 @@ def news_html(lang: str, status: Status, view: RunView) -> str:
     if status.state == "early":
         parts.append(note(say(lang, "progress.early")))
     parts += [note(notice) for notice in dict.fromkeys(view.notices)]
-    if is_hosted():
+    if policy().keep_days is not None:
         parts.append(note(say(lang, "progress.hosted")))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
 

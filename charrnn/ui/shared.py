@@ -15,7 +15,7 @@ from typing import Any, Final
 import gradio as gr
 
 from charrnn.errors import CharrnnError, RunError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.runs import listing
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.status import LIVE
@@ -75,7 +75,7 @@ def allowed(model_id: str) -> str:
     Raises:
         RunError: As if there were no such model.
     """
-    if is_hosted() and model_id != SHIPPED_ID and not KEY.fullmatch(model_id):
+    if policy().secret_ids and model_id != SHIPPED_ID and not KEY.fullmatch(model_id):
         raise RunError("There is no such model or run here.")
     return model_id
 
@@ -95,7 +95,7 @@ def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry
     On one's own computer all of them; on a hosted page the shipped ones and
     those whose ids the visitor's browser holds, since an id is the only key.
     """
-    if not is_hosted():
+    if not policy().secret_ids:
         return list(found)
     keys = {name for name in held if KEY.fullmatch(name)}
     return [entry for entry in found if entry.shipped or entry.model_id in keys]

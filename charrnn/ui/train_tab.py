@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 import gradio as gr
 
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
-from charrnn.hosting import is_hosted, max_text_bytes
+from charrnn.hosting import policy
 from charrnn.presets import PRESETS, command_line, default_preset
-from charrnn.runs import control, listing, store
+from charrnn.runs import control, listing
 from charrnn.text import corpus, sources, streams
 from charrnn.text.corpus import Corpus
 from charrnn.ui import form
@@ -35,7 +35,7 @@ def read_corpus(
     Raises:
         CorpusError: If it cannot be read or downloaded, or is no text.
     """
-    limit = max_text_bytes()
+    limit = policy().max_text_bytes
     if source == PASTE:
         return (
             corpus.from_text(pasted, name="pasted", max_bytes=limit) if pasted else None
@@ -44,15 +44,16 @@ def read_corpus(
         if not file:
             return None
         path = Path(file)
-        return corpus.decode(_read_file(path), name=path.name, max_bytes=limit)
+        data = _read_file(path, limit)
+        return corpus.decode(data, name=path.name, max_bytes=limit)
     if source not in sources.NAMED:
         raise CorpusError(f"There is no text {source[:40]!r}.")
     return sources.load(source, max_bytes=limit, progress=_told(progress))
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path, limit: int) -> bytes:
     try:
-        return path.read_bytes()
+        return sources.read_file(path, max_bytes=limit)
     except OSError as error:
         raise CorpusError(
             f"{path.name} is not here any more ({error.strerror}): upload it again."
@@ -198,14 +199,14 @@ def _estimate(
 def _fit_note(training: Any, characters: int) -> str:
     """What a small text makes of batch and window, or why it cannot be used."""
     try:
-        plan = streams.fit_plan(
+        shape = streams.fit_shape(
             characters,
             batch_size=training.batch_size,
             seq_length=training.seq_length,
         )
     except CharrnnError as error:
         return note(str(error), "warn")
-    return "".join(note(notice, "warn") for notice in plan.notices)
+    return "".join(note(notice, "warn") for notice in shape.notices)
 
 
 def start(
@@ -246,7 +247,6 @@ def start(
             preset=preset,
             settings=form.changed(preset, given),
             title=title,
-            model_id=store.hosted_id() if is_hosted() else None,
         )
     except CharrnnError as error:
         raise shown(error) from error
@@ -365,7 +365,7 @@ def _text_fields() -> tuple[Any, ...]:
         placeholder=i18n("train.pasted_hint"),
         lines=6,
         max_lines=12,
-        max_length=max_text_bytes(),
+        max_length=policy().max_text_bytes,
         visible=False,
         elem_id="pasted",
     )

@@ -20,7 +20,7 @@ import gradio as gr
 import pandas as pd  # type: ignore[import-untyped]
 
 from charrnn.errors import CharrnnError
-from charrnn.hosting import is_hosted
+from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.record import Record
 from charrnn.runs import control, listing
@@ -32,8 +32,6 @@ from charrnn.ui.shared import Browser, allowed, note, reach, run_choices, shown,
 from charrnn.ui.texts import TABLES, i18n, known, language, say
 
 SKIP: Final[Any] = gr.skip()
-TICK_HERE: Final = 1.0  # seconds
-TICK_HOSTED: Final = 2.0  # a Space limits how often it may be asked
 IDLE: Final = 5.0  # seconds between looks for runs that a terminal started
 ZIP_SECONDS: Final = 600.0
 MAX_OVERLAYS: Final = len(chart.OVERLAY_COLOURS)
@@ -75,8 +73,8 @@ def _timer(*, live: bool, following: bool) -> Any:
     terminal may start or resume a run.
     """
     if live:
-        return gr.update(value=TICK_HOSTED if is_hosted() else TICK_HERE, active=True)
-    return gr.update(value=IDLE, active=following or not is_hosted())
+        return gr.update(value=policy().poll_seconds, active=True)
+    return gr.update(value=IDLE, active=following or not policy().secret_ids)
 
 
 def _overlay_names(overlay: Sequence[str]) -> dict[str, str]:
@@ -129,7 +127,7 @@ def _extra(state: str, overlay: Sequence[str]) -> list[str]:
     Reading all runs takes a millisecond each, so it is left to the slow ticks;
     strangers' runs on a hosted page are none of a visitor's frame.
     """
-    if state in LIVE or is_hosted():
+    if state in LIVE or policy().secret_ids:
         return list(overlay)
     return [*overlay, *(f"{e.model_id} {e.state}" for e in listing.list_runs())]
 
@@ -276,7 +274,7 @@ def turned(lang: str, run_id: str, browser: Any, overlay: list[str] | None) -> P
 
 def _living() -> str | None:
     """A run that a terminal started: followed by a page that follows none."""
-    if is_hosted():
+    if policy().secret_ids:
         return None
     live = [e.model_id for e in listing.list_runs() if e.state in LIVE]
     return live[0] if live else None

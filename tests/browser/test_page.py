@@ -11,6 +11,9 @@ from charrnn.runs import events, store
 from charrnn.runs.events import EventLog
 from tests.builders import make_folder, make_record
 
+expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
+expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
+
 EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
 TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
 TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
@@ -70,7 +73,7 @@ def test_a_first_visitor_compares_with_one_click(served, visit):
     assert all(text.startswith(prompt) for text in texts)
     assert all(len(text) == len(prompt) + 400 for text in texts)
     # the prompt stands apart from what the model wrote
-    assert page.locator("#card-0 .prompt").inner_text() == prompt
+    expect(page.locator("#card-0 .prompt")).to_have_text(prompt)
 
 
 def test_nothing_is_asked_before_the_form_is_filled(served, visit):
@@ -88,8 +91,8 @@ def test_nothing_is_asked_before_the_form_is_filled(served, visit):
     page.locator("#compare").wait_for()
     page.wait_for_timeout(1000)
     assert held
-    assert page.locator("#compare").is_disabled()
-    assert page.locator("#generate-one").is_disabled()
+    expect(page.locator("#compare")).to_be_disabled()
+    expect(page.locator("#generate-one")).to_be_disabled()
     train_tab = page.get_by_role("tab").nth(TRAIN_TAB)
     train_tab.click()
     holding = False
@@ -110,12 +113,12 @@ def test_a_link_writes_the_same_texts_elsewhere(served, visit):
         page.get_by_role("option", name="A toy").click()  # it suggests a prompt
     page.locator("#prompt textarea").fill("the sea é")
     texts = compare(page)
-    assert "never seen “é”" in page.locator("#writing-status").inner_text()
+    expect(page.locator("#writing-status")).to_contain_text("never seen “é”")
     href = page.locator("#writing-status a").get_attribute("href")
     other = visit().open(served.url + href)
-    assert other.locator("#prompt textarea").input_value() == "the sea é"
+    expect(other.locator("#prompt textarea")).to_have_value("the sea é")
     assert compare(other) == texts
-    assert other.locator("#writing-status a").get_attribute("href") == href
+    expect(other.locator("#writing-status a")).to_have_attribute("href", href)
 
 
 def test_stop_ends_the_writing_within_half_a_second(served, visit):
@@ -130,8 +133,8 @@ def test_stop_ends_the_writing_within_half_a_second(served, visit):
     page.wait_for_timeout(1000)
     assert written(page) == stopped
     assert len(stopped[0]) < 10_000
-    assert "Stopped" in page.locator("#writing-status").inner_text()
-    assert page.locator("#stop-writing").is_disabled()
+    expect(page.locator("#writing-status")).to_contain_text("Stopped")
+    expect(page.locator("#stop-writing")).to_be_disabled()
     open_settings(page, "sampling")
     page.locator("#length input").fill("20")
     assert len(compare(page)[0]) == len("the") + 20  # and it writes again
@@ -158,15 +161,14 @@ def test_a_wrong_number_is_marked_on_its_field(served, visit):
     page = visit().open(served.url)
     page.locator("#temperature-1 input").fill("7")
     page.locator("#temperature-1.wrong").wait_for()
-    assert (
-        "expected a number from 0 to 2" in page.locator("#temperature-1").inner_text()
-    )
+    marked = page.locator("#temperature-1")
+    expect(marked).to_contain_text("expected a number from 0 to 2")
     page.locator("#compare").click()
     page.get_by_text("Temperature: expected a number from 0 to 2").wait_for()
-    assert page.locator("#temperature-1.wrong").count() == 1
+    expect(page.locator("#temperature-1.wrong")).to_have_count(1)
     page.locator("#temperature-1 input").fill("0.7")
     page.locator("#temperature-1.wrong").wait_for(state="detached")
-    assert "expected" not in page.locator("#temperature-1").inner_text()
+    expect(marked).not_to_contain_text("expected")
 
 
 def test_a_seed_of_ones_own_is_kept(served, visit):
@@ -180,11 +182,12 @@ def test_a_seed_of_ones_own_is_kept(served, visit):
         "() => document.querySelector('#new-seed input')?.checked === false"
     )
     first = compare(page)
-    assert "seed 123" in page.locator("#writing-status").inner_text()
+    expect(page.locator("#writing-status")).to_contain_text("seed 123")
+    page.locator("#length input").fill("300")  # so that the second link is another
     page.locator("#compare").click()
-    page.wait_for_timeout(300)
-    finish(page)
-    assert written(page) == first
+    link = page.locator("#writing-status a")
+    expect(link).to_have_attribute("href", re.compile("length=300"))
+    assert written(page) == [text[:-100] for text in first]
 
 
 def test_nothing_that_is_typed_runs(served, visit):
@@ -196,7 +199,7 @@ def test_nothing_that_is_typed_runs(served, visit):
     linked = visit().open(
         f"{served.url}?model={evil}&prompt={evil}&stop={evil}&run={evil}"
     )
-    assert linked.locator("#prompt textarea").input_value() == EVIL
+    expect(linked.locator("#prompt textarea")).to_have_value(EVIL)
     linked.wait_for_timeout(500)
 
 
@@ -228,7 +231,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     assert run_of(page) == run
     elsewhere = visit().open(f"{served.url}?run={run}")
     elsewhere.locator("#plot svg").first.wait_for()
-    assert "pasted" in elsewhere.locator("#run-head").inner_text()
+    expect(elsewhere.locator("#run-head")).to_contain_text("pasted")
     elsewhere.context.close()
 
     # so does the page when its server comes back; the training never stopped
@@ -244,7 +247,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
 
     page.locator("#stop").click()
     page.locator("#run-head .badge.stopped").wait_for(timeout=30_000)
-    assert page.locator("#resume").is_visible()
+    expect(page.locator("#resume")).to_be_visible()
     page.get_by_role("tab").nth(0).click()
     page.locator("#model input").click()
     page.get_by_role("option", name=re.compile("pasted quick")).click()
@@ -276,12 +279,12 @@ def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, 
     make_run(served.folder, "other", title="Other")
     page = visit().open(served.url + "?run=evil")
     page.locator("#plot svg").first.wait_for()
-    assert EVIL in page.locator("#run-head").inner_text()
-    assert EVIL in page.locator("#samples").inner_text()
+    expect(page.locator("#run-head")).to_contain_text(EVIL)
+    expect(page.locator("#samples")).to_contain_text(EVIL)
     page.locator("#overlay input").click()
     page.get_by_role("option", name="Other").click()
     page.locator("#legend li").nth(6).wait_for()
-    assert "Other" in page.locator("#legend").inner_text()
+    expect(page.locator("#legend")).to_contain_text("Other")
 
     open_settings(page, "manage")
     page.locator("#new-title input, #new-title textarea").first.fill("A new name")
@@ -304,7 +307,7 @@ def test_wrong_settings_are_marked_before_anything_starts(served, visit):
     page = visit().open(served.url)
     paste_and_shrink(page, TEXT, rnn_units=0, dropout=5)
     page.locator("#set-dropout.wrong").wait_for()
-    assert "from 1 to 2,048" in page.locator("#set-rnn_units").inner_text()
+    expect(page.locator("#set-rnn_units")).to_contain_text("from 1 to 2,048")
     before = set(served.folder.iterdir())
     page.locator("#train").click()
     page.get_by_text("Units: expected a number from 1 to 2,048").wait_for()
@@ -313,7 +316,7 @@ def test_wrong_settings_are_marked_before_anything_starts(served, visit):
     assert page.locator("#set-dropout.wrong").count() == 1
     fill(page, "dropout", 0.5)
     page.locator("#set-dropout.wrong").wait_for(state="detached")
-    assert page.locator("#set-dropout input").input_value() == "0.5"
+    expect(page.locator("#set-dropout input")).to_have_value("0.5")
 
 
 def test_a_preset_fills_the_form_and_its_command(served, visit):
@@ -324,11 +327,11 @@ def test_a_preset_fills_the_form_and_its_command(served, visit):
     page.wait_for_function(
         "() => document.querySelector('#set-rnn_units input')?.value === '1024'"
     )
-    assert page.locator("#set-minutes input").input_value() == ""
+    expect(page.locator("#set-minutes input")).to_have_value("")
     fill(page, "num_layers", 2)
     page.locator("#terminal button").first.click()
     page.locator("#command", has_text="--num-layers 2").wait_for()
-    assert "--preset tutorial" in page.locator("#command").inner_text()
+    expect(page.locator("#command")).to_contain_text("--preset tutorial")
 
 
 def test_strangers_do_not_see_each_others_runs(hosted, visit):
@@ -368,16 +371,19 @@ def test_every_tab_fits_its_width(served, visit, width, theme, locale):
     ).open(served.url)
     compare(page)
     words = {"en-US": "Temperature", "ja-JP": "温度"}
-    assert words[locale] in page.locator("#lead").inner_text()
+    expect(page.locator("#lead")).to_contain_text(words[locale])
     if "other" in {path.name for path in served.folder.iterdir()}:
         page.goto(served.url + "?run=other")
         page.locator("#plot svg").first.wait_for()
     for tab in range(3):
         page.get_by_role("tab").nth(tab).click()
         page.wait_for_timeout(300)
-        wide = page.evaluate("() => document.documentElement.scrollWidth")
-        assert wide <= width
-        assert "__i18n__" not in page.locator("body").inner_text()
+        page.wait_for_function(
+            "width => document.documentElement.scrollWidth <= width", arg=width
+        )
+        expect(page.locator("body")).not_to_contain_text(
+            "__i18n__", use_inner_text=True
+        )
     assert page.evaluate("() => document.body.classList.contains('dark')") == (
         theme == "dark"
     )

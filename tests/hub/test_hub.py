@@ -33,7 +33,14 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.record import PUBLIC_FILES, Origin, parse_record
 from charrnn.runs import store
 from charrnn.text.vocabulary import Vocabulary
-from tests.builders import make_folder, make_record, program_in, run_program
+from tests.builders import (
+    make_folder,
+    make_record,
+    program_in,
+    rows,
+    run_program,
+    unambiguous_text,
+)
 from tests.hub.hub_server import Hub
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
@@ -92,9 +99,7 @@ def public_files(folder: Path) -> dict[str, bytes]:
 def texts(folder: Path) -> list[str]:
     loaded = checkpoint.load(folder)
     return list(
-        generation.generate(
-            loaded, "abc", length=50, temperatures=[0.0, 0.5, 1.0], seed=5
-        )
+        generation.generate(loaded, "abc", length=50, rows=rows(0.0, 0.5, 1.0, seed=5))
     )[-1]
 
 
@@ -232,11 +237,6 @@ def test_the_cards_program_downloads_and_runs_the_model(there, tmp_path, cell):
     folder = make_folder(tmp_path / "m", make_record(cell, 2))
     program = program_in(card.write_card(folder, source="alice/model"))
     there.add_repository("alice/model", public_files(folder))
-    text = list(
-        generation.generate(
-            checkpoint.load(folder), "", length=40, temperatures=[0.0], seed=0
-        )
-    )[-1][0]
     environment = {
         "HF_ENDPOINT": there.url,
         "HF_HOME": str(tmp_path / "home"),
@@ -246,7 +246,7 @@ def test_the_cards_program_downloads_and_runs_the_model(there, tmp_path, cell):
         "HF_TOKEN": "",
     }
     written = run_program(program, "alice/model", "", "0", "40", **environment)
-    assert written == text
+    assert written == unambiguous_text(checkpoint.load(folder), "", 40)
 
 
 # --- names, ids, visitors --------------------------------------------------
@@ -333,7 +333,7 @@ def test_what_a_killed_page_left_behind_is_swept(there, model, models):
 
 def test_the_shipped_models_id_is_not_taken_over(models):
     assert _is_taken(models, store.SHIPPED_ID) == (
-        (store.SHIPPED_FOLDER / store.SHIPPED_ID).exists()
+        (store.shipped_folder() / store.SHIPPED_ID).exists()
     )
 
 

@@ -1,36 +1,23 @@
 """Requests batched together: what each writes, and what it may do to others."""
 
-import importlib.util
 import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charrnn.config import MAX_LENGTH, SamplingConfig
+from charrnn.config import MAX_LENGTH
 from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.model import checkpoint, engine, generation
-
-
-def _helpers():
-    """The toy models of test_generation (tests are no package)."""
-    path = Path(__file__).with_name("test_generation.py")
-    spec = importlib.util.spec_from_file_location("generation_helpers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-helpers = _helpers()
+from tests.builders import CELLS, make_model, rows
 
 
 def save(folder, **options):
     """A toy model in a folder; returns it as loaded."""
     folder.mkdir(exist_ok=True)
-    model = helpers.make_model(**options)
+    model = make_model(**options)
     checkpoint.save_record(folder, model.record)
     checkpoint.save_vocabulary(folder, model.vocabulary)
     checkpoint.save_weights(folder, model.record.model, model.weights)
@@ -45,10 +32,6 @@ def writer():
     assert made.active == 0
 
 
-def rows(*temperatures, **options):
-    return [SamplingConfig(temperature=t, **options) for t in temperatures]
-
-
 def written(texts):
     return list(texts)[-1]
 
@@ -56,7 +39,7 @@ def written(texts):
 def alone(model, prompt, length, temperatures, **options):
     return written(
         generation.generate(
-            model, prompt, length=length, temperatures=temperatures, **options
+            model, prompt, length=length, rows=rows(*temperatures, **options)
         )
     )
 
@@ -70,7 +53,7 @@ def wait_until(condition, seconds):
     return time.monotonic() - start
 
 
-@pytest.mark.parametrize("cell", helpers.CELLS)
+@pytest.mark.parametrize("cell", CELLS)
 def test_texts_equal_generations(writer, tmp_path, cell):
     model = save(tmp_path / "m", cell=cell, num_layers=2)
     for prompt in ("", "a", "ab cd" * 20 + "é"):
@@ -85,7 +68,7 @@ def test_texts_equal_generations(writer, tmp_path, cell):
 def test_many_requests_of_several_models_each_get_their_own_text(writer, tmp_path):
     models = {
         name: save(tmp_path / name, cell=cell, seed=index)
-        for index, (name, cell) in enumerate(zip("xyz", helpers.CELLS, strict=True))
+        for index, (name, cell) in enumerate(zip("xyz", CELLS, strict=True))
     }
 
     def ask(index):
@@ -190,7 +173,7 @@ def test_the_unforeseen_ends_one_models_requests_and_no_others(writer, tmp_path)
     good = writer.generate(tmp_path / "good", "a", length=5000, rows=rows(1.0))
     next(good)
     loaded = writer.models.get(tmp_path / "bad")
-    loaded.network._head.forms = [np.zeros((13, 3), np.float32)]  # no product fits it
+    loaded.network._head.layouts = [np.zeros((13, 3), np.float32)]  # no product fits it
     bad = writer.generate(tmp_path / "bad", "a", length=10, rows=rows(1.0))
     with pytest.raises(RunError, match="Writing failed unexpectedly"):
         list(bad)

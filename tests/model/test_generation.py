@@ -2,74 +2,18 @@
 
 import dataclasses
 import itertools
-import os
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
-from charrnn.model import checkpoint, generation, sampling
+from charrnn.model import generation, sampling
 from charrnn.model import network as network_module
-from charrnn.model.network import SPLIT_FROM, Network, _product, _RowByRow
-from charrnn.model.record import CorpusRecord, Record
-from charrnn.text.vocabulary import Vocabulary
-
-CHARACTERS = "\n abcdefghij"
-CELLS = ("gru", "lstm", "rnn")
-
-
-def make_model(
-    cell="gru", num_layers=1, units=16, characters=CHARACTERS, seed=0, scale=0.5
-):
-    vocabulary = Vocabulary.of(characters)
-    config = ModelConfig(
-        cell=cell,
-        embedding_dim=7,
-        rnn_units=units,
-        num_layers=num_layers,
-        vocab_size=len(vocabulary),
-    )
-    rng = np.random.default_rng(seed)
-    weights = {
-        name: (scale * rng.standard_normal(shape)).astype(np.float32)
-        for name, shape in config.tensor_shapes().items()
-    }
-    record = Record(
-        title="t",
-        model=config,
-        training=TrainingConfig(),
-        corpus=CorpusRecord(
-            name="t", characters=100, distinct=len(characters), sha256="0" * 64
-        ),
-    )
-    return checkpoint.Model(record, vocabulary, weights, "0" * 16)
-
-
-def keras_network(config, weights):
-    """Keras' own layers with the same weights, ids to logits at each position."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras
-
-    kind = {
-        "gru": keras.layers.GRU,
-        "lstm": keras.layers.LSTM,
-        "rnn": keras.layers.SimpleRNN,
-    }[config.cell]
-    layers = [keras.layers.Embedding(config.vocab_size, config.embedding_dim)]
-    for _ in range(config.num_layers):
-        layers.append(kind(config.rnn_units, return_sequences=True))
-    layers.append(keras.layers.Dense(config.vocab_size))
-    network = keras.Sequential(layers)
-    network.build((None, None))
-    arrays = list(weights.values())
-    layers[0].set_weights(arrays[:1])
-    for index in range(config.num_layers):
-        layers[1 + index].set_weights(arrays[1 + 3 * index : 4 + 3 * index])
-    layers[-1].set_weights(arrays[-2:])
-    return network
+from charrnn.model.network import SPLIT_FROM, Network, _product, _RowProduct
+from tests.builders import CELLS, keras_network, make_model, rows, steady
 
 
 def all_logits(network, ids, step=True):
@@ -89,19 +33,19 @@ def all_logits(network, ids, step=True):
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 4])
 @pytest.mark.parametrize("cell", CELLS)
 def test_logits_equal_keras(cell, num_layers):
-    model = make_model(cell, num_layers, units=11)
+    model = steady(make_model(cell, num_layers, units=11))
     config = model.record.model
     ids = np.random.default_rng(1).integers(0, config.vocab_size, (3, 20))
     expected = keras_network(config, model.weights)(ids).numpy()
     assert np.ptp(expected) > 1
-    for per_row, step in itertools.product([True, False], repeat=2):
-        network = Network(config, model.weights, per_row=per_row)
+    for batch_invariant, step in itertools.product([True, False], repeat=2):
+        network = Network(config, model.weights, batch_invariant=batch_invariant)
         np.testing.assert_allclose(all_logits(network, ids, step), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
-    model = make_model(cell, 2)
+    model = steady(make_model(cell, 2))
     ids = np.arange(12).reshape(2, 6)
     folded = Network(model.record.model, model.weights)
     monkeypatch.setattr(network_module, "MAX_TABLE_BYTES", 0)
@@ -135,9 +79,9 @@ def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypa
     rng = np.random.default_rng(height)
     matrix = rng.standard_normal((height, 512)).astype(np.float32)
     rows = rng.standard_normal((5, 512)).astype(np.float32)
-    product = _RowByRow(matrix)
-    assert product.forms[-1].ndim == 4
-    assert product.forms[-1].shape[2] * 512 < SPLIT_FROM
+    product = _RowProduct(matrix)
+    assert product.layouts[-1].ndim == 4
+    assert product.layouts[-1].shape[2] * 512 < SPLIT_FROM
     first = product(rows)
     np.testing.assert_allclose(first, rows @ matrix.T, atol=1e-3)
     for _ in range(12):
@@ -148,12 +92,12 @@ def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypa
 def test_blocks_alone_are_used_where_the_bits_would_differ(monkeypatch):
     plain = _product
 
-    def other_order(form, rows):
-        return plain(form, rows) * np.float32(1 + 1e-6 * (form.ndim == 4))
+    def other_order(layout, rows):
+        return plain(layout, rows) * np.float32(1 + 1e-6 * (layout.ndim == 4))
 
     monkeypatch.setattr(network_module, "_product", other_order)
-    product = _RowByRow(np.ones((1024, 512), np.float32))
-    assert [form.ndim for form in product.forms] == [4]
+    product = _RowProduct(np.ones((1024, 512), np.float32))
+    assert [layout.ndim for layout in product.layouts] == [4]
 
 
 # --- probabilities ---------------------------------------------------------
@@ -238,7 +182,7 @@ def test_settings_out_of_range_are_refused():
 
 
 def test_draw_inverts_the_cumulative_distribution():
-    masses = np.array([[0.0, 2.0, 0.0, 1.0, 1.0, 0.0]])
+    unnormalised = np.array([[0.0, 2.0, 0.0, 1.0, 1.0, 0.0]])
     for uniform, expected in [
         (0.0, 1),
         (0.4999, 1),
@@ -247,16 +191,16 @@ def test_draw_inverts_the_cumulative_distribution():
         (0.75, 4),
         (1 - 2.0**-52, 4),
     ]:
-        assert sampling.draw(masses, np.array([uniform])).tolist() == [expected]
+        assert sampling.draw(unnormalised, np.array([uniform])).tolist() == [expected]
 
 
 @given(
     st.lists(st.floats(1e-300, 1.0), min_size=1, max_size=40),
     st.integers(0, 5),
 )
-def test_the_largest_uniform_never_draws_beyond_the_mass(values, empty):
-    masses = np.array([values + [0.0] * empty])
-    index = sampling.draw(masses, np.array([1 - 2.0**-52]))[0]
+def test_the_largest_uniform_never_draws_what_is_impossible(values, empty):
+    unnormalised = np.array([values + [0.0] * empty])
+    index = sampling.draw(unnormalised, np.array([1 - 2.0**-52]))[0]
     assert index < len(values)
 
 
@@ -293,7 +237,7 @@ def test_drawn_characters_follow_the_exact_distribution(temperature, settings_):
     length = 6000
     text = last(
         generation.generate(
-            model, "a", length=length, temperatures=[temperature], seed=3, **settings_
+            model, "a", length=length, rows=rows(temperature, seed=3, **settings_)
         )
     )[0]
     assert len(text) == length
@@ -319,18 +263,7 @@ OPTIONS = (
 
 
 def text_alone(model, prompt, config, length):
-    return last(
-        generation.generate(
-            model,
-            prompt,
-            length=length,
-            temperatures=[config.temperature],
-            seed=config.seed,
-            top_k=config.top_k,
-            top_p=config.top_p,
-            stop=config.stop,
-        )
-    )[0]
+    return last(generation.generate(model, prompt, length=length, rows=[config]))[0]
 
 
 def start(network, model, prompt):
@@ -346,23 +279,23 @@ def test_a_row_writes_the_same_text_and_states_in_any_company(cell, units):
     model = make_model(cell, 2, units=units, scale=2 / units**0.5)
     network = Network(model.record.model, model.weights)
     batch = generation.Batch(network, model.vocabulary)
-    rows, prompts = [], []
+    texts, prompts = [], []
     for index in range(15):
         config = SamplingConfig(**OPTIONS[index % len(OPTIONS)])
         row = generation.Row(config, 20 + index % 7 * 5)
         prompts.append("ab cd\n"[: index % 5 + 1] + "x" * (index % 2))
-        rows.append(row)
+        texts.append(row)
         batch.add(row, *start(network, model, prompts[-1]))
         for _ in range(index % 4):
             batch.step()
         if index == 9:
-            batch.remove(rows[2])
+            batch.remove(texts[2])
     while batch.rows:
         batch.step()
-    for index, (row, prompt) in enumerate(zip(rows, prompts, strict=True)):
+    for index, (row, prompt) in enumerate(zip(texts, prompts, strict=True)):
         alone = text_alone(model, prompt, row.config, row.length)
         assert row.text == (alone if index != 2 else alone[: len(row.text)])
-    assert len(rows[2].text) < rows[2].length
+    assert len(texts[2].text) < texts[2].length
 
 
 @settings(max_examples=30, deadline=None)
@@ -377,36 +310,28 @@ def test_a_rows_logits_have_the_same_bits_in_any_batch(batch, units, cell):
         np.testing.assert_array_equal(together[row], alone[0])
 
 
-def test_a_text_does_not_depend_on_chunks_or_on_the_other_temperatures():
+def test_a_text_does_not_depend_on_chunks_or_on_the_other_rows():
     model = make_model()
-    options = {"length": 70, "seed": 11}
-    temperatures = [0.0, 0.5, 1.0]
-    whole = last(generation.generate(model, "ab", temperatures=temperatures, **options))
+    drawn = rows(0.0, 0.5, 1.0, seed=11)
+    whole = last(generation.generate(model, "ab", length=70, rows=drawn))
     assert [len(text) for text in whole] == [70] * 3
     for chunk in (1, 7, 100):
         steps = list(
-            generation.generate(
-                model, "ab", temperatures=temperatures, chunk=chunk, **options
-            )
+            generation.generate(model, "ab", length=70, rows=drawn, chunk=chunk)
         )
         assert steps[-1] == whole
         for before, after in itertools.pairwise(steps):
             assert all(b.startswith(a) for a, b in zip(before, after, strict=True))
-    for temperature, text in zip(temperatures, whole, strict=True):
-        alone = generation.generate(model, "ab", temperatures=[temperature], **options)
-        assert last(alone) == [text]
-    longer = generation.generate(
-        model, "ab", length=100, temperatures=temperatures, seed=11
-    )
+    for row, text in zip(drawn, whole, strict=True):
+        assert text_alone(model, "ab", row, 70) == text
+    longer = generation.generate(model, "ab", length=100, rows=drawn)
     assert [text[:70] for text in last(longer)] == whole
 
 
 def test_other_seeds_give_other_texts_and_greedy_ignores_the_seed():
     model = make_model()
     one, other = (
-        last(
-            generation.generate(model, "a", length=50, temperatures=[1.0, 0], seed=seed)
-        )
+        last(generation.generate(model, "a", length=50, rows=rows(1.0, 0, seed=seed)))
         for seed in (1, 2**63 - 1)
     )
     assert one[0] != other[0]
@@ -446,9 +371,7 @@ def stepwise(model, stop, length=60):
             model,
             "a",
             length=length,
-            temperatures=[1.0, 0.7],
-            seed=5,
-            stop=stop,
+            rows=rows(1.0, 0.7, seed=5, stop=stop),
             chunk=1,
         )
     )
@@ -478,17 +401,11 @@ def test_what_is_held_back_for_a_stop_string_is_released_at_the_end():
         ({"length": 0}, "length"),
         ({"length": 1.5}, "length"),
         ({"length": True}, "length"),
-        ({"temperatures": []}, "temperatures"),
-        ({"temperatures": [0.5, -1]}, "temperature"),
-        ({"seed": -1}, "seed"),
-        ({"seed": 2**63}, "seed"),
-        ({"top_p": 0}, "top_p"),
-        ({"top_k": -2}, "top_k"),
-        ({"stop": None}, "stop"),
+        ({"rows": []}, "temperatures"),
     ],
 )
-def test_wrong_settings_are_refused_at_the_call(wrong, field):
-    settings_ = {"length": 5, "temperatures": [1.0], "seed": 0} | wrong
+def test_a_wrong_request_is_refused_at_the_call(wrong, field):
+    request = {"length": 5, "rows": rows(1.0)} | wrong
     with pytest.raises(ConfigError) as error:
-        generation.generate(make_model(), "a", **settings_)
+        generation.generate(make_model(), "a", **request)
     assert error.value.field == field

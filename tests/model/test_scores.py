@@ -1,34 +1,21 @@
 """Scores against closed forms and Keras' own loss over the same network."""
 
 import dataclasses
-import importlib.util
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from charrnn.errors import ConfigError
 from charrnn.model import scores
-
-
-def _helpers():
-    """The toy models of test_generation (tests are no package)."""
-    path = Path(__file__).with_name("test_generation.py")
-    spec = importlib.util.spec_from_file_location("generation_helpers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-helpers = _helpers()
+from tests.builders import keras_network, make_model, steady
 
 
 def keras_nats(model, ids):
     """Mean cross-entropy of ids (B, T + 1) in Keras, from zero state."""
     import keras
 
-    network = helpers.keras_network(model.record.model, model.weights)
+    network = keras_network(model.record.model, model.weights)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return float(loss(ids[:, 1:], network(ids[:, :-1])))
 
@@ -39,7 +26,7 @@ def keras_nats(model, ids):
 def test_both_scores_equal_keras(cell, num_layers, monkeypatch):
     monkeypatch.setattr(scores, "MAX_NUMBERS", 2000)  # several portions
     monkeypatch.setattr(scores, "COLD_ROWS", 4)
-    model = helpers.make_model(cell, num_layers, units=11)
+    model = steady(make_model(cell, num_layers, units=11))
     ids = np.random.default_rng(0).integers(0, 13, 200).astype(np.uint8)
     found = scores.evaluate(model, ids, window=30)
     wide = ids.astype(np.int64)
@@ -54,7 +41,7 @@ def test_both_scores_equal_keras(cell, num_layers, monkeypatch):
 
 
 def constant(logits):
-    model = helpers.make_model()
+    model = make_model()
     weights = {name: np.zeros_like(array) for name, array in model.weights.items()}
     weights["head.bias"] = np.asarray(logits, np.float32)
     return dataclasses.replace(model, weights=weights)
@@ -107,4 +94,4 @@ def test_progress_rises_to_one(monkeypatch):
 @pytest.mark.parametrize(("ids", "window"), [([1], 256), ([], 256), ([1, 2, 3], 0)])
 def test_what_cannot_be_scored_is_refused(ids, window):
     with pytest.raises(ConfigError):
-        scores.evaluate(helpers.make_model(), np.array(ids, np.uint8), window=window)
+        scores.evaluate(make_model(), np.array(ids, np.uint8), window=window)

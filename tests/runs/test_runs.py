@@ -15,11 +15,11 @@ from filelock import FileLock
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
-from charrnn.files import strip_line
+from charrnn.files import redact
+from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
 from charrnn.runs import baseline, control, events, listing, preparation, store
-from charrnn.runs import queue as queue_module
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import last_step, read_history
 from charrnn.runs.queue import check_queue, turn
@@ -299,7 +299,7 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
         created(small_corpus, model_id=store.hosted_id())
     with pytest.raises(RunError, match="come back later"):
         control.start(small_corpus)
-    monkeypatch.setattr(queue_module, "HOSTED_DISK", 10**18)
+    monkeypatch.setattr(Policy, "min_free_bytes", 10**18)
     with pytest.raises(RunError, match="disk of this page is full"):
         control.start(small_corpus)
 
@@ -307,7 +307,7 @@ def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(
 def test_a_stranger_does_not_touch_the_shipped_model_while_it_is_retrained(
     small_corpus: Corpus, isolated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SHIPPED_FOLDER", isolated)
+    monkeypatch.setattr(store, "shipped_folder", lambda: isolated)
     monkeypatch.setattr(
         control, "new_folder", lambda parent, name, exact: _made(parent)
     )
@@ -340,7 +340,7 @@ def test_the_dead_do_not_hold_the_queue(
 
 def test_the_log_tells_no_folder_and_no_token() -> None:
     line = 'File "/usr/some where/lib/x.py", line 3: hf_AbCdEf123 in a/b.txt 1/2'
-    assert strip_line(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
+    assert redact(line) == 'File "x.py", line 3: hf_*** in a/b.txt 1/2'
 
 
 def test_the_command_line_is_quoted_and_complete() -> None:
@@ -360,7 +360,7 @@ def test_the_floor_is_found_once_for_a_text(
     folder = created(small_corpus)
     vocabulary = checkpoint.read_vocabulary(folder, checkpoint.read_record(folder))
     ids = vocabulary.encode(small_corpus.text)
-    expected = ngram.floor(ids[:5400], ids[5400:], len(vocabulary), order=5)
+    expected = ngram.ngram_loss(ids[:5400], ids[5400:], len(vocabulary), order=5)
     assert baseline.floor(folder) == expected
     (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
     assert baseline.floor(folder) == expected

@@ -1,4 +1,4 @@
-"""The floor against a text computed by hand, and against plain counting."""
+"""The ngram_loss against a text computed by hand, and against plain counting."""
 
 import math
 from collections import Counter, defaultdict
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charrnn.text import baseline, corpus, sources
-from charrnn.text.baseline import floor
+from charrnn.text.baseline import ngram_loss
 from charrnn.text.vocabulary import Vocabulary
 
 
@@ -33,7 +33,7 @@ ABAB = ids(1, 2, 1, 2)  # over three ids; 0 never occurs
 )
 def test_a_text_computed_by_hand(order, probs):
     expected = -sum(map(math.log, probs)) / 2
-    assert floor(ABAB, ids(1, 2, 1), 3, order=order) == pytest.approx(
+    assert ngram_loss(ABAB, ids(1, 2, 1), 3, order=order) == pytest.approx(
         expected, rel=1e-14
     )
 
@@ -41,16 +41,20 @@ def test_a_text_computed_by_hand(order, probs):
 def test_unseen_characters_and_contexts():
     # p(0|a) = (0 + p(0)) / (2 + 1) with p(0) = (2/3) / 6; after 0 nothing is known
     expected = -(math.log(1 / 27) + math.log(4 / 9)) / 2
-    assert floor(ABAB, ids(1, 0, 1), 3, order=5) == pytest.approx(expected, rel=1e-14)
+    assert ngram_loss(ABAB, ids(1, 0, 1), 3, order=5) == pytest.approx(
+        expected, rel=1e-14
+    )
 
 
 @pytest.mark.parametrize("context", [(1,), (2, 1), (0,), (1, 2, 1), (2, 2, 2, 1, 2, 1)])
 def test_probabilities_sum_to_one(context):
     train = np.random.default_rng(3).integers(0, 4, 200)
-    before = floor(train, ids(*context), 5) * (len(context) - 1) if context[1:] else 0
+    before = (
+        ngram_loss(train, ids(*context), 5) * (len(context) - 1) if context[1:] else 0
+    )
     total = 0.0
     for character in range(5):
-        after = floor(train, ids(*context, character), 5) * len(context)
+        after = ngram_loss(train, ids(*context, character), 5) * len(context)
         total += math.exp(before - after)
     assert total == pytest.approx(1, rel=1e-12)
 
@@ -84,7 +88,7 @@ def test_equals_plain_counting_however_it_is_cut(order, chunk, monkeypatch):
     rng = np.random.default_rng(order)
     train, val = (rng.integers(0, 5, n) ** 2 for n in (300, 80))
     expected = plainly(train.tolist(), val.tolist(), 20, order)
-    found = floor(train.astype(np.uint8), val.astype(np.uint8), 20, order=order)
+    found = ngram_loss(train.astype(np.uint8), val.astype(np.uint8), 20, order=order)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
@@ -92,11 +96,11 @@ def test_the_largest_vocabulary_does_not_overflow():
     rng = np.random.default_rng(0)
     train, val = (rng.integers(8000, 8192, n).astype(np.uint16) for n in (5000, 500))
     expected = plainly(train.tolist(), val.tolist(), 8192, 6)
-    assert floor(train, val, 8192, order=6) == pytest.approx(expected, rel=1e-12)
+    assert ngram_loss(train, val, 8192, order=6) == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_text_shorter_than_the_order():
-    assert floor(ids(1), ids(1, 1), 2, order=5) == pytest.approx(-math.log(0.75))
+    assert ngram_loss(ids(1), ids(1, 1), 2, order=5) == pytest.approx(-math.log(0.75))
 
 
 @pytest.mark.parametrize(
@@ -110,5 +114,5 @@ def test_shakespeare(order, expected):
     numbers = vocabulary.encode(text)
     split = corpus.split_at(len(text))
     assert split == 1_003_854
-    loss = floor(numbers[:split], numbers[split:], len(vocabulary), order=order)
+    loss = ngram_loss(numbers[:split], numbers[split:], len(vocabulary), order=order)
     assert loss == pytest.approx(expected, abs=0.001)

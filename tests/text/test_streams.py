@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from charrnn.errors import CorpusError
 from charrnn.text.corpus import MIN_CHARACTERS, split_at
-from charrnn.text.streams import Streams, fit_plan, validation_windows
+from charrnn.text.streams import Streams, fit_shape, validation_windows
 
 COUNTING = np.arange(23, dtype=np.uint8)  # ids that tell their own position
 
@@ -98,20 +98,20 @@ def test_too_short_for_one_window():
         Streams(np.zeros(24, np.uint8), batch_size=4, seq_length=5, seed=0)
 
 
-def test_plan_of_a_long_text_is_what_was_asked_for():
-    plan = fit_plan(1_115_394, batch_size=64, seq_length=100)
-    assert (plan.batch_size, plan.seq_length, plan.notices) == (64, 100, ())
+def test_the_shape_of_a_long_text_is_what_was_asked_for():
+    shape = fit_shape(1_115_394, batch_size=64, seq_length=100)
+    assert (shape.batch_size, shape.seq_length, shape.notices) == (64, 100, ())
 
 
-def test_plan_of_a_short_text_says_what_it_changed():
-    plan = fit_plan(2_000, batch_size=32, seq_length=50)
-    assert (plan.batch_size, plan.seq_length) == (3, 50)  # 199 characters validate
-    assert plan.notices == (
+def test_the_shape_of_a_short_text_says_what_it_changed():
+    shape = fit_shape(2_000, batch_size=32, seq_length=50)
+    assert (shape.batch_size, shape.seq_length) == (3, 50)  # 199 characters validate
+    assert shape.notices == (
         "The text has 2,000 characters, too few for 32 streams in windows of 50: "
         "it is read as 3 in windows of 50.",
     )
-    plan = fit_plan(MIN_CHARACTERS, batch_size=32, seq_length=100)
-    assert (plan.batch_size, plan.seq_length) == (1, 4)
+    shape = fit_shape(MIN_CHARACTERS, batch_size=32, seq_length=100)
+    assert (shape.batch_size, shape.seq_length) == (1, 4)
 
 
 @settings(deadline=None, max_examples=300)
@@ -123,26 +123,26 @@ def test_plan_of_a_short_text_says_what_it_changed():
 def test_every_stream_of_either_split_holds_a_window(
     characters, batch_size, seq_length
 ):
-    plan = fit_plan(characters, batch_size=batch_size, seq_length=seq_length)
-    assert 1 <= plan.batch_size <= batch_size
-    assert 1 <= plan.seq_length <= seq_length
-    changed = (plan.batch_size, plan.seq_length) != (batch_size, seq_length)
-    assert bool(plan.notices) == changed
+    shape = fit_shape(characters, batch_size=batch_size, seq_length=seq_length)
+    assert 1 <= shape.batch_size <= batch_size
+    assert 1 <= shape.seq_length <= seq_length
+    changed = (shape.batch_size, shape.seq_length) != (batch_size, seq_length)
+    assert bool(shape.notices) == changed
     train = split_at(characters)
     streams = Streams(
         np.zeros(train, np.uint8),
-        batch_size=plan.batch_size,
-        seq_length=plan.seq_length,
+        batch_size=shape.batch_size,
+        seq_length=shape.seq_length,
         seed=0,
     )
     assert streams.steps_per_epoch >= 1
     validation = characters - train
-    assert plan.batch_size * plan.seq_length <= validation - 1
+    assert shape.batch_size * shape.seq_length <= validation - 1
 
 
-def test_plan_of_too_short_a_text():
+def test_no_shape_fits_too_short_a_text():
     with pytest.raises(CorpusError, match=r"has 49 characters: at least 50"):
-        fit_plan(MIN_CHARACTERS - 1, batch_size=1, seq_length=1)
+        fit_shape(MIN_CHARACTERS - 1, batch_size=1, seq_length=1)
 
 
 def test_validation_windows_of_a_hand_made_text():

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.errors import ConfigError
-from charrnn.trainer.layers import FastGRU, FastLSTM
-from charrnn.trainer.scan import (
-    FORMS,
-    choose_form,
+from charrnn.trainer.choices import (
+    SCAN_IMPLS,
     choose_gemm_dtype,
-    choose_parts,
-    project,
+    choose_num_splits,
+    choose_scan_impl,
 )
+from charrnn.trainer.layers import FastGRU, FastLSTM
+from charrnn.trainer.scan import project
 
 CELLS = {"gru": (FastGRU, keras.layers.GRU), "lstm": (FastLSTM, keras.layers.LSTM)}
 # Relative norm per tensor with bf16 operands: 8 bits of mantissa, compounded in time.
@@ -85,12 +85,14 @@ def worst(cell: str, batch: int, steps: int, units: int, **kwargs: Any) -> float
     return max(apart(a, b) for a, b in zip(got, expected, strict=True))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("scan_impl", SCAN_IMPLS)
 @pytest.mark.parametrize("cell", CELLS)
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 9))
 @settings(max_examples=2, deadline=None, derandomize=True)
-def test_equals_keras(cell: str, form: str, batch: int, steps: int, units: int) -> None:
-    assert worst(cell, batch, steps, units, form=form) < 1e-5
+def test_equals_keras(
+    cell: str, scan_impl: str, batch: int, steps: int, units: int
+) -> None:
+    assert worst(cell, batch, steps, units, scan_impl=scan_impl) < 1e-5
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -102,15 +104,15 @@ def test_equals_keras_at_the_ends(
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("form", ["xla", "columns"])
-def test_two_halves_equal_keras(cell: str, form: str) -> None:
-    assert choose_parts(64, 16) == 2
-    assert worst(cell, 16, 5, 64, form=form) < 1e-5
+@pytest.mark.parametrize("scan_impl", ["xla", "columns"])
+def test_two_halves_equal_keras(cell: str, scan_impl: str) -> None:
+    assert choose_num_splits(64, 16) == 2
+    assert worst(cell, 16, 5, 64, scan_impl=scan_impl) < 1e-5
 
 
 @pytest.mark.parametrize("batch", [None, 1, 15, 17])
 def test_what_has_no_good_halves_stays_whole(batch: int | None) -> None:
-    assert choose_parts(256, batch) == 1
+    assert choose_num_splits(256, batch) == 1
 
 
 @pytest.mark.parametrize("out", [3, 20])
@@ -136,12 +138,12 @@ def test_bf16_stays_within_its_bound(cell: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [tf.uint8, tf.int16, tf.int64])
-@pytest.mark.parametrize(("cell", "form"), [("gru", "loop"), ("lstm", "columns")])
+@pytest.mark.parametrize(("cell", "scan_impl"), [("gru", "loop"), ("lstm", "columns")])
 def test_folded_embedding_equals_gathered(
-    cell: str, form: str, dtype: tf.DType
+    cell: str, scan_impl: str, dtype: tf.DType
 ) -> None:
     rng = np.random.default_rng(1)
-    fast, slow = make_pair(cell, 7, 4, form=form)
+    fast, slow = make_pair(cell, 7, 4, scan_impl=scan_impl)
     embedding = normal(rng, 11, 4)
     ids = rng.integers(0, 11, (3, 15))
     states = [normal(rng, 3, 7) for _ in fast.state_names]
@@ -163,10 +165,10 @@ def test_folded_embedding_equals_gathered(
         assert apart(a, b) < 1e-5
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_same_bits_twice(form: str) -> None:
+@pytest.mark.parametrize("scan_impl", SCAN_IMPLS)
+def test_same_bits_twice(scan_impl: str) -> None:
     rng = np.random.default_rng(2)
-    fast, _ = make_pair("gru", 64, 16, form=form)
+    fast, _ = make_pair("gru", 64, 16, scan_impl=scan_impl)
     ids = tf.constant(rng.integers(0, 60, (32, 40)))
     states, embedding = [normal(rng, 32, 64)], normal(rng, 60, 16)
     first, *others = (
@@ -238,7 +240,7 @@ def test_dtype_follows_the_processor(tmp_path: Path, line: str, expected: str) -
         (256, "bfloat16", "loop"),
     ],
 )
-def test_form_follows_size_and_dtype(
+def test_the_scan_follows_size_and_dtype(
     units: int, gemm_dtype: str, expected: str
 ) -> None:
-    assert choose_form(units, gemm_dtype) == expected
+    assert choose_scan_impl(units, gemm_dtype) == expected

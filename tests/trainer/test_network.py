@@ -11,8 +11,8 @@ from charrnn.config import ModelConfig
 from charrnn.presets import PRESETS
 from charrnn.text.streams import validation_windows
 from charrnn.trainer.network import (
-    FRESH_EVERY,
-    Network,
+    RESET_EVERY,
+    KerasNetwork,
     Validator,
     assign_weights,
     cross_entropy,
@@ -20,9 +20,9 @@ from charrnn.trainer.network import (
 )
 
 
-def network(**sizes: object) -> Network:
+def network(**sizes: object) -> KerasNetwork:
     defaults = {"embedding_dim": 5, "rnn_units": 7, "vocab_size": 11}
-    return Network(ModelConfig(**{**defaults, **sizes}), seed=1)
+    return KerasNetwork(ModelConfig(**{**defaults, **sizes}), seed=1)
 
 
 def ids(*shape: int, vocab_size: int = 11) -> np.ndarray:
@@ -31,7 +31,7 @@ def ids(*shape: int, vocab_size: int = 11) -> np.ndarray:
 
 def test_tutorial_has_its_parameters_and_starts_by_guessing() -> None:
     config = ModelConfig(vocab_size=66, **PRESETS["tutorial"].model)
-    tutorial = Network(config)
+    tutorial = KerasNetwork(config)
     by_layer = [layer.count_params() for layer in tutorial.layers[:2]]
     assert by_layer == [16_896, 3_938_304]
     assert tutorial.head.count_params() == 67_650
@@ -111,14 +111,14 @@ def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
     assert ours.num_traces == 1
 
 
-def test_each_stream_begins_again_in_its_turn() -> None:
+def test_each_streams_state_is_reset_in_its_turn() -> None:
     ours = network()
     ours.start_training(5)
     ours.compile(optimizer=keras.optimizers.SGD(0.0))  # the weights stay
     text = ids(5, 4)
     fresh, states = [], None
     _, [[begun]] = ours(text[:, :-1])
-    for _ in range(2 * FRESH_EVERY):
+    for _ in range(2 * RESET_EVERY):
         ours.train_on_batch(text[:, :-1], text[:, 1:])
         _, [[gone_on]] = ours(text[:, :-1], states=states)
         states = [[tf.identity(variable) for variable in ours.carried_variables()]]

@@ -17,7 +17,7 @@ from charrnn.text import sources
 from charrnn.ui import generate_tab, links, shared
 from charrnn.ui.generate_tab import SKIP, Wish
 from charrnn.ui.shared import Browser
-from tests.builders import make_folder, make_record
+from tests.builders import make_folder, make_record, rows
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 PLAIN = {
@@ -133,8 +133,7 @@ def test_the_texts_are_those_of_the_model(model):
         checkpoint.load(model),
         "the ",
         length=60,
-        temperatures=[0.2, 0.5, 0.8, 1.1],
-        seed=7,
+        rows=rows(0.2, 0.5, 0.8, 1.1, seed=7),
     )
     for card, text in zip(last.cards, expected, strict=True):
         assert card.endswith('<span class="prompt">the </span>' + html.escape(text))

@@ -17,7 +17,7 @@ import app
 from charrnn.model import checkpoint, generation
 from charrnn.runs import control, events, preparation, store
 from charrnn.ui import page
-from tests.builders import make_folder, make_record
+from tests.builders import make_folder, make_record, rows
 
 ROOT = Path(__file__).parent.parent.parent
 PUBLIC = {"/generate", "/compare", "/models", "/train", "/status", "/stop"}
@@ -97,9 +97,7 @@ def test_the_endpoints_are_the_documented_ones(client):
 def test_generate_writes_what_the_model_writes(served, client):
     text, seed = client.predict("m", "the ", 50, 0.8, 7, 0, 1.0, api_name="/generate")
     model = checkpoint.load(served.folder / "m")
-    *_, expected = generation.generate(
-        model, "the ", length=50, temperatures=[0.8], seed=7
-    )
+    *_, expected = generation.generate(model, "the ", length=50, rows=rows(0.8, seed=7))
     assert [text] == expected
     assert seed == 7
 

@@ -3,23 +3,28 @@
 import pytest
 
 from charrnn.config import TrainingConfig
-from charrnn.trainer import plan
-from charrnn.trainer.plan import Plan, read_plan
+from charrnn.trainer.schedule import (
+    Schedule,
+    begin_schedule,
+    complete_schedule,
+    learning_rate,
+    read_schedule,
+)
 
 
 def training(**settings: object) -> TrainingConfig:
     return TrainingConfig(**{"warmup_steps": 10, "learning_rate": 0.01, **settings})
 
 
-def fulfilled(settings: TrainingConfig, *, per_epoch: int, per_step: float) -> Plan:
-    begun = plan.begin(settings, per_epoch)
-    return plan.fulfil(
+def completed(settings: TrainingConfig, *, per_epoch: int, per_step: float) -> Schedule:
+    begun = begin_schedule(settings, per_epoch)
+    return complete_schedule(
         begun, step=20, elapsed=5.0, seconds_per_step=per_step, overhead=0.0
     )
 
 
 def test_epochs_are_counted_in_steps() -> None:
-    begun = plan.begin(training(epochs=3), 50)
+    begun = begin_schedule(training(epochs=3), 50)
     assert begun.planned_steps == 150
     assert [begun.epoch(step) for step in (1, 50, 51, 150)] == [1, 1, 2, 3]
     assert [s for s in range(1, 151) if begun.ends_epoch(s)] == [50, 100, 150]
@@ -27,22 +32,22 @@ def test_epochs_are_counted_in_steps() -> None:
 
 def test_minutes_become_steps_from_the_measured_speed() -> None:
     # 60 s less the 5 gone, at 0.1 s a step and no overhead: 550 more steps
-    done = fulfilled(training(epochs=None, minutes=1.0), per_epoch=100, per_step=0.1)
+    done = completed(training(epochs=None, minutes=1.0), per_epoch=100, per_step=0.1)
     assert done.planned_steps == 20 + 550
-    assert done.complete
+    assert done.is_complete
 
 
 def test_minutes_of_a_continued_run_count_from_there() -> None:
     settings = training(epochs=None, minutes=1.0)
-    begun = plan.begin(settings, 100, step=1000, seconds=300.0)
-    done = plan.fulfil(
+    begun = begin_schedule(settings, 100, step=1000, seconds=300.0)
+    done = complete_schedule(
         begun, step=1020, elapsed=305.0, seconds_per_step=0.1, overhead=0.0
     )
     assert done.planned_steps == 1020 + 550
 
 
 def test_the_shorter_of_epochs_and_minutes_ends_the_run() -> None:
-    done = fulfilled(training(epochs=2, minutes=1.0), per_epoch=100, per_step=0.1)
+    done = completed(training(epochs=2, minutes=1.0), per_epoch=100, per_step=0.1)
     assert done.planned_steps == 200
 
 
@@ -58,28 +63,30 @@ def test_the_shorter_of_epochs_and_minutes_ends_the_run() -> None:
 def test_validations_are_about_twenty_seconds_apart(
     per_epoch: int, per_step: float, expected: list[int]
 ) -> None:
-    done = fulfilled(training(epochs=30), per_epoch=per_epoch, per_step=per_step)
+    done = completed(training(epochs=30), per_epoch=per_epoch, per_step=per_step)
     found = [s for s in range(1, expected[-1] + 1) if done.validates(s)]
     assert found == expected
 
 
 def test_costly_validations_are_further_apart() -> None:
-    begun = plan.begin(training(epochs=30), 900)
-    done = plan.fulfil(begun, step=20, elapsed=5.0, seconds_per_step=0.1, overhead=2.7)
+    begun = begin_schedule(training(epochs=30), 900)
+    done = complete_schedule(
+        begun, step=20, elapsed=5.0, seconds_per_step=0.1, overhead=2.7
+    )
     # 2.7 s are 6 % of 45 s: twice in an epoch of 90 s and not four times
     assert [s for s in range(1, 901) if done.validates(s)] == [450, 900]
 
 
 def test_fixed_validations_count_from_the_first_step_and_the_end() -> None:
-    begun = plan.begin(training(epochs=1, validate_every=7), 20)
+    begun = begin_schedule(training(epochs=1, validate_every=7), 20)
     assert [s for s in range(1, 21) if begun.validates(s)] == [7, 14, 20]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
 def test_the_learning_rate_rises_to_its_peak_and_falls_as_said(schedule: str) -> None:
     settings = training(epochs=2, schedule=schedule)
-    whole = plan.begin(settings, 50)
-    rates = [plan.learning_rate(settings, whole, step) for step in range(1, 101)]
+    whole = begin_schedule(settings, 50)
+    rates = [learning_rate(settings, whole, step) for step in range(1, 101)]
     assert rates[0] == pytest.approx(0.001)
     assert max(rates) == pytest.approx(0.01)
     assert rates[9] == pytest.approx(0.01)
@@ -92,13 +99,13 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_as_said(schedule: str) ->
 
 def test_a_continued_run_goes_through_the_schedule_at_half_the_peak() -> None:
     settings = training(epochs=4)
-    more = plan.begin(settings, 50, step=100)
+    more = begin_schedule(settings, 50, step=100)
     assert more.planned_steps == 200
-    rates = [plan.learning_rate(settings, more, step) for step in range(101, 201)]
+    rates = [learning_rate(settings, more, step) for step in range(101, 201)]
     assert max(rates) == pytest.approx(0.005)
     assert rates[0] == pytest.approx(0.0005)
 
 
-def test_a_plan_survives_its_file() -> None:
-    done = fulfilled(training(epochs=30), per_epoch=100, per_step=0.1)
-    assert read_plan(done.to_json()) == done
+def test_a_schedule_survives_its_file() -> None:
+    done = completed(training(epochs=30), per_epoch=100, per_step=0.1)
+    assert read_schedule(done.to_json()) == done

@@ -1,0 +1,440 @@
+"""What every request passes before Gradio sees it, and every answer after.
+
+`Doors` is one ASGI layer around the whole application. It refuses
+
+- on one's own computer, host names that are not this computer's (a website
+  whose name points here would share the page's origin);
+- every address by which Gradio would fetch and serve a remote file;
+- requests that another website makes in a visitor's browser;
+- bodies that are larger than what the address takes, counted as they arrive;
+
+and puts the policy headers on every answer. Middleware that is given to
+Gradio's `launch` lies inside of Gradio's own, which reflects any origin
+together with credentials: `lifespan` therefore wraps the finished stack, before
+the first request. `fetch_nothing` closes the one way by which Gradio downloads
+what an input names.
+"""
+
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+from urllib.parse import unquote, urlsplit
+
+import gradio as gr
+import safehttpx  # type: ignore[import-untyped]
+from gradio import processing_utils
+from gradio.routes import App
+from starlette.datastructures import Headers
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from charrnn.hosting import policy
+
+MEGABYTE: Final = 1_000_000
+BODY_BYTES: Final = 2 * MEGABYTE  # without the text that some requests carry
+MULTIPART_BYTES: Final = 64_000  # that a form adds to the file in it
+
+API: Final = "/gradio_api"
+UPLOAD: Final = f"{API}/upload"
+JOIN: Final = f"{API}/queue/join"
+CALLS: Final = (f"{API}/call/", f"{API}/run/", f"{API}/api/")
+# what a website may read of a hosted page, beside the answers to its calls
+READABLE: Final = ("/config", f"{API}/info", f"{API}/queue/data")
+NOT_FOR_WEBSITES: Final = ("train", "stop")  # public, but they change something
+
+# `proxy=`, or `file=` and `file/` with a scheme or a network path right behind; a
+# drive of Windows is one letter
+_REMOTE: Final = re.compile(
+    r"(?:^|/)(?:proxy=|file[=/][\s/\\]*[a-z][a-z0-9+.-]+:|file[=/](?://|[\s/]*\\))"
+)
+_MAX_DECODINGS: Final = 5
+
+_POLICY: Final = (
+    ("default-src", "'self'"),
+    # Gradio writes scripts into its page and makes functions from text
+    ("script-src", "'self' 'unsafe-inline' 'unsafe-eval'"),
+    ("style-src", "'self' 'unsafe-inline'"),
+    ("img-src", "'self' data: blob:"),
+    ("font-src", "'self' data:"),
+    ("media-src", "'self' data: blob:"),
+    ("connect-src", "'self' data: blob:"),
+    ("worker-src", "'self' blob:"),
+    ("object-src", "'none'"),
+    ("base-uri", "'self'"),
+    ("form-action", "'self'"),
+)
+
+
+# --- what is refused -----------------------------------------------------------
+
+
+class RefusedError(Exception):
+    """A request that goes no further.
+
+    Args:
+        status: HTTP status of the answer.
+        sentence: What was received, what is taken instead.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def names_remote_file(path: str) -> bool:
+    """Whether Gradio would take an address for that of a file elsewhere.
+
+    Args:
+        path: Path of the request, in any number of percent-encodings.
+
+    Example:
+        >>> names_remote_file("/gradio_api/file=HTTP%253A//any.host/x.png")
+        True
+        >>> names_remote_file("/gradio_api/file=/tmp/gradio/text.txt")
+        False
+    """
+    for _ in range(_MAX_DECODINGS):
+        decoded = unquote(path)
+        if decoded == path:
+            return bool(_REMOTE.search(path.lower()))
+        path = decoded
+    return True  # nobody encodes so often for an honest reason
+
+
+async def _refuse_download(*_: Any, **__: Any) -> NoReturn:
+    raise gr.Error(
+        "An input names a file on another computer, and this page downloads "
+        "nothing: upload the file instead.",
+        print_exception=False,
+    )
+
+
+def fetch_nothing() -> None:
+    """Let Gradio download nothing in this process.
+
+    All of its downloads for inputs, components and ``file=`` go through
+    safehttpx. `async_ssrf_protected_download` is replaced as well because it
+    makes a folder for every address before it asks.
+    """
+    safehttpx.get = _refuse_download
+    safehttpx.async_validate_url = _refuse_download
+    processing_utils.async_ssrf_protected_download = _refuse_download
+
+
+# --- the rules -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the doors need to know of where the page runs."""
+
+    hosted: bool
+    text_bytes: int  # largest text that is taken
+    proxies: int  # in front of this process, whose forwarding headers are believed
+    own_hosts: tuple[str, ...] = ()  # known names, with port; else each request's own
+    local_names: tuple[str, ...] = ()  # that a local page answers to
+    on_space: bool = False
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str] = os.environ) -> "Rules":
+        """As the environment says.
+
+        Raises:
+            ConfigError: If one of its variables is out of range.
+        """
+        names = (
+            name.strip().lower() for name in environ.get("SPACE_HOST", "").split(",")
+        )
+        server = environ.get("GRADIO_SERVER_NAME", "").strip("[]")
+        allowed = policy(environ)
+        return cls(
+            hosted=not allowed.loopback_only,
+            text_bytes=allowed.max_text_bytes,
+            proxies=allowed.trusted_proxies,
+            own_hosts=tuple(filter(None, names)),
+            local_names=("127.0.0.1", "localhost", "::1", server.lower()),
+            on_space=allowed.space,
+        )
+
+    def body_limit(self, path: str) -> int:
+        """Largest body that an address takes, in bytes."""
+        if path == UPLOAD:
+            return self.text_bytes + MULTIPART_BYTES
+        if path == JOIN or path.startswith(CALLS):  # may carry a pasted text
+            return self.text_bytes + BODY_BYTES
+        return BODY_BYTES
+
+    def hosts_of(self, headers: Headers) -> tuple[str, ...]:
+        """The page's own names, as the browser that sent a request knows them."""
+        if self.own_hosts:
+            return self.own_hosts
+        host = headers.get("host", "")
+        forwarded = headers.get("x-forwarded-host", "").split(",")
+        if self.proxies and forwarded[0]:  # each proxy adds its own on the right
+            host = forwarded[-min(self.proxies, len(forwarded))]
+        return (host.strip().lower(),)
+
+    def is_foreign(self, headers: Headers) -> bool:
+        """Whether a browser says that another website makes a request.
+
+        What is no browser sends neither header.
+        """
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+            return True
+        own = [f"{s}://{h}" for h in self.hosts_of(headers) for s in ("http", "https")]
+        return any(origin.lower() not in own for origin in headers.getlist("origin"))
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a request for a host name is meant for this page."""
+        if self.hosted:
+            return True
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        return bool(name) and name in self.local_names
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every answer.
+
+        ``same-origin`` because an address here may hold a run's id, which no
+        other site shall read; ``no-referrer`` would make browsers send
+        ``Origin: null`` with the page's own forms.
+        """
+        frames = "'self' https://huggingface.co" if self.on_space else "'self'"
+        policy = (*_POLICY, ("frame-ancestors", frames))
+        return {
+            "content-security-policy": "; ".join(" ".join(part) for part in policy),
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",
+        }
+
+
+# --- one request ---------------------------------------------------------------
+
+
+class _Body:
+    """A request's body, counted as it arrives.
+
+    A body that is too large, or an upload whose sender is gone, ends in a
+    `MultiPartException`: with no other one does Gradio remove the file that it
+    had begun to write.
+    """
+
+    def __init__(self, receive: Receive, limit: int, *, upload: bool) -> None:
+        self._receive = receive
+        self._again: list[Message] = []
+        self._count = 0
+        self._upload = upload
+        self.limit = limit
+        self.over = False
+
+    async def receive(self) -> Message:
+        if self._again:
+            return self._again.pop()
+        message = await self._receive()
+        self._count += len(message.get("body", b""))
+        if self._count > self.limit:
+            self.over = True
+            raise MultiPartException("the body is too large")
+        if self._upload and message["type"] == "http.disconnect":
+            raise MultiPartException("the body is incomplete")
+        return message
+
+    async def whole(self) -> bytes:
+        """All of it, which is then received once more."""
+        parts, more = [], True
+        while more:
+            message = await self.receive()
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = b"".join(parts)
+        self._again.append({"type": "http.request", "body": body, "more_body": False})
+        return body
+
+    def refusal(self) -> RefusedError:
+        return RefusedError(
+            413,
+            f"The request is too large: at most {self.limit / MEGABYTE:,.1f} MB are "
+            "taken here. Use a smaller text, or raise the limit (CHARRNN_MAX_TEXT_MB) "
+            "on a machine of your own.",
+        )
+
+
+class _Answer:
+    """An answer on its way, with the headers that every one has."""
+
+    def __init__(self, send: Send, body: _Body, headers: Mapping[str, str]) -> None:
+        self._send = send
+        self._body = body
+        self._headers = [(n.encode(), v.encode()) for n, v in headers.items()]
+        self._replaced = {*headers, "access-control-allow-credentials"}
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if self._body.over and not self.started:
+            return  # whatever the application makes of a body that was cut off
+        if message["type"] == "http.response.start":
+            kept = [
+                (name, value)
+                for name, value in message.get("headers", ())
+                if name.decode("latin-1").lower() not in self._replaced
+            ]
+            message = {**message, "headers": [*kept, *self._headers]}
+            self.started = True
+        await self._send(message)
+
+    async def refuse(self, scope: Scope, refused: RefusedError) -> None:
+        self._body.over = False  # this answer is meant
+        response = JSONResponse({"detail": str(refused)}, refused.status)
+        await response(scope, self._body.receive, self.send)
+
+
+def _route(scope: Scope) -> str:
+    """The path below the one that a proxy serves the page under."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+def _is_navigation(scope: Scope, headers: Headers) -> bool:
+    reads = scope["method"] in ("GET", "HEAD")
+    return reads and headers.get("sec-fetch-mode") == "navigate"
+
+
+def _named_function(body: bytes) -> int | None:
+    """The function's number in a body for `JOIN`."""
+    try:
+        index = json.loads(body)["fn_index"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return index if type(index) is int else None
+
+
+class Doors:
+    """The layer around an application.
+
+    Args:
+        app: The application.
+        rules: What is refused.
+        functions: The functions that Gradio calls, by number; asked anew for each
+            request.
+    """
+
+    def __init__(
+        self, app: ASGIApp, rules: Rules, functions: Callable[[], Mapping[int, Any]]
+    ) -> None:
+        self.app = app
+        self._rules = rules
+        self._functions = functions
+        self._headers = rules.headers()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            path = _route(scope)
+            limit = self._rules.body_limit(path)
+            body = _Body(receive, limit, upload=path == UPLOAD)
+            await self._http(scope, body, _Answer(send, body, self._headers))
+        else:  # the page has no WebSocket
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _http(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        try:
+            admitted = await self._admit(scope, body)
+            await self.app(admitted, body.receive, answer.send)
+        except RefusedError as refused:
+            await answer.refuse(scope, refused)
+        except Exception:  # whatever the application made of a body cut off
+            if not body.over:
+                raise
+        if body.over and not answer.started:
+            await answer.refuse(scope, body.refusal())
+
+    async def _admit(self, scope: Scope, body: _Body) -> Scope:
+        """The request as the application shall see it.
+
+        Raises:
+            RefusedError: If it shall not.
+        """
+        headers = Headers(scope=scope)
+        if not self._rules.answers_to(headers.get("host", "")):
+            raise RefusedError(
+                400,
+                "This page answers to the names of this computer alone: open it at "
+                "http://127.0.0.1 or http://localhost and its port.",
+            )
+        if names_remote_file(scope["path"]):
+            raise RefusedError(403, "Files on other computers are not served here.")
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > body.limit:
+            raise body.refusal()
+        if _is_navigation(scope, headers) or not self._rules.is_foreign(headers):
+            return scope
+        if not (self._rules.hosted and await self._open_to_websites(scope, body)):
+            raise RefusedError(
+                403,
+                "Another website asked this in your browser, and that is refused here: "
+                "open the page itself.",
+            )
+        kept = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
+        return {**scope, "headers": kept}
+
+    async def _open_to_websites(self, scope: Scope, body: _Body) -> bool:
+        """Whether a hosted page does that for another website, without cookies."""
+        path, method = _route(scope).rstrip("/"), scope["method"]
+        if path == JOIN:
+            if method == "OPTIONS":  # the body comes with the request that follows
+                return True
+            number = _named_function(await body.whole()) if method == "POST" else None
+            return number in self._public()
+        if path in READABLE:
+            return method in ("GET", "HEAD", "OPTIONS")
+        called = re.fullmatch(rf"{API}/call/([^/]+)(?:/[^/]+)?", path)
+        return called is not None and called[1] in self._public().values()
+
+    def _public(self) -> dict[int, str]:
+        """Functions that any website may call, by number."""
+        return {
+            number: fn.api_name
+            for number, fn in self._functions().items()
+            if fn.api_visibility == "public"
+            and isinstance(fn.api_name, str)
+            and fn.api_name not in NOT_FOR_WEBSITES
+        }
+
+
+# --- into Gradio ---------------------------------------------------------------
+
+
+def lifespan(rules: Rules) -> Callable[[App], AbstractAsyncContextManager[None]]:
+    """What Gradio's `launch` takes as ``app_kwargs["lifespan"]``.
+
+    Args:
+        rules: What is refused.
+    """
+
+    @asynccontextmanager
+    async def wrapped(app: App) -> AsyncIterator[None]:
+        inner = app.middleware_stack
+        if inner is None:  # cannot be: this event came through it
+            raise RuntimeError("The application has no middleware stack to wrap.")
+        fetch_nothing()
+        app.middleware_stack = Doors(inner, rules, lambda: app.get_blocks().fns)
+        try:
+            yield
+        finally:
+            app.middleware_stack = inner
+
+    return wrapped
+
+
+def are_closed(app: App) -> bool:
+    """Whether an application that was launched stands behind its doors."""
+    return isinstance(app.middleware_stack, Doors)

@@ -1,0 +1,58 @@
+"""What a process of ours inherits."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charrnn.hub import transfer
+from charrnn.machine import NEEDED_TO_TRAIN, child_environment
+
+SECRETS = {
+    "HF_TOKEN": "hf_secret",
+    "OAUTH_CLIENT_SECRET": "sesame",
+    "AWS_SECRET_ACCESS_KEY": "sesame",
+    "DATABASE_URL": "postgres://sesame",
+    "MY_PASSWORD": "sesame",
+    "HF_TOKEN_PATH": "/sesame",
+}
+
+
+def inherited(environment: dict[str, str]) -> dict[str, str]:
+    """The variables that a process sees which is started with an environment."""
+    shown = subprocess.run(
+        [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return dict(json.loads(shown))
+
+
+def test_a_planted_secret_reaches_no_process_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CHARRNN_CACHE", "/needed")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for environment in (
+        child_environment(*NEEDED_TO_TRAIN),
+        transfer._environment(tmp_path),
+    ):
+        seen = inherited(environment)
+        assert seen["CHARRNN_CACHE"] == "/needed"
+        assert seen["PATH"] == os.environ["PATH"]
+        assert not SECRETS.keys() & seen.keys()
+        assert not [value for value in seen.values() if "sesame" in value]
+
+
+def test_what_a_process_needs_beside_is_named() -> None:
+    given = {"LC_ALL": "C", "OMP_NUM_THREADS": "1", "HF_ENDPOINT": "x", "OMPX": "y"}
+    assert child_environment(environ=given) == {"LC_ALL": "C"}
+    training = child_environment(*NEEDED_TO_TRAIN, environ=given)
+    assert training == {"LC_ALL": "C", "OMP_NUM_THREADS": "1"}
