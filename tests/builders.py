@@ -47,7 +47,13 @@ def make_record(cell: str = "gru", layers: int = 1, title: str = "Test") -> Reco
         corpus=CorpusRecord(
             name="Some text", characters=1234, distinct=30, sha256="0" * 64
         ),
-        figures=Figures(val_loss=1.5, cold256_val_loss=1.625, steps=1200, seconds=61.4),
+        figures=Figures(
+            val_loss=1.5,
+            cold256_val_loss=1.625,
+            kept_step=1200,
+            total_steps=1500,
+            seconds=61.4,
+        ),
         versions={"charrnn": "0.1.0"},
     )
 

@@ -1,17 +1,33 @@
 """docs/formats.md says what the code does."""
 
-import json
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
-from charrnn.model.record import PUBLIC_FILES
+from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.model import checkpoint
+from charrnn.model.record import (
+    FORMAT_VERSION,
+    PUBLIC_FILES,
+    CorpusRecord,
+    Figures,
+    Machine,
+    Origin,
+    Record,
+)
 from charrnn.runs import events, store
 from charrnn.runs.states import LIVE, RESUMABLE, EndReason, RunState
 from charrnn.runs.status import START_GRACE
 from charrnn.runs.view import reduce
-from tests.builders import EVENT_TYPES, make_event, make_record
+from tests.builders import (
+    EVENT_TYPES,
+    make_event,
+    make_folder,
+    make_record,
+    run_program,
+)
 
 TEXT = (Path(__file__).parents[1] / "docs" / "formats.md").read_text(encoding="utf-8")
 WORDS = {"string": "text", "boolean": "true or false", "integer": "whole number"}
@@ -105,7 +121,43 @@ def test_the_files_of_a_folder_are_those_that_are_written():
     assert told == {*PUBLIC_FILES, events.FILE_NAME, "train.log", *written}
 
 
-def test_the_record_has_the_keys_that_are_described():
-    (keys,) = tables(r"config\.json")
-    content = json.loads(make_record().to_json())
-    assert [names(row[0]) for row in keys] == [[key] for key in content]
+def section(title: str) -> str:
+    (found,) = re.findall(
+        rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S
+    )
+    return found
+
+
+def field_names(owner: type) -> list[str]:
+    return [item.name for item in dataclasses.fields(owner)]
+
+
+def test_every_key_of_the_configuration_is_described() -> None:
+    rows = re.findall(r"^\| (`.+?) \| (.*) \|$", section("config.json"), re.M)
+    keys = [key for row, _ in rows for key in re.findall(r"`(\w+)`", row)]
+    assert keys == ["format_version", *field_names(Record), *field_names(Figures)]
+    described = dict(rows)
+    assert described["`format_version`"] == str(FORMAT_VERSION)
+    for key, owner in (
+        ("model", ModelConfig),
+        ("training", TrainingConfig),
+        ("corpus", CorpusRecord),
+        ("machine", Machine),
+        ("origin", Origin),
+    ):
+        found = re.findall(r"`(\w+)`", described[f"`{key}`"])
+        assert [name for name in found if name in field_names(owner)] == field_names(
+            owner
+        )
+    limit = f"at most {checkpoint.MAX_BYTES['config.json']:,} bytes"
+    assert limit in section("config.json")
+
+
+def test_the_documented_check_finds_what_the_program_wrote(tmp_path: Path) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", section("Integrity"), re.M | re.S)
+    folder = make_folder(tmp_path / "m", make_record())
+    program = code.replace("checkpoints/shakespeare", str(folder))
+    assert run_program(program) == "True\n"
+    path = folder / "vocab.json"
+    path.write_bytes(path.read_bytes().replace(b"a", b"A", 1))
+    assert run_program(program) == "False\n"

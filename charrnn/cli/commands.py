@@ -147,7 +147,10 @@ def _record_stopped(log: EventLog) -> None:
 
 
 def _load_model(name: str) -> Model:
-    return checkpoint.load(store.resolve(name))
+    model = checkpoint.load(store.resolve(name))
+    for notice in model.notices:
+        say(f"note: {notice}")
+    return model
 
 
 def run_generate(args: argparse.Namespace) -> int:
@@ -197,7 +200,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     model = _load_model(args.model)
     text = _load_corpus(args.corpus).text
-    split = split_at(len(text))
+    split = split_at(len(text), model.record.corpus.split)
     part = {"val": text[split:], "train": text[:split], "all": text}[args.split]
     scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
     result = {
@@ -394,6 +397,8 @@ def run_pull(args: argparse.Namespace) -> int:
         model_id=args.id,
         revision=args.revision,
     )
+    for notice in pulled.notices:
+        say(f"note: {notice}")
     done = "is here already" if pulled.unchanged else "is here"
     say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
     show(pulled.model_id)

@@ -43,7 +43,7 @@ import charrnn
 from charrnn.errors import CharrnnError, HubError
 from charrnn.files import one_line
 from charrnn.hub.explain import Failure, Job, Kind, explain, host_of
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, tensors
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
 
 Emit = Callable[..., None]  # kind and fields of a line for the parent
@@ -200,7 +200,7 @@ def _check_config(job: Job, folder: Path, weights_size: int) -> None:
     """Refuse by the configuration, before the weights are downloaded."""
     record = checkpoint.read_record(folder)
     least = 4 * record.model.num_parameters()
-    if not least <= weights_size <= least + checkpoint.MAX_HEADER + 8:
+    if not least <= weights_size <= least + tensors.MAX_HEADER + 8:
         raise HubError(
             f"{WEIGHTS} of {job['repo']} has {weights_size:,} bytes, its "
             f"configuration implies {least:,} and a header: it is damaged."

@@ -31,6 +31,7 @@ class Pulled:
     repo: str
     revision: str  # the commit that was asked for, resolved: 40 hex digits
     unchanged: bool  # this commit was here already: nothing was downloaded
+    notices: tuple[str, ...] = ()  # what a person should know about its files
 
 
 def pull_model(
@@ -67,6 +68,7 @@ def pull_model(
         model_id = store.hosted_id()  # nobody finds, or is told of, another's model
     known = _commits_here(destination, model_id, repo)
     aside = destination / f".pull-{secrets.token_hex(8)}"
+    notices: tuple[str, ...] = ()
     try:
         _sweep(destination)
         (aside / "files").mkdir(parents=True)
@@ -90,7 +92,8 @@ def pull_model(
                 f"The id {model_id!r} holds another commit of {repo}: choose another."
             )
         else:
-            path = _take(aside, Origin(repo=repo, revision=commit), model_id)
+            origin = Origin(repo=repo, revision=commit)
+            path, notices = _take(aside, origin, model_id)
     except OSError as error:
         raise CheckpointError(
             f"The folder {destination.name} cannot be written ({error.strerror}): "
@@ -104,6 +107,7 @@ def pull_model(
         repo=repo,
         revision=commit,
         unchanged=result["known"],
+        notices=notices,
     )
 
 
@@ -157,31 +161,41 @@ def _sweep(destination: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _take(aside: Path, origin: Origin, model_id: str | None) -> Path:
-    """The public files alone out of what was downloaded; checked and placed."""
+def _take(
+    aside: Path, origin: Origin, model_id: str | None
+) -> tuple[Path, tuple[str, ...]]:
+    """The public files alone out of what was downloaded; checked and placed.
+
+    Returns:
+        The new folder, and what a person should know about its files.
+    """
     ready = aside / "model"
     ready.mkdir()
     for name in PUBLIC_FILES:
         file = aside / "files" / name
         if file.is_file() and not file.is_symlink():
             file.replace(ready / name)
-    _check_pulled(ready, origin)
-    return _place(ready, aside.parent, model_id, origin.repo)
+    notices = _check_pulled(ready, origin)
+    return _place(ready, aside.parent, model_id, origin.repo), notices
 
 
-def _check_pulled(folder: Path, origin: Origin) -> None:
+def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:
     """Validate what came as any stranger's folder, and note where from.
+
+    Returns:
+        What a person should know about its files.
 
     Raises:
         HubError: If it is no model that charrnn can open.
     """
     try:
-        record = checkpoint.load(folder).record
+        model = checkpoint.load(folder)
     except CheckpointError as error:
         raise HubError(
             f"{origin.repo} is no model that charrnn can open: {error}"
         ) from error
-    checkpoint.save_record(folder, dataclasses.replace(record, origin=origin))
+    checkpoint.save_record(folder, dataclasses.replace(model.record, origin=origin))
+    return model.notices
 
 
 def _place(ready: Path, destination: Path, model_id: str | None, repo: str) -> Path:

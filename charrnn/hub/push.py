@@ -1,5 +1,6 @@
 """Push a model to the Hub: exactly its four public files, in one commit."""
 
+import dataclasses
 import os
 import stat
 import tempfile
@@ -12,6 +13,7 @@ from charrnn.errors import CheckpointError, HubError
 from charrnn.files import one_line, write_file
 from charrnn.hub.names import check_repo
 from charrnn.hub.transfer import Connection, transfer
+from charrnn.model import checkpoint
 from charrnn.model.record import CARD, CONFIG, VOCAB, WEIGHTS
 
 DEFAULT_MESSAGE: Final = "Share a charrnn model"
@@ -95,7 +97,7 @@ def push_model(
         private: Whether only the owner may see it. An existing repository
             keeps what it is: a public one is refused then.
         license: One of the Hub's identifiers, see `card.LICENSES`; None keeps
-            the one that the card names.
+            the one on record.
         message: The commit's; None for a plain one.
         keep_card: Whether the card is written into the folder as well. False
             for a folder that is not this person's.
@@ -117,16 +119,20 @@ def push_model(
         files = Path(place, "files")
         files.mkdir()
         _snapshot(folder, files)
+        record = checkpoint.read_record(folder)
         if (folder / CARD).exists():
             _read_public(folder, CARD)
         text = card.write_card(
             files,
             history=folder,
             source=repo,
-            license=chosen or card.license_of(folder),
+            license=chosen or record.license,
         )
         if keep_card:
             write_file(folder / CARD, text.encode())
+            if chosen not in (None, record.license):
+                record = dataclasses.replace(record, license=chosen)
+                checkpoint.save_record(folder, record)
         result = transfer(
             {
                 "action": "push",

@@ -30,9 +30,10 @@ def baseline_loss(path: Path) -> float:
     cached = sources.cache_folder() / name
     with contextlib.suppress(OSError, ValueError, TypeError):
         return float(json.loads(cached.read_text(encoding="ascii")))
-    text = read_clean(path / STATE / CORPUS_FILE)[:MAX_CHARACTERS]
+    text = read_clean(path / STATE / CORPUS_FILE, record.corpus.sha256)
+    text = text[:MAX_CHARACTERS]
     vocabulary = checkpoint.read_vocabulary(path, record)
-    ids, split = vocabulary.encode(text), split_at(len(text))
+    ids, split = vocabulary.encode(text), split_at(len(text), record.corpus.split)
     loss = ngram_loss(ids[:split], ids[split:], len(vocabulary), order=ORDER)
     with contextlib.suppress(OSError, CheckpointError):  # a cache may be missing
         cached.parent.mkdir(parents=True, exist_ok=True)

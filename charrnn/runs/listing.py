@@ -111,21 +111,19 @@ def unreadable() -> list[Unreadable]:
 
 
 def expected_speed(model: ModelConfig, training: TrainingConfig) -> float | None:
-    """Characters a second of an earlier run here with the same sizes, or None."""
-    same = [
-        entry.record
-        for entry in list_runs()
-        if entry.record.figures is not None
-        and entry.record.figures.seconds > 0
-        and dataclasses.replace(entry.record.model, vocab_size=model.vocab_size)
-        == model
-        and entry.record.training.batch_size == training.batch_size
-    ]
-    for record in same:  # the newest first
-        figures = record.figures
-        if figures is not None:
+    """Characters a second of an earlier run here with the same sizes, or None.
+
+    Of the newest one, over all of its steps and seconds: the kept step may be an
+    early one.
+    """
+    for entry in list_runs():  # the newest first
+        record, figures = entry.record, entry.record.figures
+        sizes = dataclasses.replace(record.model, vocab_size=model.vocab_size)
+        if sizes != model or record.training.batch_size != training.batch_size:
+            continue
+        if figures is not None and figures.total_steps and figures.seconds > 0:
             window = record.training.batch_size * record.training.seq_length
-            return figures.steps * window / figures.seconds
+            return figures.total_steps * window / figures.seconds
     return None
 
 

@@ -32,14 +32,18 @@ class Corpus:
     notices: tuple[str, ...] = ()  # what a person should know about it
 
 
-def split_at(characters: int) -> int:
+def split_at(characters: int, split: float = SPLIT) -> int:
     """How many of a text's first characters train; the rest validates.
+
+    Args:
+        characters: Length of the text.
+        split: Share that trains: a model's record has its own.
 
     Example:
         >>> split_at(1_115_394)
         1003854
     """
-    return int(SPLIT * characters)
+    return int(split * characters)
 
 
 def readable_size(count: int) -> str:
@@ -138,19 +142,31 @@ def from_text(text: str, *, name: str, max_bytes: int) -> Corpus:
     return clean(text.removeprefix("\ufeff"), name, max_bytes)
 
 
-def read_clean(path: Path | str) -> str:
+def read_clean(path: Path, sha256: str) -> str:
     """The text that a run keeps beside its state: UTF-8, LF, nothing to clean.
 
+    Args:
+        path: Of the text.
+        sha256: What the run's record says of it.
+
     Raises:
-        CorpusError: If it is missing or damaged.
+        CorpusError: If it cannot be read or is not the text on record.
     """
+    remedy = (
+        "Put the text back as it was, or train a new run, with `--init` from this one."
+    )
     try:
-        return Path(path).read_bytes().decode("utf-8")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise CorpusError(
+                f"The run's own copy of its text, {path.name}, is not the text that "
+                f"the run began with: its SHA-256 is not the recorded one. {remedy}"
+            )
+        return data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(
-            f"The run's own copy of its text, {Path(path).name}, cannot be read "
-            f"({getattr(error, 'strerror', None) or 'it is damaged'}): the run cannot "
-            "be resumed."
+            f"The run's own copy of its text, {path.name}, cannot be read "
+            f"({getattr(error, 'strerror', None) or 'it is not UTF-8'}). {remedy}"
         ) from error
 
 

@@ -304,7 +304,7 @@ def _train_and_keep(
 
 def _is_kept(path: Path, step: int) -> bool:
     figures = checkpoint.read_record(path).figures
-    return figures is not None and figures.steps >= step
+    return figures is not None and figures.kept_step >= step
 
 
 def _score(
@@ -314,7 +314,8 @@ def _score(
     shutil.copy(folder / f"{step}.st", path / record.WEIGHTS)
     model = checkpoint.load(path)
     text = sources.load(name, max_bytes=policy().max_text_bytes).text
-    ids = model.vocabulary.encode(text[corpus.split_at(len(text)) :])
+    split = corpus.split_at(len(text), model.record.corpus.split)
+    ids = model.vocabulary.encode(text[split:])
     cold = {str(w): scores.cold(model, ids, window=w) for w in COLD_WINDOWS}
     return QualityRow(seconds, step, val_loss, cold)
 

@@ -252,8 +252,8 @@ class Checkpointer(_Callback):
         checkpoint.save_weights(session.folder, session.record.model, weights)
         figures = Figures(
             val_loss=loss,
-            cold256_val_loss=None,
-            steps=session.progress.step,
+            kept_step=session.progress.step,
+            total_steps=session.progress.step,
             seconds=round(session.elapsed(), 1),
         )
         update_figures(session, figures)

@@ -91,13 +91,16 @@ def _final_figures(session: Session) -> None:
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
     result = scores.evaluate(model, session.validation[: limit + 1])
-    known = model.record.figures
+    known, total = model.record.figures, session.progress.step
+    partial = result.characters < len(session.validation) - 1
     update_figures(
         session,
         Figures(
             val_loss=result.nats_per_char,
             cold256_val_loss=result.cold_nats_per_char,
-            steps=known.steps if known else session.progress.step,
+            val_characters=result.characters if partial else None,
+            kept_step=known.kept_step if known else total,
+            total_steps=total,
             seconds=round(session.elapsed(), 1),
         ),
     )

@@ -1,5 +1,6 @@
 """Every command end to end: what it prints, its errors and exit codes."""
 
+import dataclasses
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus
+from tests.builders import make_folder, make_record
 from tests.hub.hub_server import Hub
 
 TINY = [
@@ -292,3 +294,18 @@ def test_a_run_of_the_background_keeps_its_log_clean(
     assert "finished after step" in log
     assert str(isolated) not in log
     assert checkpoint.load(path).weights_hash
+
+
+def test_a_score_is_of_the_part_that_the_record_says(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, isolated: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("ab c\n" * 40, encoding="utf-8")
+    record = make_record()
+    halved = dataclasses.replace(record.corpus, split=0.5)
+    make_folder(isolated / "half", dataclasses.replace(record, corpus=halved))
+    for split, expected in (("val", 99), ("train", 99), ("all", 199)):
+        options = ("--corpus", str(text), "--split", split, "--json")
+        code, out, _ = run(capfd, "evaluate", "half", *options)
+        assert code == 0
+        assert json.loads(out)["characters"] == expected

@@ -31,7 +31,7 @@ from charrnn.hub import names, transfer
 from charrnn.hub.pull import _place, pull_model
 from charrnn.hub.push import push_model
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import PUBLIC_FILES, Origin
+from charrnn.model.record import PUBLIC_FILES, Origin, parse_record
 from charrnn.runs import store
 from charrnn.text.vocabulary import Vocabulary
 from tests.builders import (
@@ -153,7 +153,9 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
     assert len(repository.commits) == 2  # the Hub's own first one, and one push
     assert repository.head.message == "Try this"
     assert repository.head.files["README.md"] == (model / "README.md").read_bytes()
-    assert card.license_of(model) == "mit"
+    pushed_config = parse_record(repository.head.files["config.json"])
+    assert pushed_config.license == "mit"
+    assert checkpoint.read_record(model) == pushed_config
     assert 'given.get(1, "alice/model")' in (model / "README.md").read_text("utf-8")
     assert list(dict.fromkeys(stages)) == ["preparing", "connecting", "uploading"]
 
@@ -749,7 +751,8 @@ def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path)
         ({"vocab.json": b" " * 1_000_001}, "at most 1,000,000 are taken"),
         ({"config.json": b"{}"}, "config.json has no format_version"),
         ({"config.json": b"[" * 60_000}, "is not JSON"),
-        ({"config.json": b'{"format_version": 2}'}, "format_version 2"),
+        ({"config.json": b'{"format_version": 3}'}, "format_version 3"),
+        ({"config.json": b'{"model_type": "gpt2"}'}, "another library (transformers)"),
         ({"model.safetensors": b"short"}, "configuration implies"),
     ],
 )
@@ -783,6 +786,18 @@ def test_more_bytes_than_announced_are_not_taken(client, tmp_path):
     meter.update(10)
     with pytest.raises(HubError, match="more than the files' size"):
         meter.update(1)
+
+
+def test_a_byte_order_mark_in_a_pulled_configuration_is_said(there, model, models):
+    files = public_files(model)
+    whole = files["config.json"]
+    there.add_repository(
+        "alice/model", files | {"config.json": b"\xef\xbb\xbf" + whole}
+    )
+    pulled = pull("alice/model", models, there)
+    (notice,) = pulled.notices
+    assert notice.startswith("config.json begins with a byte-order mark")
+    assert checkpoint.load(pulled.path).notices == ()  # it is written without
 
 
 def test_a_card_is_not_needed_to_pull(there, model, models):

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import struct
 import subprocess
 import sys
 import time
@@ -18,8 +19,9 @@ import safetensors.numpy
 import tensorflow as tf
 
 from charrnn.errors import RunError, TrainingError
-from charrnn.model import checkpoint, scores
+from charrnn.model import checkpoint, scores, tensors
 from charrnn.model.generation import generate
+from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
@@ -30,7 +32,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
-from charrnn.trainer.session import Progress, open_session, read_progress, save_state
+from charrnn.trainer.session import Progress, open_session, save_state
 from tests.builders import make_event, rows
 
 TINY = {
@@ -93,11 +95,10 @@ def test_the_implementation_of_the_scan_stays_with_a_run(
     folder = created(small_corpus)
     if stored is not None:
         record = checkpoint.read_record(folder)
-        versions = {**record.versions, "scan": stored}
-        checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
+        checkpoint.save_record(folder, dataclasses.replace(record, scan_impl=stored))
     session = open_session(folder, EventLog(folder))
     assert [layer.scan_impl for layer in session.network.rnn] == [expected]
-    assert checkpoint.read_record(folder).versions["scan"] == expected
+    assert checkpoint.read_record(folder).scan_impl == expected
 
 
 FAULTS = """
@@ -403,12 +404,14 @@ def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
     with pytest.raises(TrainingError, match="--init"):
         train.train(folder)
     # as another version may have written it
-    progress = read_progress(folder)
-    assert progress is not None
-    tensors = safetensors.numpy.load(whole)
-    del tensors["average.0"]
-    metadata = {"progress": progress.to_json()}
-    state.write_bytes(checkpoint.tensors_to_bytes(tensors, metadata))
+    saved = safetensors.numpy.load(whole)
+    del saved["average.0"]
+    (length,) = struct.unpack("<Q", whole[:8])
+    progress = json.loads(whole[8 : 8 + length])["__metadata__"]["progress"]
+    vocabulary = (folder / "vocab.json").read_bytes()
+    state.write_bytes(
+        tensors.tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
+    )
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
         train.train(folder)
 
@@ -417,8 +420,8 @@ def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     train.train(folder)
     record = checkpoint.read_record(folder)
-    versions = {**record.versions, "cores": "96"}
-    checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
+    machine = Machine(architecture="x86_64", cores=96)
+    checkpoint.save_record(folder, dataclasses.replace(record, machine=machine))
     (folder / "state" / ".x.tmp").write_bytes(b"cut short")
     control.request_resume(folder, more_epochs=1)
     train.train(folder)
