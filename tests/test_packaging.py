@@ -52,7 +52,8 @@ def imported_by(folder: Path) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
-    foreign = names - sys.stdlib_module_names - {"charrnn", "tests", "app"}
+    own = {"charrnn", "tests", "app"} | {path.stem for path in folder.rglob("*.py")}
+    foreign = names - sys.stdlib_module_names - own
     owners = packages_distributions()
     return {canonicalize_name(owners[name][0]) for name in foreign}
 

@@ -19,7 +19,7 @@ from charrnn.runs.history import forget
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.view import reduce
-from charrnn.ui import watch_panel
+from charrnn.ui import following
 from charrnn.ui.shared import Browser
 from tests.builders import make_event
 
@@ -84,7 +84,7 @@ def check(run, capsys, data, damaged):
     ]
     code = main(["follow", "run"])
     assert code == (1 if status.state in (RunState.DIED, RunState.FAILED) else 0)
-    shown = watch_panel.whole_panel("en", "run", Browser())
+    shown = following.whole_panel("en", "run", Browser())
     for told in (capsys.readouterr().err, shown.news):
         assert ("The history of this run is damaged" in told) == (found.damaged > 0)
 

@@ -11,8 +11,9 @@ import safetensors.numpy
 from charrnn.cli.parser import main
 from charrnn.model import checkpoint
 from charrnn.model.record import Figures, Machine, parse_record
-from charrnn.runs import control, events
+from charrnn.runs import control
 from charrnn.runs.events import EventLog
+from charrnn.runs.history import read_view
 from charrnn.runs.status import read_status
 from charrnn.trainer import train
 from charrnn.trainer.session import Progress, _state_variables, open_session, read_state
@@ -116,10 +117,10 @@ def test_its_state_is_taken_wholly(stopped: Path) -> None:
 def test_it_is_trained_to_its_end_and_is_of_version_2_then(stopped: Path) -> None:
     control.request_resume(stopped)
     assert train.train(stopped) == "finished"
-    told = [e for e in events.read_all(stopped) if e["type"] == "validation"]
-    found = {e["step"]: e["val_loss"] for e in told if e["step"] > 130}
+    told = read_view(stopped).validations
+    found = {event.step: event.val_loss for event in told if event.step > 130}
     assert found == pytest.approx(VAL_LOSSES, rel=5e-3)
-    assert [e["step"] for e in told if e["step"] < 130] == [40, 80, 120]
+    assert [event.step for event in told if event.step < 130] == [40, 80, 120]
     assert read_status("stopped").state == "finished"
     content = json.loads((stopped / "config.json").read_text("utf-8"))
     assert content["format_version"] == 2
