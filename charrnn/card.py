@@ -20,7 +20,7 @@ from typing import Final
 
 from charrnn.config import ModelConfig, SamplingConfig
 from charrnn.errors import HubError
-from charrnn.files import one_line, write_file
+from charrnn.files import one_line, replace_unsafe, write_file
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import CARD, Figures, Record
 from charrnn.presets import (
@@ -130,7 +130,9 @@ def program(model: ModelConfig, source: str) -> str:
 
 
 def _yaml(text: str) -> str:
-    return json.dumps(one_line(text, None), ensure_ascii=False)
+    written = json.dumps(one_line(text, None), ensure_ascii=False)
+    # the two that YAML does not take as they are
+    return written.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _markdown(text: str) -> str:
@@ -139,7 +141,7 @@ def _markdown(text: str) -> str:
 
 def _fenced(text: str, language: str = "text") -> str:
     """A code block that its content cannot leave."""
-    kept = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    kept = replace_unsafe(text, keep="\n\t")
     longest = max((len(run) for run in re.findall("`+", kept)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{kept.rstrip(chr(10))}\n{fence}"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from charrnn.files import replace_unsafe
 from charrnn.model.record import Record
 from charrnn.runs.events import Event
 
@@ -17,13 +18,14 @@ def say(text: str) -> None:
     """A line for the person, apart from what the command is asked for.
 
     Nothing depends on its reader: a training goes on when nobody hears of it.
+    Titles, samples and messages in it may be a stranger's.
     """
     with contextlib.suppress(BrokenPipeError):
-        print(text, file=sys.stderr, flush=True)
+        print(_safe_lines(text), file=sys.stderr, flush=True)
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+def _safe_lines(text: str) -> str:
+    return replace_unsafe(text, keep="\n\t")
 
 
 def show(text: str, *, end: str = "\n") -> None:
@@ -32,7 +34,7 @@ def show(text: str, *, end: str = "\n") -> None:
     A stranger's model may write any character it has seen, escape included.
     """
     if sys.stdout.isatty():
-        text = _printable(text)
+        text = _safe_lines(text)
     sys.stdout.buffer.write((text + end).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
 
@@ -91,7 +93,7 @@ class Printer:
                 f"({loss / math.log(2):.3f} bits){mark}"
             )
         if kind == "sample":
-            text = _printable(str(event["text"])[:150]).replace("\n", "\n    ")
+            text = str(event["text"])[:150].replace("\n", "\n    ")
             return f"    {text} ..."
         lines: dict[str, Callable[[], str]] = {
             "queued": lambda: _queued(event),

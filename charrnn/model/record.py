@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CheckpointError, ConfigError
-from charrnn.files import TEXT_LIMIT
+from charrnn.files import TEXT_LIMIT, is_safe
 
 FORMAT_VERSION: Final = 1
 CONFIG, VOCAB, WEIGHTS, CARD = (
@@ -97,7 +97,7 @@ def _field_names(owner: type) -> tuple[str, ...]:
 
 def _text(value: Any, where: str, pattern: str = ".*") -> str:
     good = isinstance(value, str) and len(value) <= TEXT_LIMIT
-    if not good or not value.isprintable() or not re.fullmatch(pattern, value):
+    if not good or not is_safe(value) or not re.fullmatch(pattern, value):
         raise CheckpointError(f"{where} is not a text of the expected form.")
     return str(value)
 
