@@ -41,6 +41,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 import charrnn
 from charrnn.errors import CharrnnError, HubError
+from charrnn.files import one_line, quoted
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
@@ -335,14 +336,23 @@ def _about_status(status: int, detail: str, storage: bool, job: Job) -> str:
 
 
 def _line(text: object) -> str:
-    """A server's words: one printable line, at most 200 characters."""
-    plain = "".join(c if c.isprintable() else " " for c in str(text or ""))
-    return " ".join(plain.split())[:200]
+    """A server's words: one line of at most 200 characters."""
+    return one_line(str(text or ""))
 
 
 def _about_answer(response: Any, detail: str, job: Job) -> str:
     answered = urlsplit(str(response.request.url)).netloc
     return _about_status(response.status_code, detail, answered != _host(job), job)
+
+
+def _no_revision(repo: str, revision: str) -> str:
+    sentence = f"{repo} has no revision {quoted(revision)}: expected a branch, a tag or"
+    if re.fullmatch("[0-9a-fA-F]{4,39}", revision):
+        return (
+            f"{sentence} a commit with all 40 digits. This one has {len(revision)}: "
+            "copy the whole of it from the repository's list of commits."
+        )
+    return f"{sentence} a commit."
 
 
 def _about_response(error: errors.HfHubHTTPError, job: Job) -> str:
@@ -352,8 +362,7 @@ def _about_response(error: errors.HfHubHTTPError, job: Job) -> str:
         "conditions, then pull with your own access token.",
         errors.DisabledRepoError: f"The Hub has disabled {repo}: it cannot be used.",
         errors.RepositoryNotFoundError: _not_found(job),
-        errors.RevisionNotFoundError: f"{repo} has no revision {job.get('revision')!r}:"
-        " expected a branch, a tag or a commit.",
+        errors.RevisionNotFoundError: _no_revision(repo, str(job.get("revision"))),
         errors.RemoteEntryNotFoundError: f"A file of {repo} is gone: pull again.",
     }
     for kind, sentence in by_type.items():
