@@ -30,7 +30,7 @@ from charrnn.presets import (
     settings_beyond_preset,
 )
 from charrnn.runs import events
-from charrnn.text import sources
+from charrnn.text.named import named_key, shown_name
 
 TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
 SAMPLE_LENGTH: Final = 300
@@ -177,8 +177,8 @@ def _front_matter(record: Record, license: str | None) -> str:
             "  - task:",
             "      type: text-generation",
             "    dataset:",
-            f"      name: {_yaml(record.corpus.name)}",
-            f"      type: {_yaml(_dataset_type(record.corpus.name))}",
+            f"      name: {_yaml(_corpus_name(record))}",
+            f"      type: {_yaml(_dataset_type(record))}",
             "      split: validation",
             "    metrics:",
         ]
@@ -191,8 +191,14 @@ def _front_matter(record: Record, license: str | None) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _dataset_type(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "text"
+def _corpus_name(record: Record) -> str:
+    return shown_name(record.corpus.name, record.corpus.sha256)
+
+
+def _dataset_type(record: Record) -> str:
+    key = named_key(record.corpus.name, record.corpus.sha256)
+    name = (key or _corpus_name(record)).lower()
+    return re.sub(r"[^a-z0-9]+", "_", name).strip("_") or "text"
 
 
 def _introduction(record: Record) -> str:
@@ -202,7 +208,7 @@ def _introduction(record: Record) -> str:
         f"A character-level network: {layers} of {model.rnn_units} {_CELLS[model.cell]}"
         f" units, {model.num_parameters():,} parameters, {model.vocab_size:,} ids "
         f"(\\[UNK\\] included). It was trained from scratch with charrnn on one text, "
-        f"{_markdown(corpus.name)}: {corpus.characters:,} characters, "
+        f"{_markdown(_corpus_name(record))}: {corpus.characters:,} characters, "
         f"{corpus.distinct:,} different ones. The text itself is not included."
     )
     if record.origin is not None:
@@ -391,9 +397,7 @@ def license_of(folder: Path) -> str | None:
 
 def command_of(record: Record) -> str:
     """The command that trains such a model, as far as the record tells."""
-    named = {text.title: name for name, text in sources.NAMED.items()}
-    name = record.corpus.name
-    known = named.get(name, name if name in sources.NAMED else "YOUR-TEXT.txt")
+    known = named_key(record.corpus.name, record.corpus.sha256) or "YOUR-TEXT.txt"
     training = record.training
     settings = settings_beyond_preset(record.model, training)
     if training.preset in PRESETS:

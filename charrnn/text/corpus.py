@@ -15,6 +15,7 @@ from charrnn.config import MAX_VOCAB_SIZE
 from charrnn.errors import CorpusError
 from charrnn.files import one_line
 from charrnn.text.encoding import line_of, to_text
+from charrnn.text.named import UNNAMED, own_name
 from charrnn.text.vocabulary import Vocabulary, count_characters
 
 SPLIT: Final = 0.9  # share that trains; the rest validates
@@ -111,7 +112,7 @@ def clean(
         )
     digest, size = _sha256(text, name)
     check_limit(size, name, max_bytes)
-    return Corpus(name, text, digest, notices)
+    return Corpus(own_name(name, digest), text, digest, notices)
 
 
 def decode(data: bytes, *, name: str, max_bytes: int) -> Corpus:
@@ -128,7 +129,7 @@ def decode(data: bytes, *, name: str, max_bytes: int) -> Corpus:
     Raises:
         CorpusError: If it is empty, binary, damaged, too short or too long.
     """
-    name = one_line(name) or "text"
+    name = one_line(name) or UNNAMED
     check_limit(len(data), name, max_bytes)
     text, notices = to_text(data, name)
     return clean(text, name, max_bytes, notices)
@@ -145,7 +146,7 @@ def from_text(text: str, *, name: str, max_bytes: int) -> Corpus:
     Raises:
         CorpusError: If it is empty, too short or too long, or holds NUL.
     """
-    name = one_line(name) or "text"
+    name = one_line(name) or UNNAMED
     check_limit(len(text), name, max_bytes)  # a character has at least one byte
     return clean(text.removeprefix("\ufeff"), name, max_bytes)
 

@@ -18,6 +18,7 @@ from charrnn.runs import listing, store
 from charrnn.runs.history import read_history
 from charrnn.runs.listing import ModelEntry
 from charrnn.text import sources, verbatim
+from charrnn.text.named import named_key
 from charrnn.ui import links
 from charrnn.ui.links import DEFAULT_TEMPERATURES, MAX_COLUMNS, Link
 from charrnn.ui.shared import (
@@ -38,7 +39,7 @@ MAX_SUGGESTED: Final = 40  # characters
 DRAWN_SEEDS: Final = 1_000_000  # short enough to read out
 PROMPTS: Final = {"shakespeare": "ROMEO:", "python-stdlib": "def "}
 DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
-CODE: Final = frozenset({"python-stdlib"})  # texts that are set in a fixed width
+CODE: Final = frozenset({"python-stdlib"})  # named texts set in a fixed width
 NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
     "length": (1, MAX_LENGTH),
     "seed": (0, links.MAX_PAGE_SEED),
@@ -225,16 +226,26 @@ def unknown_note(lang: str, unknown: str) -> str:
     return note(sentence, "warn")
 
 
+def text_key(record: Record) -> str | None:
+    """Which of the named texts a model was trained on, if any."""
+    return named_key(record.corpus.name, record.corpus.sha256)
+
+
+def is_code(record: Record) -> bool:
+    """Whether what a model writes is set in a fixed width."""
+    return text_key(record) in CODE
+
+
 def training_text(path: Path, record: Record) -> Path | None:
     """The text that a model was trained on, if it lies on this machine."""
     own = path / store.STATE / store.CORPUS_FILE
     if own.is_file():
         return own
-    named = sources.NAMED.get(record.corpus.name)
-    if named is None or not named.sha256 or named.sha256 != record.corpus.sha256:
+    key = text_key(record)
+    if key is None or not (named := sources.NAMED[key]).sha256:
         return None
     try:
-        cached = sources.cache_folder() / f"{record.corpus.name}.txt"
+        cached = sources.cache_folder() / f"{key}.txt"
         fits = cached.is_file() and cached.stat().st_size == named.size
     except (CorpusError, OSError):
         return None
@@ -288,7 +299,7 @@ def write(
     Raises:
         CharrnnError: If the model cannot be loaded.
     """
-    code = made.record.corpus.name in CODE
+    code = is_code(made.record)
     heads = [
         card_head(lang, made.link, t, code=code, wide=wide)
         for t in made.link.temperatures
@@ -431,7 +442,7 @@ def rested() -> Any:
 
 def prompt_of(entry: ModelEntry) -> str:
     """A beginning that suits a model: its text's own, else that of its samples."""
-    named = PROMPTS.get(entry.record.corpus.name)
+    named = PROMPTS.get(text_key(entry.record) or "")
     if named is not None or not entry.is_run:
         return named or ""
     samples = [e for e in read_history(entry.model_id) if e["type"] == "sample"]

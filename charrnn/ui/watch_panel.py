@@ -26,7 +26,7 @@ from charrnn.model.record import Record
 from charrnn.runs import control, listing
 from charrnn.runs.status import LIVE, read_status
 from charrnn.ui import chart, panel
-from charrnn.ui.generate_tab import CODE
+from charrnn.ui.generate_tab import is_code
 from charrnn.ui.history import Views
 from charrnn.ui.shared import Browser, allowed, note, reach, run_choices, shown, visible
 from charrnn.ui.texts import TABLES, i18n, known, language, say
@@ -176,7 +176,7 @@ def whole_panel(
         news=panel.news_html(lang, status, view),
         plot=chart.frame(plot_rows(lang, run_id, record, overlay)),
         legend=legend(lang, run_id, record, overlay),
-        samples=panel.samples_html(lang, view, code=record.corpus.name in CODE),
+        samples=panel.samples_html(lang, view, code=is_code(record)),
         **_buttons(status.state),
         table=panel.runs_table(lang, visible(listing.list_runs(), browser.held)),
     )
@@ -253,7 +253,7 @@ def _progressed(lang: str, run_id: str, seen: str, overlay: list[str]) -> Tick:
     if changed & {"validations", "floor"}:
         result = result._replace(legend=legend(lang, run_id, record, overlay))
     if changed & {"samples", "last_sample"}:
-        samples = panel.samples_html(lang, view, code=record.corpus.name in CODE)
+        samples = panel.samples_html(lang, view, code=is_code(record))
         result = result._replace(samples=samples)
     if changed & {"validations", "notices"}:
         result = result._replace(news=panel.news_html(lang, status, view))

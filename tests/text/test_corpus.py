@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import os
+import platform
 import socket
 import sys
 import sysconfig
@@ -24,10 +25,9 @@ from charrnn.text import corpus
 from charrnn.text import sources as sources_module
 from charrnn.text.corpus import decode, from_text
 from charrnn.text.encoding import SAMPLE_BYTES
+from charrnn.text.named import NAMED, NamedText, library_name
 from charrnn.text.sources import (
-    NAMED,
     STDLIB_BYTES,
-    NamedText,
     cache_folder,
     fetch,
     load,
@@ -366,7 +366,8 @@ def test_the_standard_library():
     found = load("python-stdlib", max_bytes=2_000_000)
     again = load("python-stdlib", max_bytes=2_000_000)
     assert found == again
-    assert (found.name, found.notices) == ("python-stdlib", ())
+    assert (found.name, found.notices) == (library_name(), ())
+    assert library_name() == f"python-stdlib (Python {platform.python_version()})"
     assert 1_500_000 < len(found.text.encode()) <= 2_000_000
     first = min(
         path.name
