@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from charrnn.config import MAX_LENGTH, SamplingConfig
+from charrnn.config import MAX_LENGTH, MAX_PROMPT, MAX_ROWS, MAX_STOP, SamplingConfig
 from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.model import checkpoint
 from charrnn.model.generation import Batch, Row, check_length, prompt_ids
@@ -33,9 +33,6 @@ PASS_SECONDS: Final = 0.05  # a slow model's pass ends early, to look for cancel
 IDLE_SECONDS: Final = 10.0  # without a request, after which the worker ends
 MAX_ACTIVE: Final = 32  # requests that advance together
 MAX_WAITING: Final = 64  # beyond those; more are turned away
-MAX_ROWS: Final = 16  # texts of one request
-MAX_PROMPT: Final = 100_000  # characters; some ten seconds of reading at 1024 units
-MAX_STOP: Final = 1_000  # characters of a stop string
 Stamp = tuple[tuple[int, int, int] | None, ...]
 Updates = Generator[list[str], None, None]
 
