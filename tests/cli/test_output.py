@@ -116,7 +116,7 @@ def test_a_duration(seconds, text):
     assert duration(seconds) == text
 
 
-def test_a_date(monkeypatch):
+def test_a_date():
     assert date(None) == "-"
     assert len(date(1_790_000_000)) == len("2026-09-21 14:13")
 
