@@ -22,7 +22,7 @@ from typing import Final
 
 from charrnn.config import DEFAULT_TEMPERATURES, ModelConfig, SamplingConfig
 from charrnn.errors import HubError
-from charrnn.files import one_line, write_file
+from charrnn.files import one_line, replace_unsafe, write_file
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import CARD, LICENSE_PATTERN, Figures, Machine, Record
 from charrnn.presets import (
@@ -32,7 +32,6 @@ from charrnn.presets import (
     settings_beyond_preset,
 )
 from charrnn.runs.history import read_view
-from charrnn.text import sources
 
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
@@ -82,7 +81,9 @@ def program(model: ModelConfig, source: str) -> str:
 
 
 def _yaml(text: str) -> str:
-    return json.dumps(one_line(text, None), ensure_ascii=False)
+    written = json.dumps(one_line(text, None), ensure_ascii=False)
+    # the two that YAML does not take as they are
+    return written.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _markdown(text: str) -> str:
@@ -91,7 +92,7 @@ def _markdown(text: str) -> str:
 
 def _fenced(text: str, language: str = "text") -> str:
     """A code block that its content cannot leave."""
-    kept = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    kept = replace_unsafe(text, keep="\n\t")
     longest = max((len(run) for run in re.findall("`+", kept)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{kept.rstrip(chr(10))}\n{fence}"
@@ -127,8 +128,8 @@ def _front_matter(record: Record) -> str:
             "  - task:",
             "      type: text-generation",
             "    dataset:",
-            f"      name: {_yaml(record.corpus.name)}",
-            f"      type: {_yaml(_dataset_type(record.corpus.name))}",
+            f"      name: {_yaml(record.corpus.shown_name)}",
+            f"      type: {_yaml(_dataset_type(record))}",
             "      split: validation",
             "    metrics:",
         ]
@@ -141,8 +142,9 @@ def _front_matter(record: Record) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _dataset_type(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "text"
+def _dataset_type(record: Record) -> str:
+    name = (record.corpus.key or record.corpus.shown_name).lower()
+    return re.sub(r"[^a-z0-9]+", "_", name).strip("_") or "text"
 
 
 def _introduction(record: Record) -> str:
@@ -152,7 +154,7 @@ def _introduction(record: Record) -> str:
         f"A character-level network: {layers} of {model.rnn_units} {_CELLS[model.cell]}"
         f" units, {model.num_parameters():,} parameters, {model.vocab_size:,} ids "
         f"(\\[UNK\\] included). It was trained from scratch with charrnn on one text, "
-        f"{_markdown(corpus.name)}: {corpus.characters:,} characters, "
+        f"{_markdown(corpus.shown_name)}: {corpus.characters:,} characters, "
         f"{corpus.distinct:,} different ones. The text itself is not included."
     )
     if record.origin is not None:
@@ -331,9 +333,7 @@ def curve_of(folder: Path) -> list[tuple[int, float]]:
 
 def command_of(record: Record) -> str:
     """The command that trains such a model, as far as the record tells."""
-    named = {text.title: name for name, text in sources.NAMED.items()}
-    name = record.corpus.name
-    known = named.get(name, name if name in sources.NAMED else "YOUR-TEXT.txt")
+    known = record.corpus.key or "YOUR-TEXT.txt"
     training = record.training
     settings = settings_beyond_preset(record.model, training)
     if training.preset in PRESETS:

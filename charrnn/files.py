@@ -1,15 +1,23 @@
-"""Files and lines that are safe to keep: atomic writing, one line, redaction."""
+"""Files and lines that are safe to keep: atomic writing, safe characters, redaction."""
 
 import contextlib
 import os
 import re
 import secrets
+import unicodedata
 from pathlib import Path
 from typing import Final
 
 from charrnn.errors import CheckpointError
 
 TEXT_LIMIT: Final = 200  # characters of a title or a corpus' name
+# What acts on a terminal or on the order of a line instead of being read: control
+# characters, line and paragraph separators, bidirectional embeddings, overrides and
+# isolates, and surrogates, which no encoding can write. `str.isprintable` is another
+# question: it is false for spaces that French, Chinese or Persian texts are full of.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _PATH: Final = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
 _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
 
@@ -48,17 +56,51 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def one_line(text: str, limit: int | None = TEXT_LIMIT) -> str:
-    r"""The text as one printable line of at most so many characters.
+def replace_unsafe(text: str, by: str = "\ufffd", *, keep: str = "") -> str:
+    r"""The text without characters that act instead of being read.
 
-    What cannot be printed counts as a space; runs of spaces become one.
+    Args:
+        text: Any text, a stranger's too.
+        by: What stands in the place of each of them.
+        keep: Those that stay all the same: newline and tab in a text of lines.
+
+    Example:
+        >>> replace_unsafe("a\u3000title\x1b[1m\u202e\n", "?", keep="\n")
+        'a\u3000title?[1m?\n'
+    """
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else by, text)
+
+
+def is_safe(text: str) -> bool:
+    """Whether `replace_unsafe` would leave a text as it is."""
+    return _UNSAFE.search(text) is None
+
+
+def quoted(text: str, limit: int = 80) -> str:
+    r"""What somebody gave, in quotes, to be shown: short, unsafe characters escaped.
+
+    Example:
+        >>> print(quoted("my novel\x1b"))
+        'my novel\x1b'
+    """
+    return f"'{_UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text[:limit])}'"
+
+
+def one_line(text: str, limit: int | None = TEXT_LIMIT) -> str:
+    r"""The text as one line of at most so many characters, empty if none is seen.
+
+    What is not safe counts as a space; runs of spaces become one.
 
     Example:
         >>> one_line("  a title\n\x1b[1m ")
         'a title [1m'
     """
-    spaced = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(spaced.split())[:limit]
+    line = re.sub(" +", " ", replace_unsafe(text, " ")).strip()[:limit].rstrip()
+    return line if any(_is_seen(character) for character in line) else ""
+
+
+def _is_seen(character: str) -> bool:
+    return not character.isspace() and unicodedata.category(character) != "Cf"
 
 
 def redact(line: str) -> str:

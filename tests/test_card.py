@@ -9,6 +9,7 @@ import yaml
 
 from charrnn import card
 from charrnn.errors import HubError
+from charrnn.files import one_line
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import Machine, Origin
 from charrnn.runs import store
@@ -34,6 +35,7 @@ HAZARDS = [
     "{{jinja}} %yaml [a](javascript:alert(1))",
     "ümlaut 😀 \u2028 \x85 \x00 \ufeff \ud800 end",
     "https://example.com www.example.com @someone",
+    "no\ufffechar\uffffacters \U0001fffe",
 ]
 
 
@@ -85,7 +87,7 @@ def test_a_strangers_words_stay_words(hazard):
         record, corpus=dataclasses.replace(record.corpus, name=hazard)
     )
     text = card.card(record, samples={0.5: hazard})
-    line = " ".join("".join(c if c.isprintable() else " " for c in hazard).split())
+    line = one_line(hazard, None)
     front = front_matter(text)
     assert front["model-index"][0]["name"] == line
     assert "license" not in front

@@ -19,6 +19,8 @@ from typing import Any
 from charrnn import config
 from charrnn.cli.output import (
     Printer,
+    date,
+    duration,
     loss_column,
     say,
     show,
@@ -110,13 +112,19 @@ def run_train(args: argparse.Namespace) -> int:
         f"run {path.name}: follow it with `{program()} follow {path.name}`, "
         f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
-    printer = Printer(sys.stderr.isatty())
+    printer = _printer(path)
     with store.hold(path):
         if args.background:
             os.nice(5)  # the page, which someone looks at, goes first
             process.capture_output(path)
         log = EventLog(path, listener=printer)
         return _train_in_turn(path, log, printer)
+
+
+def _printer(path: Path) -> Printer:
+    """What prints a run's events on standard error."""
+    training = checkpoint.read_record(path).training
+    return Printer(sys.stderr.isatty(), training.batch_size * training.seq_length)
 
 
 def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
@@ -126,6 +134,8 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
     with contextlib.ExitStack() as stack:
         try:
             ours = stack.enter_context(turn(path, log, stopped=stop_file.exists))
+            if ours:
+                say("starting: it takes some seconds to the first step")
             with quiet_start():  # TensorFlow comes in here, not before our turn
                 if ours:
                     from charrnn.trainer import train
@@ -153,44 +163,74 @@ def _load_model(name: str) -> Model:
     return model
 
 
+def _same_texts_note(temperatures: list[float], samples: int) -> str:
+    """What to say where several texts are bound to be the same; empty if none are."""
+    for temperature in temperatures:
+        count = temperatures.count(temperature)
+        if count > 1:
+            return (
+                f"temperature {temperature:g} is given {count} times with one seed, "
+                "and writes the same text each time: "
+                f"--samples {count * samples} writes different ones"
+            )
+    if 0 in temperatures and samples > 1:
+        return (
+            "temperature 0 always takes the likeliest character: its "
+            f"{samples} samples are the same text"
+        )
+    return ""
+
+
+def _heads(rows: list[config.SamplingConfig], samples: int) -> list[str]:
+    """The line above each of several texts: what tells it from the others."""
+    heads = [f"temperature {row.temperature:g}" for row in rows]
+    if samples == 1:
+        return heads
+    return [f"{head}, seed {row.seed}" for head, row in zip(heads, rows, strict=True)]
+
+
+def _generate_json(
+    args: argparse.Namespace, rows: list[config.SamplingConfig], final: list[str]
+) -> dict[str, Any]:
+    samples = [
+        {"temperature": row.temperature, "seed": row.seed, "text": text}
+        for row, text in zip(rows, final, strict=True)
+    ]
+    return {
+        "model": args.model,
+        "prompt": args.prompt,
+        "seed": rows[0].seed,
+        "samples": samples,
+    }
+
+
 def run_generate(args: argparse.Namespace) -> int:
-    """`generate`: text at one or several temperatures."""
-    from charrnn.model.generation import generate
+    """`generate`: text at one or several temperatures, one or several of each."""
+    from charrnn.model.generation import generate, samples_of
 
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
+    settings = {"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop}
+    rows = samples_of(
+        [
+            config.SamplingConfig(temperature=temperature, seed=seed, **settings)
+            for temperature in args.temperature
+        ],
+        args.samples,
+    )
     unknown = model.vocabulary.unknown(args.prompt)
     if unknown:
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
+    if note := _same_texts_note(args.temperature, args.samples):
+        say(f"note: {note}")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    rows = [
-        config.SamplingConfig(
-            temperature=temperature,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            stop=args.stop,
-            seed=seed,
-        )
-        for temperature in args.temperature
-    ]
     texts = generate(model, args.prompt, length=args.length, rows=rows)
     if args.json:
         *_, final = texts
-        samples = [
-            {"temperature": t, "text": text}
-            for t, text in zip(args.temperature, final, strict=True)
-        ]
-        show_json(
-            {
-                "model": args.model,
-                "prompt": args.prompt,
-                "seed": seed,
-                "samples": samples,
-            }
-        )
-        return FINE
-    stream_texts(texts, args.temperature)
+        show_json(_generate_json(args, rows, final))
+    else:
+        stream_texts(texts, _heads(rows, args.samples))
     return FINE
 
 
@@ -199,7 +239,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from charrnn.model.scores import evaluate
 
     model = _load_model(args.model)
-    text = _load_corpus(args.corpus).text
+    corpus = _load_corpus(args.corpus)
+    for notice in corpus.notices:
+        say(f"note: {notice}")
+    text = corpus.text
     split = split_at(len(text), model.record.corpus.split)
     part = {"val": text[split:], "train": text[:split], "all": text}[args.split]
     scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
@@ -261,17 +304,30 @@ def _say_problems(found: list[ModelEntry], damaged: list[Unreadable]) -> None:
         say(f"note: {model_id} is unreadable: {problem}")
 
 
+def _date_and_duration(entry: ModelEntry) -> tuple[str, str]:
+    """Columns of a list: when it was trained or came here, and for how long."""
+    begun, seconds = entry.now.view.started, entry.now.view.seconds
+    if begun is None and not entry.shipped:
+        begun = entry.changed
+    if not seconds and entry.record.figures is not None:
+        seconds = entry.record.figures.seconds
+    return date(begun), duration(seconds) if seconds else "-"
+
+
 def run_models(args: argparse.Namespace) -> int:
     """`models`: what text can be generated from."""
     found, damaged = models(), unreadable()
     if args.json:
         _list_json(found, damaged)
         return FINE
-    rows = [("ID", "NATS/CHAR", "PARAMETERS", "TITLE")]
+    rows = [("ID", "NATS/CHAR", "PARAMETERS", "DATE", "TRAINED", "TITLE")]
     for entry in found:
         count = f"{entry.record.model.num_parameters():,}"
         rows.append(
-            (entry.model_id, loss_column(entry.record), count, entry.record.title)
+            (
+                *(entry.model_id, loss_column(entry.record), count),
+                *(*_date_and_duration(entry), entry.record.title),
+            )
         )
     table(rows)
     _say_problems(found, damaged)
@@ -285,7 +341,7 @@ def run_runs(args: argparse.Namespace) -> int:
     if args.json:
         _list_json(found, damaged)
         return FINE
-    rows = [("ID", "STATE", "NATS/CHAR", "TEXT", "TITLE")]
+    rows = [("ID", "STATE", "NATS/CHAR", "TEXT", "DATE", "TRAINED", "TITLE")]
     for entry in found:
         record = entry.record
         rows.append(
@@ -294,10 +350,11 @@ def run_runs(args: argparse.Namespace) -> int:
                 entry.state,
                 loss_column(record),
                 record.corpus.name,
+                *_date_and_duration(entry),
                 record.title,
             )
         )
-    rows += [(d.model_id, RunState.UNREADABLE, "-", "-", "-") for d in damaged]
+    rows += [(d.model_id, RunState.UNREADABLE, *"-----") for d in damaged]
     table(rows)
     _say_problems(found, damaged)
     return FINE
@@ -315,7 +372,7 @@ def run_stop(args: argparse.Namespace) -> int:
 def run_follow(args: argparse.Namespace) -> int:
     """`follow`: what a run has told and tells, until it ends."""
     path = store.find(args.id)
-    printer = Printer(sys.stderr.isatty())
+    printer = _printer(path)
     offset = damaged = 0
     while True:
         state = read_status(args.id).state  # before reading: nothing is missed

@@ -7,25 +7,30 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
+from charrnn.files import replace_unsafe
+from charrnn.model.generation import MAX_ROWS
 from charrnn.model.record import Record
 from charrnn.runs import events
 from charrnn.runs.events import Event
 from charrnn.runs.view import Reducer
+
+STEP_SECONDS: Final = 30.0  # between two lines of steps in a pipe
 
 
 def say(text: str) -> None:
     """A line for the person, apart from what the command is asked for.
 
     Nothing depends on its reader: a training goes on when nobody hears of it.
+    Titles, samples and messages in it may be a stranger's.
     """
     with contextlib.suppress(BrokenPipeError):
-        print(text, file=sys.stderr, flush=True)
+        print(_safe_lines(text), file=sys.stderr, flush=True)
 
 
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+def _safe_lines(text: str) -> str:
+    return replace_unsafe(text, keep="\n\t")
 
 
 def show(text: str, *, end: str = "\n") -> None:
@@ -34,7 +39,7 @@ def show(text: str, *, end: str = "\n") -> None:
     A stranger's model may write any character it has seen, escape included.
     """
     if sys.stdout.isatty():
-        text = _printable(text)
+        text = _safe_lines(text)
     sys.stdout.buffer.write((text + end).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
 
@@ -44,56 +49,109 @@ def show_json(value: Any) -> None:
     show(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def duration(seconds: float) -> str:
+    """A time as people read it.
+
+    Example:
+        >>> duration(7.4), duration(125), duration(3_900)
+        ('7 s', '2 min 05 s', '1 h 05 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def date(seconds: float | None) -> str:
+    """A moment in local time, to the minute, or a hyphen."""
+    if seconds is None:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
 class Printer:
-    """Turns events into lines; on a terminal, steps rewrite one line.
+    """Turns events into lines.
+
+    On a terminal, steps rewrite one line. Elsewhere (a pipe, a log) the first
+    step has a line, then at most one each `STEP_SECONDS` does.
 
     Args:
         live: Whether standard error is a terminal.
+        characters_per_step: What a step of the run reads, for the time left.
     """
 
-    def __init__(self, live: bool) -> None:
+    def __init__(self, live: bool, characters_per_step: int) -> None:
         self.live = live
+        self.characters_per_step = characters_per_step
         self.reducer = Reducer()
+        self.planned: int | None = None  # steps, as last printed
+        self.last_line = -math.inf  # time of the step that had a line
+        self.steps = 0  # events of this process
         self.open_line = False
 
     def __call__(self, event: Event) -> None:
         """Print one event, if it has something to say."""
         self.reducer.take(event)
         if isinstance(event, events.Step):
-            if self.live:
-                width = shutil.get_terminal_size().columns - 1
-                line = self._step(event)[:width].ljust(width)
-                print(f"\r{line}", end="", file=sys.stderr, flush=True)
-                self.open_line = True
-            return
-        line = self._line(event)
-        if line:
-            if self.open_line:
-                say("")
-                self.open_line = False
+            self.steps += 1
+            self._print_step(event)
+        elif line := self._line(event):
+            self._clear()
             say(line)
 
+    def _print_step(self, event: events.Step) -> None:
+        if self.live:
+            width = shutil.get_terminal_size().columns - 1
+            line = self._step(event)[:width].ljust(width)
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+            self.open_line = True
+        elif event.time - self.last_line >= STEP_SECONDS:
+            self.last_line = event.time
+            say(self._step(event))
+
+    def _clear(self) -> None:
+        """Take the rewritten line away: what follows stands in its place."""
+        if self.open_line:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r{' ' * width}\r", end="", file=sys.stderr, flush=True)
+            self.open_line = False
+
     def _step(self, event: events.Step) -> str:
-        planned = self.reducer.view().planned_steps
-        text = f"step {event.step:,}"
-        if planned:
-            text += f" of {planned:,}"
+        view = self.reducer.view()
+        left = None
+        if self.steps > 1:  # the first one's speed is that of making the graph
+            left = view.seconds_left(self.characters_per_step)
+        planned = f" of {view.planned_steps:,}" if view.planned_steps else ""
+        time_left = "" if left is None else f", {duration(left)} left"
         return (
-            f"{text}, epoch {event.epoch}, loss {event.loss:.3f} nats/char, "
-            f"{event.chars_per_second:,.0f} chars/s"
+            f"step {event.step:,}{planned}{time_left}, loss {event.loss:.3f} "
+            f"nats/char, epoch {event.epoch}, {event.chars_per_second:,.0f} chars/s"
         )
+
+    def _plan(self, event: events.Started | events.Planned) -> str:
+        planned, known = event.planned_steps, self.planned
+        self.planned = planned
+        if isinstance(event, events.Started):
+            self.steps = 0
+        if planned is None:
+            return "timing the first steps: how many are there time for?"
+        return "" if planned == known else f"{planned:,} steps are planned"
 
     def _line(self, event: Event) -> str:
         match event:
+            case events.Started() | events.Planned():
+                return self._plan(event)
             case events.Validation():
                 return _validation(event)
             case events.Sample():
-                text = _printable(event.text[:150]).replace("\n", "\n    ")
+                text = event.text[:150].replace("\n", "\n    ")
                 return f"    {text} ..."
             case events.Queued() if event.position:
                 return f"waiting for {event.position} earlier training(s) to end"
             case events.Notice():
-                return f"note: {_printable(event.message)}"
+                return f"note: {event.message}"
             case events.Baseline():
                 return f"a table of {event.order}-grams: {event.loss:.3f}"
             case events.LearningRate():
@@ -117,24 +175,45 @@ def _ending(event: Event) -> str:
         case events.Ended():
             return f"{event.reason} after step {event.step:,}"
         case events.Failed():
-            return f"failed: {_printable(event.message)}"
+            return f"failed: {event.message}"
     return ""
 
 
-def stream_texts(texts: Iterator[list[str]], temperatures: list[float]) -> None:
-    """Print the first text as it grows, the others below when all are done."""
-    several = len(temperatures) > 1
-    if several:
-        show(f"--- temperature {temperatures[0]:g} ---")
-    shown = 0
-    rows: list[str] = [""]
+def stream_texts(texts: Iterator[list[str]], heads: Sequence[str]) -> None:
+    """Print texts in their order, the first of each turn as it grows.
+
+    Args:
+        texts: From `charrnn.model.generation.generate`.
+        heads: The line above each text; a single text has none.
+    """
+    printer, rows = _TextPrinter(heads), [""]
     for rows in texts:
-        show(rows[0][shown:], end="")
-        shown = len(rows[0])
-    show("")
-    for temperature, text in zip(temperatures[1:], rows[1:], strict=True):
-        show(f"--- temperature {temperature:g} ---")
-        show(text)
+        begun = max((i for i, row in enumerate(rows) if row), default=0)
+        turn = begun - begun % MAX_ROWS  # its first text
+        printer.finish(rows[:turn])
+        printer.grow(rows[turn])
+    printer.finish(rows)
+
+
+class _TextPrinter:
+    def __init__(self, heads: Sequence[str]) -> None:
+        self.heads = heads
+        self.index = 0  # of the text that is being printed
+        self.shown: int | None = None  # its characters; None before its head
+
+    def grow(self, text: str) -> None:
+        """Print what was added to the present text."""
+        if self.shown is None and len(self.heads) > 1:
+            show(f"--- {self.heads[self.index]} ---")
+        show(text[self.shown :], end="")
+        self.shown = len(text)
+
+    def finish(self, rows: Sequence[str]) -> None:
+        """Print these texts to their ends, as far as they are not printed."""
+        for row in rows[self.index :]:
+            self.grow(row)
+            show("")
+            self.index, self.shown = self.index + 1, None
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -79,7 +79,10 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument(
         "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
     )
-    generate.add_argument("--seed", type=int, help="drawn and printed if absent")
+    generate.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="texts, each its own seed"
+    )
+    generate.add_argument("--seed", type=int, help="of the first; drawn if absent")
     defaults = SamplingConfig()
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")

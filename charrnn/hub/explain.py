@@ -4,11 +4,14 @@
 `Failure`; here stands what a person reads then. Nothing of the library is imported.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
+
+from charrnn.files import quoted
 
 Job: TypeAlias = Mapping[str, Any]  # what `charrnn.hub.transfer` asks the process for
 
@@ -53,8 +56,6 @@ class Failure:
 
 
 _SENTENCES: Final[dict[Kind, str]] = {
-    Kind.NO_REVISION: "{repo} has no revision {revision!r}: expected a branch, a tag "
-    "or a commit.",
     Kind.NO_FILE: "A file of {repo} is gone: pull again.",
     Kind.GATED: "{repo} is gated: open its page on the Hub, accept its conditions, "
     "then pull with your own access token.",
@@ -83,11 +84,12 @@ def explain(failure: Failure, job: Job) -> str:
         return _about_status(failure, job)
     if failure.kind is Kind.NO_REPOSITORY:
         return _not_found(job)
+    if failure.kind is Kind.NO_REVISION:
+        return _no_revision(job["repo"], str(job.get("revision")))
     return _SENTENCES[failure.kind].format(
         action=job["action"],
         repo=job["repo"],
         host=host_of(job),
-        revision=job.get("revision"),
         detail=failure.detail,
     )
 
@@ -132,6 +134,16 @@ def _not_found(job: Job) -> str:
             "made here."
         )
     return text + "the name and what your access token may read."
+
+
+def _no_revision(repo: str, revision: str) -> str:
+    sentence = f"{repo} has no revision {quoted(revision)}: expected a branch, a tag or"
+    if re.fullmatch("[0-9a-fA-F]{4,39}", revision):
+        return (
+            f"{sentence} a commit with all 40 digits. This one has {len(revision)}: "
+            "copy the whole of it from the repository's list of commits."
+        )
+    return f"{sentence} a commit."
 
 
 def _about_token(job: Job) -> str:

@@ -6,11 +6,12 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from charrnn.errors import HubError
+from charrnn.files import quoted
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{8,8192}")
 _PART: Final = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
-_REVISION: Final = re.compile(r"\w[\w./-]{0,199}", re.ASCII)
+_REVISION: Final = re.compile(r"\w[\w./@+=,!&()-]{0,199}")  # Git allows more
 _IN_URL: Final = frozenset({"tree", "blob", "resolve", "raw", "commit", "commits"})
 
 
@@ -29,8 +30,7 @@ def endpoint_of(endpoint: str | None = None) -> str:
 
 def shown(text: str) -> str:
     """What somebody gave, to be shown: short, and without a token by mistake."""
-    plain = text if text.isprintable() else ascii(text)
-    return repr(re.sub(r"\bhf_\w+", "hf_...", plain[:100]))
+    return quoted(re.sub(r"\bhf_\w+", "hf_...", text), 100)
 
 
 def check_repo(repo: str, given: str) -> str:
@@ -46,8 +46,11 @@ def check_repo(repo: str, given: str) -> str:
 
 
 def check_revision(revision: str | None) -> str | None:
-    """The same revision, if it can be one; None for an empty one."""
-    text = (revision or "").strip()
+    """The same revision, if it can be one, as Git knows it; None for an empty one.
+
+    In addresses, and so in what is copied from them, a slash is written ``%2F``.
+    """
+    text = unquote(revision or "").strip()
     if text and (not _REVISION.fullmatch(text) or ".." in text):
         raise HubError(
             f"{shown(text)} is no revision: expected a branch, a tag or a commit."
@@ -57,7 +60,8 @@ def check_revision(revision: str | None) -> str | None:
 
 def _split_url(path: str) -> tuple[str, str]:
     """Repository and revision of the path in a web address."""
-    segments = unquote(path).strip("/").split("/")
+    # parted first: a revision with a slash in it is written with %2F
+    segments = [unquote(segment) for segment in path.strip("/").split("/")]
     if segments[0] == "models" and len(segments) > 2:
         segments = segments[1:]
     revision = ""

@@ -15,6 +15,7 @@ that depends on their number. That costs nothing: a GEMM of few rows is slower
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,7 @@ from charrnn.model.sampling import (
 from charrnn.text.vocabulary import Vocabulary
 
 CHUNK: Final = 32  # characters between two texts of `generate`
+MAX_ROWS: Final = 16  # texts that are written at once
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str) -> Ids:
@@ -177,12 +179,34 @@ def _texts(
     batch = Batch(Network(model.record.model, model.weights), model.vocabulary)
     ids = prompt_ids(model.vocabulary, prompt)
     states = batch.network.prefill(ids[:-1], batch.network.initial_states(1))
-    for row in rows:
-        batch.add(row, int(ids[-1]), states)
-    while batch.rows:
-        for _ in range(chunk):
-            batch.step()
-        yield [row.text for row in rows]
+    for start in range(0, len(rows), MAX_ROWS):
+        for row in rows[start : start + MAX_ROWS]:
+            batch.add(row, int(ids[-1]), states)
+        while batch.rows:
+            for _ in range(chunk):
+                batch.step()
+            yield [row.text for row in rows]
+
+
+def samples_of(rows: Sequence[SamplingConfig], samples: int) -> list[SamplingConfig]:
+    """Each row so many times, with its seed, its seed + 1, and so on.
+
+    Args:
+        rows: How texts are drawn.
+        samples: Texts of each row, at least 1.
+
+    Returns:
+        The samples of the first row, then those of the next.
+
+    Raises:
+        ConfigError: If the number is not positive or a seed becomes too large.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ConfigError(
+            f"samples is {samples!r}: expected a whole number of texts, 1 or more.",
+            field="samples",
+        )
+    return [replace(row, seed=row.seed + i) for row in rows for i in range(samples)]
 
 
 def generate(
@@ -194,6 +218,9 @@ def generate(
     chunk: int = CHUNK,
 ) -> Iterator[list[str]]:
     """Continue a prompt, a text for each of ``rows``.
+
+    More than `MAX_ROWS` are written in turns: the first ones to their ends, then
+    the next. What each becomes does not depend on that.
 
     Args:
         model: From `checkpoint.load`.

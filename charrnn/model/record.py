@@ -7,7 +7,6 @@ version 2 when it is next saved.
 import dataclasses
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final
@@ -16,9 +15,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CheckpointError, ConfigError
-from charrnn.files import TEXT_LIMIT
+from charrnn.files import TEXT_LIMIT, is_safe
 from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_config
 from charrnn.text.corpus import SPLIT
+from charrnn.text.named import named_key, shown_name
 
 FORMAT_VERSION: Final = 2
 CONFIG, VOCAB, WEIGHTS, CARD = (
@@ -44,6 +44,16 @@ class CorpusRecord:
     distinct: Annotated[int, Field(ge=0, le=2**21)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # of the text in UTF-8
     split: Annotated[float, Field(gt=0, lt=1)] = SPLIT  # share that trained
+
+    @property
+    def key(self) -> str | None:
+        """Which of the named texts it is, if any: the hash decides, not the name."""
+        return named_key(self.name, self.sha256)
+
+    @property
+    def shown_name(self) -> str:
+        """The name, unless it belongs to a named text that this is not."""
+        return shown_name(self.name, self.sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,12 +199,7 @@ def _translate(error: ValidationError) -> CheckpointError:
 
 def _is_line(text: str) -> bool:
     """Neither long nor with a character that breaks or turns a line."""
-    return len(text) <= TEXT_LIMIT and not any(
-        # controls, halves of a character, line and paragraph separators
-        unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")
-        or unicodedata.bidirectional(c) in ("LRO", "RLO")
-        for c in text
-    )
+    return len(text) <= TEXT_LIMIT and is_safe(text)
 
 
 def _check_texts(value: Any, place: tuple[Any, ...] = ()) -> None:

@@ -43,6 +43,7 @@ from charrnn.runs.store import (
     slug,
 )
 from charrnn.text.corpus import Corpus
+from charrnn.text.named import UNNAMED, named_key
 from charrnn.text.vocabulary import count_characters
 
 
@@ -69,7 +70,8 @@ def create(
         CharrnnError: If the id is taken or the folder cannot be written.
     """
     corpus, training = prepared.corpus, prepared.training
-    title = one_line(title) or f"{corpus.name[:80]} {training.preset}"
+    called = named_key(corpus.name, corpus.sha256) or corpus.name
+    title = one_line(title) or f"{called[:80]} {training.preset}"
     if model_id is None and policy().secret_ids:
         model_id = hosted_id()  # nobody finds, or is told of, another's run
     path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
@@ -78,7 +80,7 @@ def create(
         model=prepared.model,
         training=training,
         corpus=CorpusRecord(
-            name=one_line(corpus.name) or "text",
+            name=one_line(corpus.name) or UNNAMED,
             characters=len(corpus.text),
             distinct=len(count_characters(corpus.text)),
             sha256=corpus.sha256,

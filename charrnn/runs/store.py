@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 
 import charrnn
 from charrnn.errors import RunError
+from charrnn.files import quoted
 from charrnn.hosting import policy
 from charrnn.machine import program
 from charrnn.model.record import CONFIG
@@ -83,9 +84,8 @@ def find(model: str) -> Path:
         for place in places:
             if (place / model / CONFIG).is_file():
                 return place / model
-    shown = model[:80] if model.isprintable() else ascii(model[:80])
     raise RunError(
-        f"There is no model or run {shown!r} here: "
+        f"There is no model or run {quoted(model)} here: "
         f"`{program()} models` and `runs` list what there is."
     )
 

@@ -1,9 +1,9 @@
 """A text to learn from: decoded, checked, cleaned, split into two parts.
 
 Every text, named, uploaded or pasted, becomes a `Corpus`: characters with LF line
-ends, no NUL, no byte order mark, nothing else changed (no Unicode normalisation: a
-model should write what its text holds). A refusal says what was received, what is
-expected and what to do.
+ends, no NUL, no byte order mark, no damaged bytes, nothing else changed (no Unicode
+normalisation: a model should write what its text holds). A refusal says what was
+received, what is expected and what to do.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from typing import Final
 from charrnn.config import MAX_VOCAB_SIZE
 from charrnn.errors import CorpusError
 from charrnn.files import one_line
-from charrnn.text.encoding import to_text
+from charrnn.text.encoding import line_of, to_text
+from charrnn.text.named import UNNAMED, own_name
 from charrnn.text.vocabulary import Vocabulary, count_characters
 
 SPLIT: Final = 0.9  # share that trains; the rest validates
@@ -77,19 +78,37 @@ def _sha256(text: str, name: str) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def _marks_notice(text: str, name: str) -> str:
+    count, at = text.count("\ufeff"), text.index("\ufeff")
+    what, left_out = "a byte order mark inside the text,", "it is"
+    if count > 1:
+        what = f"{count:,} byte order marks inside the text, the first"
+        left_out = "they are"
+    return (
+        f"{name} holds {what} at character {at:,}, line "
+        f"{line_of(text, at):,}, as files do that were joined: {left_out} left out."
+    )
+
+
 def clean(
     text: str, name: str, max_bytes: int, notices: tuple[str, ...] = ()
 ) -> Corpus:
     """A `Corpus` of decoded text: line ends made LF, length checked, hash computed.
 
+    Byte order marks of files that were joined are left out.
+
     Raises:
         CorpusError: If it holds NUL or half a character, is too short or too long.
     """
     if "\0" in text:
+        at = text.index("\0")
         raise CorpusError(
-            f"{name} holds the character NUL at {text.index(chr(0)):,}: it is no plain "
-            "text. Remove it."
+            f"{name} holds the character NUL at {at:,} (line {line_of(text, at):,}): "
+            "it is no plain text. Remove it."
         )
+    if "\ufeff" in text:
+        notices = (*notices, _marks_notice(text, name))
+        text = text.replace("\ufeff", "")
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # no copy without a CR
     if not text.strip():
         raise CorpusError(
@@ -103,14 +122,14 @@ def clean(
         )
     digest, size = _sha256(text, name)
     check_limit(size, name, max_bytes)
-    return Corpus(name, text, digest, notices)
+    return Corpus(own_name(name, digest), text, digest, notices)
 
 
 def decode(data: bytes, *, name: str, max_bytes: int) -> Corpus:
     """A text from a file's bytes.
 
     UTF-8 with or without a byte order mark, UTF-16 and UTF-32 with one; other
-    encodings are recognised and named in a notice.
+    encodings are recognised and named in a notice, and so are damaged bytes.
 
     Args:
         data: The whole file.
@@ -120,7 +139,7 @@ def decode(data: bytes, *, name: str, max_bytes: int) -> Corpus:
     Raises:
         CorpusError: If it is empty, binary, damaged, too short or too long.
     """
-    name = one_line(name) or "text"
+    name = one_line(name) or UNNAMED
     check_limit(len(data), name, max_bytes)
     text, notices = to_text(data, name)
     return clean(text, name, max_bytes, notices)
@@ -137,7 +156,7 @@ def from_text(text: str, *, name: str, max_bytes: int) -> Corpus:
     Raises:
         CorpusError: If it is empty, too short or too long, or holds NUL.
     """
-    name = one_line(name) or "text"
+    name = one_line(name) or UNNAMED
     check_limit(len(text), name, max_bytes)  # a character has at least one byte
     return clean(text.removeprefix("\ufeff"), name, max_bytes)
 

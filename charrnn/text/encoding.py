@@ -1,6 +1,14 @@
-"""Bytes to text: byte order marks, UTF-8, and a guess at other encodings."""
+"""Bytes to text: byte order marks, UTF-8, and a guess at other encodings.
+
+A file that was cut inside a character, joined from several or hit by a few stray
+bytes is still UTF-8: what cannot be decoded is left out and told. How UTF-8 that is
+damaged differs from text in another encoding: UTF-8 has whole characters of several
+bytes. In another encoding bytes seldom form one by chance, and each that does not
+counts as damage, so that damage outnumbers them by far.
+"""
 
 import codecs
+import contextlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -16,16 +24,46 @@ _BOMS: Final = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+MANY_LINES: Final = 10  # beside which the first and the last do not matter
+MIN_KANA: Final = 0.2  # share of the letters of a Japanese text
+_IN_USE: Final = (  # the more frequent of those that may decode alike first
+    *("cp1252", "iso8859_15", "cp1250", "iso8859_2", "cp1251", "koi8_r", "koi8_u"),
+    *("iso8859_5", "cp866", "cp1253", "iso8859_7", "cp1254", "cp1255", "cp1256"),
+    *("iso8859_6", "cp1257", "cp1258", "cp874", "cp850", "cp437", "cp852", "cp856"),
+    *("mac_roman", "mac_cyrillic", "mac_latin2", "mac_greek"),
+    *("cp932", "euc_jp", "cp949", "johab", "gb18030", "big5", "big5hkscs"),
+)
+_SIGNATURES: Final = (  # of files that people take for texts
+    (b"PK\x03\x04", "a ZIP archive, as .docx, .odt and .epub files are"),
+    (b"%PDF-", "a PDF document"),
+    (b"{\\rtf", "a document in Rich Text Format"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a document of an old Microsoft Office"),
+    (b"\x1f\x8b\x08", "a gzip archive"),
+    (b"\x89PNG\r\n", "an image"),
+    (b"\xff\xd8\xff", "an image"),
+    (b"GIF8", "an image"),
+    (b"\x7fELF", "a program"),
+)
 # control characters that texts hold: tab, LF, VT, FF, CR, ESC
-_BINARY: Final = bytes(set(range(32)) - {9, 10, 11, 12, 13, 27}) + b"\x7f"
+_CONTROL: Final = bytes(set(range(32)) - {9, 10, 11, 12, 13, 27}) + b"\x7f"
+_ASCII: Final = bytes(range(128))
+_CONTINUATION: Final = bytes(range(0x80, 0xC0))
+# Begin a character of Western, Cyrillic or Greek letters, of punctuation or of emoji,
+# and as letters of other encodings do not stand alone at the end of an English text.
+_LIKELY_LEADS: Final = b"\xc2\xc3\xce\xcf\xd0\xd1\xe2\xf0"
+MAX_DAMAGE: Final = 0.01  # share of damaged bytes in a file that says what it is
 
 
 def _sample(data: bytes) -> bytes:
     """What an encoding is recognised by: of a long text, lines not in ASCII.
 
     No multi-byte encoding in use has a line feed inside a character, so lines
-    can be judged apart from each other.
+    can be judged apart from each other. The first and the last of many are left
+    out: a file may be cut inside a character.
     """
+    first, last = data.find(b"\n") + 1, data.rfind(b"\n", 0, -1) + 1
+    if data.count(b"\n", first, last) >= MANY_LINES:
+        data = data[first:last]
     if len(data) <= SAMPLE_BYTES:
         return data
     picked, total = [], 0
@@ -46,60 +84,198 @@ def _lines(data: bytes) -> Iterator[bytes]:
         start = stop
 
 
+def _japanese(sample: bytes) -> Iterator[str]:
+    """Japanese encodings in which the sample is full of kana, as Japanese is.
+
+    By the frequency of letters a text in EUC-JP is Korean as well.
+    """
+    for encoding in ("euc_jp", "cp932"):
+        with contextlib.suppress(UnicodeDecodeError):
+            text = sample.decode(encoding)
+            letters = sum(not character.isascii() for character in text)
+            if sum("\u3041" <= c <= "\u30ff" for c in text) > MIN_KANA * letters:
+                yield encoding
+
+
 def _candidates(sample: bytes) -> Iterator[str]:
     """Encodings that a text may be in, the likeliest first.
 
     Several give plausible letters for a Western European text, and
     charset-normalizer then names any of them, or even a Japanese one. Windows'
     Western encoding, by far the most frequent, goes first where it reads as
-    cleanly as what it found and is at least as good a language.
+    cleanly as what it found and is at least as good a language; encodings that
+    are in use go before those that hardly ever were.
     """
-    matches = list(charset_normalizer.from_bytes(sample))
-    best = max((m.coherence - m.chaos for m in matches[:1]), default=-1.0)
+    yield from _japanese(sample)
+    matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(_IN_USE)))
+    best, mess = -1.0, 0.0
+    if matches:
+        best, mess = matches[0].coherence - matches[0].chaos, matches[0].chaos
     for western in charset_normalizer.from_bytes(sample, cp_isolation=["cp1252"]):
-        if western.chaos <= 0.02 and western.coherence - western.chaos >= best:
+        if western.chaos <= mess + 0.02 and western.coherence - western.chaos >= best:
             yield western.encoding
     for match in matches:
+        yield min(match.could_be_from_charset, key=_IN_USE.index)
+    for match in charset_normalizer.from_bytes(sample):
         yield match.encoding
 
 
+def _has_controls(data: bytes) -> bool:
+    """Whether more than 1 % are control characters: no text in any encoding."""
+    return len(data) - len(data.translate(None, _CONTROL)) > len(data) // 100
+
+
+def line_of(text: str, position: int) -> int:
+    r"""The line that a character stands in, from 1, with whatever line ends.
+
+    Example:
+        >>> line_of("a\r\nb\n", 3)
+        2
+    """
+    feeds, returns, both = (
+        text.count(end, 0, position) for end in ("\n", "\r", "\r\n")
+    )
+    return 1 + feeds + returns - both
+
+
+def _damage_notice(
+    data: bytes, name: str, encoding: str, damaged: int, first: int
+) -> str:
+    """What to say of bytes that were left out; ``first`` is the first one's index."""
+    before = data[:first].decode(encoding, "ignore")
+    what = f"{damaged:,} damaged bytes, the first"
+    left_out = "they are"
+    if damaged == 1:
+        what, left_out = "1 damaged byte,", "it is"
+    return (
+        f"{name} is {encoding.upper()} with {what} at byte {first:,}, line "
+        f"{line_of(before, len(before)):,}: {left_out} left out. If characters are "
+        "missing, save the whole text again as UTF-8."
+    )
+
+
+def _cut_ends(data: bytes) -> tuple[int, int]:
+    """Bytes of a UTF-8 character that was cut at the beginning, and at the end."""
+    head = data[:3]
+    head_bytes = len(head) - len(head.lstrip(_CONTINUATION))
+    for tail_bytes in (1, 2, 3):
+        try:
+            data[-tail_bytes:].decode("utf-8")
+        except UnicodeDecodeError as error:
+            if error.start == 0 and error.reason == "unexpected end of data":
+                return head_bytes, tail_bytes
+    return head_bytes, 0
+
+
+def _is_damaged_utf8(data: bytes, text: str, damaged: int) -> bool:
+    """Whether bytes are UTF-8 in spite of damage rather than another encoding.
+
+    Args:
+        data: All bytes.
+        text: Decoded from them, the damaged ones left out.
+        damaged: How many those are.
+    """
+    whole = len(text) - (len(data) - len(data.translate(None, _ASCII)))
+    head, tail = _cut_ends(data)
+    strays = damaged - head - tail
+    if whole:  # characters of several bytes
+        return strays <= whole
+    if strays:
+        return False
+    # nothing but ASCII and one cut character: two bytes of one are no accident
+    return max(head, tail) > 1 or (tail == 1 and data[-1] in _LIKELY_LEADS)
+
+
+def _mended_utf8(data: bytes, name: str, first: int) -> tuple[str, str] | None:
+    """Text and notice of UTF-8 that is damaged from a byte on, or None if it is not."""
+    text = data.decode("utf-8", "ignore")
+    damaged = len(data) - len(text.encode())
+    if not _is_damaged_utf8(data, text, damaged):
+        return None
+    return text, _damage_notice(data, name, "utf-8", damaged, first)
+
+
+def _marked(data: bytes, name: str, mark: bytes, encoding: str) -> tuple[str, str]:
+    """Text of a file that begins with a byte order mark, and a notice or nothing."""
+    try:
+        return data.decode(encoding), ""
+    except UnicodeDecodeError as error:
+        first = error.start
+    text = data.decode(encoding, "ignore")
+    order = {b"\xff": "-le", b"\xfe": "-be", b"\x00": "-be", b"\xef": ""}[mark[:1]]
+    plain = encoding.removesuffix("-sig")
+    damaged = len(data) - len(mark) - len(text.encode(plain + order))
+    if encoding == "utf-8-sig":
+        first += len(mark)  # its decoder counts from behind the mark
+    # an odd byte more or less turns every line feed behind it into U+0A00
+    shifted = plain == "utf-16" and not {"\u0a00", "\u2000"}.isdisjoint(text)
+    if shifted or damaged > max(3, MAX_DAMAGE * len(data)):
+        raise CorpusError(
+            f"{name} begins like {plain.upper()} but is damaged at byte {first:,}. "
+            "Save it again as UTF-8."
+        )
+    return text, _damage_notice(data, name, plain, damaged, first)
+
+
+def _decoded_as(data: bytes, name: str, encoding: str) -> tuple[str, str] | None:
+    """Text and notice in an encoding that fits a sample, if it fits the rest too."""
+    other = (
+        f"{name} is not UTF-8: it was read as {encoding}. If characters look wrong, "
+        "save it as UTF-8."
+    )
+    try:
+        return data.decode(encoding), other
+    except UnicodeDecodeError as error:
+        first = error.start
+    text = data.decode(encoding, "ignore")
+    damaged = len(data) - len(text.encode(encoding, "ignore"))
+    if not 0 < damaged <= 3 + len(data) // 1000:
+        return None
+    return text, _damage_notice(data, name, encoding, damaged, first)
+
+
 def _guess(data: bytes, name: str) -> tuple[str, str]:
-    """Text and encoding of bytes that are neither UTF-8 nor marked."""
-    # more than 1 % of control characters is no text in any 8-bit encoding
-    if len(data) - len(data.translate(None, _BINARY)) <= len(data) // 100:
-        for encoding in _candidates(_sample(data)):
-            try:
-                return data.decode(encoding), encoding
-            except UnicodeDecodeError:  # fitted the sample, not the rest
-                continue
+    """Text and notice of bytes that are neither UTF-8 nor marked."""
+    if not _has_controls(data):
+        plain = data.translate(None, b"\0")  # a NUL is told later, with its place
+        for encoding in _candidates(_sample(plain)):
+            found = _decoded_as(data, name, encoding)
+            if found is not None:
+                return found
     raise CorpusError(
         f"{name} is no text: it is neither UTF-8 nor in any encoding that was "
         "recognised. Save it as plain text in UTF-8."
     )
 
 
+def _refuse_binary(data: bytes, name: str) -> None:
+    for signature, kind in _SIGNATURES:
+        if data.startswith(signature):
+            raise CorpusError(
+                f"{name} is no plain text but {kind}: open it with its own program "
+                "and save it as plain text in UTF-8."
+            )
+
+
 def to_text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
-    """Decoded, and what to say about the encoding."""
+    """Decoded, and what to say about the encoding.
+
+    Raises:
+        CorpusError: If it is no text, or too damaged to be read.
+    """
+    _refuse_binary(data, name)
     for mark, encoding in _BOMS:
         if data.startswith(mark):
-            try:
-                return data.decode(encoding), ()
-            except UnicodeDecodeError as error:
-                marked = encoding.removesuffix("-sig").upper()
-                raise CorpusError(
-                    f"{name} begins like {marked} but is damaged at byte "
-                    f"{error.start:,}. Save it again as UTF-8."
-                ) from error
-    if 0 in data:
+            text, notice = _marked(data, name, mark, encoding)
+            return text, (notice,) if notice else ()
+    if 0 in data and _has_controls(data):
         raise CorpusError(
             f"{name} holds NUL bytes: it is a binary file, or UTF-16 without a byte "
             "order mark. Save it as plain text in UTF-8."
         )
     try:
         return data.decode("utf-8"), ()
-    except UnicodeDecodeError:
-        text, encoding = _guess(data, name)
-    return text, (
-        f"{name} is not UTF-8: it was read as {encoding}. If characters look wrong, "
-        "save it as UTF-8.",
-    )
+    except UnicodeDecodeError as error:
+        mended = _mended_utf8(data, name, error.start)
+    text, notice = mended or _guess(data, name)
+    return text, (notice,)

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import urlsplit
@@ -22,8 +22,10 @@ from urllib.parse import urlsplit
 from platformdirs import user_cache_path
 
 from charrnn.errors import CheckpointError, CorpusError
-from charrnn.files import write_file
+from charrnn.files import quoted, write_file
 from charrnn.text.corpus import Corpus, check_limit, clean, decode, readable_size
+from charrnn.text.named import LIBRARY, NamedText, library_name
+from charrnn.text.named import NAMED as NAMED  # for those who offer them
 
 OnBytes = Callable[[int, int], None]  # bytes so far, bytes in all
 STDLIB_BYTES: Final = 10_000_000
@@ -32,32 +34,6 @@ DOWNLOAD_SECONDS: Final = 300.0  # the whole of it: 4 kB/s are enough
 _NOT_LIBRARY: Final = frozenset(  # folders whose files are left out
     {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 )
-
-
-@dataclass(frozen=True)
-class NamedText:
-    """A text that is known by name; without an address it is made here."""
-
-    title: str
-    description: str
-    url: str = ""
-    sha256: str = ""
-    size: int = 0  # bytes
-
-
-NAMED: Final[dict[str, NamedText]] = {
-    "shakespeare": NamedText(
-        "Tiny Shakespeare",
-        "1.1 million characters of Shakespeare's plays, downloaded once",
-        "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
-        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        1_115_394,
-    ),
-    "python-stdlib": NamedText(
-        "Python's standard library",
-        "about 10 million characters of source code, without any network",
-    ),
-}
 
 
 def read_file(path: Path, *, max_bytes: int) -> bytes:
@@ -92,7 +68,7 @@ def load(
         CorpusError: If there is no such text, it cannot be read or downloaded,
             or it is no text.
     """
-    if source == "python-stdlib":
+    if source == LIBRARY:
         return standard_library(
             Path(sysconfig.get_path("stdlib")), min(max_bytes, STDLIB_BYTES)
         )
@@ -102,7 +78,7 @@ def load(
     try:
         if not path.is_file():  # a folder, a pipe that would hang
             raise CorpusError(
-                f"There is no text {source!r}: expected a file, or one of "
+                f"There is no text {quoted(source, 200)}: expected a file, or one of "
                 f"{', '.join(NAMED)}."
             )
         data = read_file(path, max_bytes=max_bytes)
@@ -141,7 +117,8 @@ def standard_library(folder: Path, max_bytes: int) -> Corpus:
             f"No source files of Python's standard library were found in {folder}, or "
             f"none fit into {readable_size(max_bytes)}: use a text of your own."
         )
-    return clean("".join(texts), "python-stdlib", max_bytes)
+    found = clean("".join(texts), LIBRARY, max_bytes)
+    return replace(found, name=library_name())
 
 
 def _library_files(folder: Path) -> list[Path]:

@@ -39,7 +39,6 @@ from charrnn.trainer.session import (
     update_figures,
 )
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
 

@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.events import api
 
 from charrnn.errors import CharrnnError, CorpusError
+from charrnn.files import quoted
 from charrnn.hosting import policy
 from charrnn.runs import control, events, listing
 from charrnn.runs.status import read_status
@@ -146,7 +147,7 @@ def _corpus(text: str, name: str) -> Corpus:
         return from_text(text, name=name or "text", max_bytes=limit)
     if name not in sources.NAMED:  # a name must never become a path
         raise CorpusError(
-            f"There is no text {name[:40]!r}: expected one of "
+            f"There is no text {quoted(name, 40)}: expected one of "
             f"{', '.join(sources.NAMED)}, or a text."
         )
     return sources.load(name, max_bytes=limit)

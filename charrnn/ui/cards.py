@@ -11,12 +11,12 @@ from charrnn.ui.links import Link
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
 
-CODE: Final = frozenset({"python-stdlib"})  # texts that are set in a fixed width
+CODE: Final = frozenset({"python-stdlib"})  # named texts set in a fixed width
 
 
 def written_class(record: Record) -> str:
     """The style classes of a text that a model wrote."""
-    return "written code" if record.corpus.name in CODE else "written"
+    return "written code" if record.corpus.key in CODE else "written"
 
 
 def _card_class(*, wide: bool) -> str:

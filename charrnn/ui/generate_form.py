@@ -60,7 +60,7 @@ def flag_numbers(request: gr.Request, *values: float | None) -> list[Update]:
 
 def prompt_of(entry: ModelEntry) -> str:
     """A beginning that suits a model: its text's own, else that of its samples."""
-    named = PROMPTS.get(entry.record.corpus.name)
+    named = PROMPTS.get(entry.record.corpus.key or "")
     if named is not None or not entry.is_run:
         return named or ""
     samples = entry.now.view.samples

@@ -19,11 +19,11 @@ def training_text(path: Path, record: Record) -> Path | None:
     own = path / store.STATE / store.CORPUS_FILE
     if own.is_file():
         return own
-    named = sources.NAMED.get(record.corpus.name)
-    if named is None or not named.sha256 or named.sha256 != record.corpus.sha256:
+    key = record.corpus.key
+    if key is None or not (named := sources.NAMED[key]).sha256:
         return None
     try:
-        cached = sources.cache_folder() / f"{record.corpus.name}.txt"
+        cached = sources.cache_folder() / f"{key}.txt"
         fits = cached.is_file() and cached.stat().st_size == named.size
     except (CorpusError, OSError):
         return None

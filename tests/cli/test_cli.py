@@ -54,8 +54,16 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert err.rstrip().endswith("finished after step 35")
     assert "tensorflow" not in err.lower()
 
+    assert "starting: it takes some seconds to the first step" in err
+    assert "35 steps are planned" in err
+    assert re.search(r"^step \d+ of 35, .*loss .* chars/s$", err, re.M)
+
     code, out, _ = run(capfd, "runs")
-    assert re.search(r"^sea-stories +finished +\d\.\d{4} +sea stories", out, re.M)
+    row = r"^sea-stories +finished +\d\.\d{4} +sea stories\.txt +"
+    assert re.search(row + r"20\d\d-\d\d-\d\d \d\d:\d\d +\d+ s +Sea", out, re.M)
+    code, out, _ = run(capfd, "models")
+    assert re.search(r"^shakespeare .* 1,513,026 +- +32 min 02 s  Shak", out, re.M)
+    assert re.search(r"^sea-stories .* 20\d\d-\d\d-\d\d \d\d:\d\d +\d+ s +", out, re.M)
     code, out, _ = run(capfd, "models", "--json")
     (mine,) = [m for m in json.loads(out) if m["id"] == "sea-stories"]
     figures = mine["figures"]
@@ -95,6 +103,29 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert [s["temperature"] for s in content["samples"]] == [0.8, 0]
     assert content["samples"][0]["text"] + "\n" == out
     assert content["samples"][1]["text"] + "\n" == rest
+
+    assert [s["seed"] for s in content["samples"]] == [3, 3]
+
+    samples = [*asked, "--length", "50", "--temperature", "0.8", "1", "--samples", "2"]
+    code, several, _ = run(capfd, *samples)
+    assert several.startswith(f"--- temperature 0.8, seed 3 ---\n{out}--- temp")
+    code, as_json, _ = run(capfd, *samples, "--json")
+    content = json.loads(as_json)
+    assert [(s["temperature"], s["seed"]) for s in content["samples"]] == [
+        *((0.8, 3), (0.8, 4), (1, 3), (1, 4))
+    ]
+    assert len({s["text"] for s in content["samples"]}) == 4
+    assert content["samples"][0]["text"] + "\n" == out
+    code, many, err = run(capfd, *asked, "--length", "5", "--samples", "20")
+    assert re.findall(r"seed (\d+) ---", many) == [str(3 + i) for i in range(20)]
+    assert "--samples" not in err
+    _, _, err = run(capfd, *asked, "--length", "5", "--temperature", *["0.8"] * 3)
+    assert "temperature 0.8 is given 3 times with one seed" in err
+    assert "--samples 3" in err
+    _, _, err = run(
+        capfd, *asked, "--length", "5", "--temperature", "0", "--samples", "2"
+    )
+    assert "temperature 0 always takes" in err
 
     code, _, err = run(capfd, "follow", "sea-stories")
     assert code == 0
@@ -149,7 +180,10 @@ def test_what_a_person_can_mend_is_one_sentence_and_exit_2(
 
 @pytest.mark.parametrize(
     "settings",
-    [["--temperature", "3"], ["--temperature", "-1"], ["--length", "0"]],
+    [
+        *(["--temperature", "3"], ["--temperature", "-1"], ["--length", "0"]),
+        *(["--samples", "0"], ["--samples", "2", "--seed", str(2**63 - 1)]),
+    ],
 )
 def test_generate_refuses_what_it_cannot_do(
     settings: list[str], text_file: Path, capfd: pytest.CaptureFixture[str]
@@ -293,6 +327,7 @@ def test_a_run_of_the_background_keeps_its_log_clean(
     log = (path / "train.log").read_text()
     assert "finished after step" in log
     assert str(isolated) not in log
+    assert not re.search(r"^[IWE]\d{4} |oneDNN|GeneratorDataset", log, re.M)
     assert checkpoint.load(path).weights_hash
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from charrnn.files import is_safe
 from charrnn.hub.explain import Failure, Kind, explain
 
 JOB = {
@@ -19,7 +20,7 @@ def test_every_kind_has_a_sentence(kind: Kind, action: str) -> None:
     failure = Failure(kind=kind, detail="{their} words", status=418)
     sentence = explain(failure, {**JOB, "action": action})
     assert sentence.endswith(".")
-    assert sentence.isprintable()
+    assert is_safe(sentence)
 
 
 def test_a_status_is_told_with_the_servers_words() -> None:

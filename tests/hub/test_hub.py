@@ -25,6 +25,7 @@ import pytest
 from charrnn import card
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, HubError
+from charrnn.files import is_safe
 from charrnn.hosting import policy
 from charrnn.hub import client as client_module
 from charrnn.hub import names, transfer
@@ -236,6 +237,9 @@ def test_revisions_are_branches_tags_and_commits(there, model, models):
     assert pull("alice/model", models, there).revision == second
     tagged = pull("alice/model@v1.0", models, there)
     assert (tagged.revision, tagged.model_id) == (first, "model-2")
+    repository.refs["feature/six"] = first
+    found = pull(f"{there.url}/alice/model/tree/feature%2Fsix", models, there)
+    assert (found.model_id, found.unchanged) == ("model-2", True)
     found = pull("alice/model@refs/pr/1", models, there)
     assert (found.model_id, found.unchanged) == ("model-2", True)
     assert sorted(path.name for path in models.iterdir()) == ["model", "model-2"]
@@ -272,6 +276,11 @@ def test_the_cards_program_downloads_and_runs_the_model(there, tmp_path, cell):
         ("huggingface.co/alice/play?x=1#y", ("alice/play", None)),
         ("https://hf.co/alice/play/tree/v2", ("alice/play", "v2")),
         ("https://hf.co/alice/p/tree/refs%2Fpr%2F1", ("alice/p", "refs/pr/1")),
+        ("https://hf.co/alice/play/tree/feature%2Fsix", ("alice/play", "feature/six")),
+        ("https://hf.co/alice/play/tree/a%2Fb%2Fc/folder", ("alice/play", "a/b/c")),
+        ("https://hf.co/alice/play/tree/v1%2B2%40x", ("alice/play", "v1+2@x")),
+        ("https://hf.co/alice/play/tree/refs/pr/1/folder", ("alice/play", "refs/pr/1")),
+        ("hf://alice/play@feature%2Fsix", ("alice/play", "feature/six")),
         ("https://hf.co/alice/play/blob/main/config.json", ("alice/play", "main")),
         ("https://hf.co/alice/play/commit/" + "a" * 40, ("alice/play", "a" * 40)),
         ("http://hub.example:8080/alice/play", ("alice/play", None)),
@@ -288,12 +297,14 @@ def test_a_source_is_understood_however_it_is_given(text, expected):
         *("a/" + "b" * 100, "alice/plä", "alice/play@../x", "alice/play@-x", "\x00/x"),
         *("https://example.com/alice/play", "file:///etc/passwd", "ftp://hf.co/a/b"),
         *("hf://datasets/alice/play", "https://hf.co/spaces/alice/play"),
+        *("https://hf.co/a/b/tree/x%2F..%2Fy", "https://hf.co/a/b/tree/%00"),
+        *("https://hf.co/a%2Fb/c/tree/main", "a/b@\u202emain"),
     ],
 )
 def test_anything_else_is_refused_in_a_sentence(text):
     with pytest.raises(HubError, match=r"expected .*\.$") as caught:
         names.parse_source(text)
-    assert str(caught.value).isprintable()
+    assert is_safe(str(caught.value))
 
 
 def test_a_token_in_the_wrong_field_is_not_repeated():
@@ -556,7 +567,7 @@ def failure(*arguments: Any, **job: Any) -> str:
     assert answer["kind"] == "failed"
     sentence = answer["message"]
     assert sentence.endswith(".")
-    assert sentence.isprintable()
+    assert is_safe(sentence)
     assert "hf_" not in sentence
     return sentence
 
@@ -642,7 +653,9 @@ def test_a_commit_in_between_is_not_overwritten(client, there, model):
         ({"token": None}, "for a private one give an access token or log in"),
         ({"token": BOB}, "check the name and what your access token may read"),
         ({"token": "hf_wrong_secret"}, "does not accept this access token"),
-        ({"revision": "v9"}, "has no revision 'v9'"),
+        ({"revision": "v9"}, "has no revision 'v9': expected a branch, a tag or a c"),
+        ({"revision": "0a1b2c3"}, "all 40 digits. This one has 7: copy the whole"),
+        ({"revision": "ein\u00a0Zweig\u202e"}, "no revision 'ein\u00a0Zweig\\u202e'"),
         ({"endpoint": "http://127.0.0.1:9"}, "127.0.0.1:9 cannot be reached"),
         ({"max_bytes": 100}, "bytes: at most 100 are taken here"),
     ],

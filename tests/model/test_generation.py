@@ -266,6 +266,30 @@ def text_alone(model, prompt, config, length):
     return last(generation.generate(model, prompt, length=length, rows=[config]))[0]
 
 
+def test_samples_are_rows_with_seeds_of_their_own():
+    made = generation.samples_of(rows(0.5, 1.0, seed=7, top_k=3), 3)
+    assert [(row.temperature, row.seed) for row in made] == [
+        *((0.5, 7), (0.5, 8), (0.5, 9), (1.0, 7), (1.0, 8), (1.0, 9))
+    ]
+    assert {row.top_k for row in made} == {3}
+    for wrong in (0, -1, True, 1.5):
+        with pytest.raises(ConfigError, match="expected a whole number of texts"):
+            generation.samples_of(rows(0.5), wrong)
+    with pytest.raises(ConfigError, match="seed"):
+        generation.samples_of(rows(0.5, seed=2**63 - 1), 2)
+
+
+def test_more_texts_than_are_written_at_once_come_in_turns():
+    model = make_model()
+    many = generation.samples_of(rows(1.0, seed=3), 2 * generation.MAX_ROWS + 2)
+    frames = list(generation.generate(model, "ab", length=20, rows=many, chunk=8))
+    assert frames[-1] == [text_alone(model, "ab", row, 20) for row in many]
+    most = generation.MAX_ROWS
+    assert [sum(map(bool, frame)) for frame in frames] == [
+        *([most] * 3 + [2 * most] * 3 + [2 * most + 2] * 3)
+    ]
+
+
 def start(network, model, prompt):
     ids = generation.prompt_ids(model.vocabulary, prompt)
     states = network.prefill(ids[:-1], network.initial_states(1))

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import os
+import platform
 import socket
 import sys
 import sysconfig
@@ -24,10 +25,9 @@ from charrnn.text import corpus
 from charrnn.text import sources as sources_module
 from charrnn.text.corpus import decode, from_text
 from charrnn.text.encoding import SAMPLE_BYTES
+from charrnn.text.named import NAMED, NamedText, library_name
 from charrnn.text.sources import (
-    NAMED,
     STDLIB_BYTES,
-    NamedText,
     cache_folder,
     fetch,
     load,
@@ -108,7 +108,7 @@ def test_unicode_with_and_without_a_mark(text, mark_and_encoding):
             "koi8_r",
         ),
         (JAPANESE, "shift_jis", "cp932"),
-        (JAPANESE, "euc_jp", "euc_jis_2004"),
+        (JAPANESE, "euc_jp", "euc_jp"),
         (ARABIC, "cp1256", "cp1256"),
     ],
 )
@@ -136,7 +136,6 @@ def test_a_long_text_is_recognised_by_its_lines_that_are_not_ascii():
         ("tab\tfeed\fline\u2028next\x85", "tab\tfeed\fline\u2028next\x85"),
         ("e\u0301 \ufb01 \u212b \uff21", "e\u0301 \ufb01 \u212b \uff21"),
         (" \n  spaces stay \n ", " \n  spaces stay \n "),
-        ("a\ufeffb", "a\ufeffb"),  # a mark is one at the beginning only
     ],
 )
 def test_only_line_ends_are_changed(received, kept):
@@ -153,12 +152,12 @@ def test_any_text_survives_as_it_is(text):
     try:
         found = decode(text.encode(), name="t", max_bytes=LIMIT)
     except CorpusError:
-        shown = text.removeprefix("\ufeff").replace("\r\n", "\n")
+        shown = text.replace("\ufeff", "").replace("\r\n", "\n")
         assert "\0" in shown or len(shown) < corpus.MIN_CHARACTERS or shown.isspace()
     else:
-        expected = io.StringIO(text.removeprefix("\ufeff"), newline=None).read()
+        expected = io.StringIO(text.replace("\ufeff", ""), newline=None).read()
         assert found.text == expected
-        assert found.notices == ()
+        assert bool(found.notices) == ("\ufeff" in text[1:])
         pasted = from_text(text, name="t", max_bytes=LIMIT)
         assert (pasted.text, pasted.sha256) == (expected, sha256(expected))
 
@@ -182,7 +181,7 @@ def test_any_bytes_are_a_text_or_refused_with_a_sentence(data):
 
 def test_nul_is_refused_with_what_it_may_be():
     assert "UTF-16 without a byte order mark" in refusal(ENGLISH.encode("utf-16-le"))
-    assert "holds NUL bytes" in refusal(b"abc\0" + ENGLISH.encode())
+    assert "holds the character NUL at 3 " in refusal(b"abc\0" + ENGLISH.encode())
     marked = codecs.BOM_UTF16_LE + f"abc\0{ENGLISH}".encode("utf-16-le")
     assert "holds the character NUL at 3" in refusal(marked)
     with pytest.raises(CorpusError, match="holds the character NUL at 2"):
@@ -196,10 +195,10 @@ def test_binary_is_refused():
 
 
 def test_damaged_behind_a_mark():
-    message = refusal(codecs.BOM_UTF16_LE + ENGLISH.encode("utf-16-le") + b"a")
+    message = refusal(codecs.BOM_UTF16_LE + ENGLISH.encode("utf-16-le") + b"\0\xd8" * 9)
     assert "begins like UTF-16 but is damaged at byte 320" in message
-    message = refusal(codecs.BOM_UTF8 + ENGLISH.encode() + b"\xff")
-    assert "begins like UTF-8 but is damaged at byte" in message
+    message = refusal(codecs.BOM_UTF8 + ENGLISH.encode() + b"\xff" * 9)
+    assert "begins like UTF-8 but is damaged at byte 162" in message
 
 
 @pytest.mark.parametrize(
@@ -370,7 +369,8 @@ def test_the_standard_library():
     found = load("python-stdlib", max_bytes=2_000_000)
     again = load("python-stdlib", max_bytes=2_000_000)
     assert found == again
-    assert (found.name, found.notices) == ("python-stdlib", ())
+    assert (found.name, found.notices) == (library_name(), ())
+    assert library_name() == f"python-stdlib (Python {platform.python_version()})"
     assert 1_500_000 < len(found.text.encode()) <= 2_000_000
     first = min(
         path.name
