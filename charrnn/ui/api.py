@@ -71,6 +71,7 @@ def generate(
         top_k=top_k,
         top_p=top_p,
         stop="",
+        column_count=None,
         temperatures=(temperature,),
     )
     for texts, used_seed in _write(request, 1):
@@ -114,6 +115,7 @@ def compare(
         top_k=top_k,
         top_p=top_p,
         stop="",
+        column_count=None,
         temperatures=tuple(temperatures),
     )
     yield from _write(request, 2)
