@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.i18n import I18nData
 
 from charrnn.config import DEFAULT_LENGTH
 from charrnn.ui import generate_form, links, writing
@@ -56,14 +57,14 @@ class GenerateTab:
         return outputs(OpenedUpdate, self, self.settings)
 
 
-def _temperature(value: float, label: str, elem_id: str) -> gr.Slider:
+def _temperature(value: float, label: I18nData, elem_id: str) -> gr.Slider:
     """A temperature's slider; the browser shows its name by its value."""
     slider = gr.Slider(
         0,
         2,
         value,
         step=0.05,
-        label=i18n(label),
+        label=label,
         elem_id=elem_id,
         elem_classes="temperature",
         buttons=[],
@@ -77,7 +78,7 @@ def _column(index: int) -> tuple[gr.Column, gr.Slider, gr.HTML]:
     with gr.Column(min_width=230) as box:
         slider = _temperature(
             DEFAULT_TEMPERATURES[index],
-            f"temperature.{index}",
+            i18n(f"temperature.{index}"),
             f"temperature-{index}",
         )
         card = gr.HTML(i18n("card"), elem_id=f"card-{index}", apply_default_css=False)
@@ -196,7 +197,7 @@ def _layout() -> GenerateTab:
             model = gr.Dropdown([], label=i18n("generate.model"), elem_id="model")
             run, one, stop = _buttons()
             single_temperature = _temperature(
-                0.8, "generate.one_temperature", "one-temperature"
+                0.8, i18n("generate.one_temperature"), "one-temperature"
             )
     gr.Markdown(i18n("generate.lead"), elem_id="lead")
     gr.HTML(i18n("temperature.names"), elem_classes="offstage")
