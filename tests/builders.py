@@ -244,6 +244,7 @@ def writing_request(**changed: Any) -> Any:
         "top_k": 0,
         "top_p": 1,
         "stop": "",
+        "column_count": None,
         "temperatures": (0.2, 0.5, 0.8, 1.1),
     }
     return WritingRequest(**{**plain, **changed})

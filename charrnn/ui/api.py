@@ -72,6 +72,7 @@ def generate(
         top_k=top_k,
         top_p=top_p,
         stop="",
+        column_count=None,
         temperatures=(temperature,),
     )
     for texts, used_seed in _write(request, 1):
@@ -115,6 +116,7 @@ def compare(
         top_k=top_k,
         top_p=top_p,
         stop="",
+        column_count=None,
         temperatures=tuple(temperatures),
     )
     yield from _write(request, 2)

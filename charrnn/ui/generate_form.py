@@ -24,7 +24,6 @@ from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import SKIP, Html, Update, flat
 from charrnn.ui.writing_request import (
     NUMBERS,
-    TEMPERATURES,
     draw_seed,
     engine,
     field_problem,
@@ -42,20 +41,24 @@ def flag_numbers(request: gr.Request, *values: float | None) -> list[Update]:
 
     Args:
         request: Tells the language.
-        *values: Length, seed, top-k and top-p, the temperature of a single
-            text and those of the columns.
+        *values: Length, seed, top-k and top-p.
     """
-    lang, count = language(request), len(NUMBERS) + 1
-    bounds = (*NUMBERS.values(), TEMPERATURES)
-    infos = [i18n(f"generate.{name}_info") for name in (*NUMBERS, "one_temperature")]
-    result = []
-    for value, limits, info in zip(values[:count], bounds, infos, strict=True):
-        problem = field_problem(lang, value, limits, optional=False)
-        result.append(flag_field(problem, info))
-    for value in values[count:]:
-        problem = field_problem(lang, value, TEMPERATURES, optional=True)
-        result.append(flag_field(problem, "", "inline"))
-    return result
+    lang = language(request)
+    return [
+        flag_field(
+            field_problem(lang, value, bounds, optional=False),
+            "" if name == "length" else i18n(f"generate.{name}_info"),
+        )
+        for value, (name, bounds) in zip(values, NUMBERS.items(), strict=True)
+    ]
+
+
+def show_columns(count: int | None) -> list[Update]:
+    """As many columns as are compared."""
+    return [
+        gr.update(visible=index < (count or MAX_COLUMNS))
+        for index in range(MAX_COLUMNS)
+    ]
 
 
 def prompt_of(entry: ModelEntry) -> str:
@@ -106,7 +109,9 @@ class OpenedUpdate(NamedTuple):
     top_p: float | Update = SKIP
     stop: str | Update = SKIP
     single_temperature: float | Update = SKIP
-    temperatures: tuple[float | Update | None, ...] = SAME
+    column_count: int | Update = SKIP
+    column_boxes: tuple[Update, ...] = SAME
+    temperatures: tuple[float | Update, ...] = SAME
     status: Html = SKIP
     compare: Update = READY  # before, a click would send a form not yet filled
     generate: Update = READY
@@ -133,7 +138,8 @@ def fill(request: gr.Request, browser: object) -> OpenedUpdate:
 def _filled(lang: str, link: Link, model: Update) -> OpenedUpdate:
     """The form as a link asks for it: one temperature is that of a single text."""
     single = len(link.temperatures) == 1
-    spread = (*link.temperatures, *[None] * MAX_COLUMNS)[:MAX_COLUMNS]
+    count = len(link.temperatures)
+    spread: list[float | Update] = [*link.temperatures, *SAME]
     return OpenedUpdate(
         model=model,
         prompt=link.prompt,
@@ -144,7 +150,9 @@ def _filled(lang: str, link: Link, model: Update) -> OpenedUpdate:
         top_p=link.top_p,
         stop=link.stop,
         single_temperature=link.temperatures[0] if single else SKIP,
-        temperatures=SAME if single else spread,
+        column_count=SKIP if single else count,
+        column_boxes=SAME if single else tuple(show_columns(count)),
+        temperatures=SAME if single else tuple(spread[:MAX_COLUMNS]),
         status=link_status(lang, link, single=single),
     )
 

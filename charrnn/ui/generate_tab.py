@@ -1,11 +1,13 @@
 """The Generate tab: one prompt, one text or several temperatures side by side."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.i18n import I18nData
 
+from charrnn.config import DEFAULT_LENGTH
 from charrnn.ui import generate_form, links, writing
 from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
 from charrnn.ui.labels import i18n
@@ -14,18 +16,19 @@ from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
 from charrnn.ui.writing import CONCURRENCY, WritingUpdate
 from charrnn.ui.writing_request import WritingRequest
 
+SLIDER_LENGTHS: Final = (10, 2000)  # the number beside the slider takes more
+
 
 @dataclass(frozen=True)
 class Settings:
     """The components of the accordion that a first visitor need not open."""
 
-    length: gr.Number
     seed: gr.Number
     new_seed: gr.Checkbox
     top_k: gr.Number
     top_p: gr.Number
     stop: gr.Textbox  # the stop string
-    single_temperature: gr.Number
+    column_count: gr.Radio
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class GenerateTab:
 
     prompt: gr.Textbox
     model: gr.Dropdown
+    length_slider: gr.Slider
+    length: gr.Number
+    single_temperature: gr.Slider
     compare: gr.Button
     generate: gr.Button
     stop_button: gr.Button
     status: gr.HTML
     columns: gr.Row
-    temperatures: tuple[gr.Number, ...]
+    column_boxes: tuple[gr.Column, ...]
+    temperatures: tuple[gr.Slider, ...]
     cards: tuple[gr.HTML, ...]
     single: gr.Row
     single_card: gr.HTML
@@ -50,21 +57,59 @@ class GenerateTab:
         return outputs(OpenedUpdate, self, self.settings)
 
 
-def _column(index: int) -> tuple[gr.Number, gr.HTML]:
-    with gr.Column(min_width=230):
-        number = gr.Number(
+def _temperature(value: float, label: I18nData, elem_id: str) -> gr.Slider:
+    """A temperature's slider; the browser shows its name by its value."""
+    slider = gr.Slider(
+        0,
+        2,
+        value,
+        step=0.05,
+        label=label,
+        elem_id=elem_id,
+        elem_classes="temperature",
+        buttons=[],
+    )
+    name = f"(value) => charrnn.nameTemperature('{elem_id}', value)"
+    slider.change(None, slider, None, js=name)
+    return slider
+
+
+def _column(index: int) -> tuple[gr.Column, gr.Slider, gr.HTML]:
+    with gr.Column(min_width=230) as box:
+        slider = _temperature(
             DEFAULT_TEMPERATURES[index],
-            label=i18n("generate.temperature"),
-            step=0.1,
-            elem_id=f"temperature-{index}",
-            elem_classes="inline",
+            i18n(f"temperature.{index}"),
+            f"temperature-{index}",
         )
-        card = gr.HTML(
-            i18n(f"card.{index}"),
-            elem_id=f"card-{index}",
-            apply_default_css=False,
+        card = gr.HTML(i18n("card"), elem_id=f"card-{index}", apply_default_css=False)
+    return box, slider, card
+
+
+def _length() -> tuple[gr.Slider, gr.Number]:
+    """The slider for usual lengths, and the number, which takes longer ones too."""
+    with gr.Row(equal_height=True):
+        slider = gr.Slider(
+            *SLIDER_LENGTHS,
+            DEFAULT_LENGTH,
+            step=10,
+            label=i18n("generate.length"),
+            scale=3,
+            min_width=180,
+            elem_id="length-slider",
+            buttons=[],
         )
-    return number, card
+        number = gr.Number(
+            DEFAULT_LENGTH,
+            label=i18n("generate.length_number"),
+            precision=0,
+            min_width=110,
+            elem_id="length",
+        )
+    low, high = SLIDER_LENGTHS
+    clamp = f"(value) => Math.min({high}, Math.max({low}, value || {low}))"
+    slider.input(None, slider, number, js="(value) => value")
+    number.change(None, number, slider, js=clamp)
+    return slider, number
 
 
 def _buttons() -> tuple[gr.Button, gr.Button, gr.Button]:
@@ -94,13 +139,6 @@ def _buttons() -> tuple[gr.Button, gr.Button, gr.Button]:
 def _settings() -> Settings:
     with gr.Accordion(i18n("generate.settings"), open=False, elem_id="sampling"):
         with gr.Row():
-            length = gr.Number(
-                400,
-                label=i18n("generate.length"),
-                info=i18n("generate.length_info"),
-                precision=0,
-                elem_id="length",
-            )
             seed = gr.Number(
                 0,
                 label=i18n("generate.seed"),
@@ -133,14 +171,13 @@ def _settings() -> Settings:
                 max_length=links.MAX_STOP,
                 elem_id="stop-string",
             )
-            temperature = gr.Number(
-                0.8,
-                label=i18n("generate.one_temperature"),
-                info=i18n("generate.one_temperature_info"),
-                step=0.1,
-                elem_id="one-temperature",
+            count = gr.Radio(
+                [2, 3, MAX_COLUMNS],
+                value=MAX_COLUMNS,
+                label=i18n("generate.columns"),
+                elem_id="column-count",
             )
-    return Settings(length, seed, new_seed, top_k, top_p, stop, temperature)
+    return Settings(seed, new_seed, top_k, top_p, stop, count)
 
 
 def _layout() -> GenerateTab:
@@ -155,25 +192,34 @@ def _layout() -> GenerateTab:
                 max_length=links.MAX_PROMPT,
                 elem_id="prompt",
             )
-            gr.Markdown(i18n("generate.lead"), elem_id="lead")
+            length_slider, length = _length()
         with gr.Column(scale=2, min_width=260):
             model = gr.Dropdown([], label=i18n("generate.model"), elem_id="model")
             run, one, stop = _buttons()
+            single_temperature = _temperature(
+                0.8, i18n("generate.one_temperature"), "one-temperature"
+            )
+    gr.Markdown(i18n("generate.lead"), elem_id="lead")
+    gr.HTML(i18n("temperature.names"), elem_classes="offstage")
     status = gr.HTML(elem_id="writing-status", apply_default_css=False)
     with gr.Row(elem_id="columns") as columns:
-        pairs = [_column(index) for index in range(MAX_COLUMNS)]
+        boxes, sliders, cards = zip(*map(_column, range(MAX_COLUMNS)), strict=True)
     with gr.Row(visible=False) as single:
         single_card = gr.HTML(elem_id="single", apply_default_css=False)
     return GenerateTab(
         prompt=prompt,
         model=model,
+        length_slider=length_slider,
+        length=length,
+        single_temperature=single_temperature,
         compare=run,
         generate=one,
         stop_button=stop,
         status=status,
         columns=columns,
-        temperatures=tuple(number for number, _ in pairs),
-        cards=tuple(card for _, card in pairs),
+        column_boxes=boxes,
+        temperatures=sliders,
+        cards=cards,
         single=single,
         single_card=single_card,
         settings=_settings(),
@@ -184,7 +230,7 @@ def _connect_writing(tab: GenerateTab) -> None:
     settings = tab.settings
     many = inputs(WritingRequest, tab, settings)
     # a single text takes its temperature from another field
-    one = [*many[: -len(tab.temperatures)], settings.single_temperature]
+    one = [*many[: -len(tab.temperatures)], tab.single_temperature]
     shared: dict[str, Any] = {
         "outputs": outputs(WritingUpdate, tab, settings),
         "concurrency_id": "generate",
@@ -206,10 +252,7 @@ def _connect_form(tab: GenerateTab) -> None:
     tab.model.input(
         generate_form.suggest_prompt, [tab.model, tab.prompt], tab.prompt, **QUIET
     )
-    numbers = [
-        *(settings.length, settings.seed, settings.top_k, settings.top_p),
-        *(settings.single_temperature, *tab.temperatures),
-    ]
+    numbers = [tab.length, settings.seed, settings.top_k, settings.top_p]
     gr.on(
         [number.change for number in numbers],
         generate_form.flag_numbers,
@@ -219,6 +262,12 @@ def _connect_form(tab: GenerateTab) -> None:
         **QUIET,
     )
     settings.seed.input(lambda: False, None, settings.new_seed, **QUIET)
+    settings.column_count.input(
+        generate_form.show_columns,
+        settings.column_count,
+        list(tab.column_boxes),
+        **QUIET,
+    )
 
 
 def build() -> GenerateTab:

@@ -16,17 +16,27 @@ from charrnn.ui.panel import welcome_html
 from charrnn.ui.settings import SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
+TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
+
 
 def _composed(lang: str) -> dict[str, str]:
     title = html.escape(translate(lang, "title"))
     tagline = html.escape(translate(lang, "tagline"))
-    cards = {
-        f"card.{index}": resting_card(translate(lang, f"generate.card.{index}"))
+    temperatures = {
+        f"temperature.{index}": translate(
+            lang, "generate.temperature_of", number=index + 1
+        )
         for index in range(MAX_COLUMNS)
     }
+    names = "".join(
+        f'<span data-name="{name}">{translate(lang, f"temperature.{name}")}</span>'
+        for name in TEMPERATURE_NAMES
+    )
     return {
         **{f"help.{name}": describe(lang, name) for name in SETTINGS},
-        **cards,
+        **temperatures,
+        "temperature.names": f'<p id="temperature-names">{names}</p>',
+        "card": resting_card(translate(lang, "generate.card")),
         "masthead": f"<h1>{title}</h1><p>{tagline}</p>",
         "welcome": welcome_html(lang),
     }

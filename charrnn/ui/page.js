@@ -37,6 +37,15 @@ window.charrnn = (() => {
     flash(button, button.dataset.done);
   });
 
+  // a temperature's name, by its value
+  const nameTemperature = (id, value) => {
+    const name = value < 0.4 ? "careful" : value < 0.75 ? "steady"
+      : value < 1.05 ? "lively" : "daring";
+    const word = document.querySelector(`#temperature-names [data-name="${name}"]`);
+    const label = document.querySelector(`#${id} label span`);
+    if (label && word) label.dataset.word = word.textContent;
+  };
+
   // on a phone the followed run stands below the form: bring it into view
   const narrow = () => innerWidth < 700;
   const run = () => document.querySelector("#watch");
@@ -47,6 +56,11 @@ window.charrnn = (() => {
     showLinkedRun: () => {
       if (narrow() && new URLSearchParams(location.search).has("run"))
         setTimeout(() => run()?.scrollIntoView(), 300);
+    },
+    nameTemperature,
+    nameTemperatures: () => {
+      for (const slider of document.querySelectorAll(".temperature"))
+        nameTemperature(slider.id, slider.querySelector("[type=range]").value);
     },
     downloadZip: () => document.querySelector("#zip-file").click(),
   };

@@ -110,6 +110,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
             pushed_model = hub_tab.build(page, generating)
 
+    blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs, **QUIET)
     blocks.load(generate_form.opened, page.browser, generating.opened(), **QUIET)
     blocks.load(following.opened, page.browser, watching.outputs(), **QUIET).then(

@@ -54,7 +54,7 @@ def write(
         cards.card_head(lang, link, temperature, written=written, wide=wide)
         for temperature in link.temperatures
     ]
-    off = cards.resting_card(translate(lang, "generate.off"), wide=wide)
+    off = cards.resting_card(translate(lang, "generate.card"), wide=wide)
 
     def frame(bodies: Sequence[str], status: str | None, rest: str | None) -> Frame:
         shown: list[str | None] = [rest] * columns

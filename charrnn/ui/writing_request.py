@@ -39,7 +39,12 @@ class WritingRequest(Form):
     top_k: float | None
     top_p: float | None
     stop: str
+    column_count: int | None  # of the temperatures that are compared; None: all
     temperatures: tuple[float | None, ...]
+
+    def shown(self) -> tuple[float | None, ...]:
+        """The temperatures of the columns that are there."""
+        return self.temperatures[: self.column_count]
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def first_problem(lang: str, request: WritingRequest) -> tuple[str, str]:
         problem = field_problem(lang, value, bounds, optional=False)
         if problem:
             return name, f"{translate(lang, f'generate.{name}')}: {problem}"
-    for value in request.temperatures:
+    for value in request.shown():
         problem = field_problem(lang, value, TEMPERATURES, optional=True)
         if problem:
             label = translate(lang, "generate.temperature")
@@ -118,7 +123,8 @@ def prepare(lang: str, request: WritingRequest, *, at_least: int) -> PreparedWri
     name, problem = first_problem(lang, request)
     if problem:
         raise ConfigError(problem, field=name)
-    columns = tuple(i for i, t in enumerate(request.temperatures) if t is not None)
+    temperatures = request.shown()
+    columns = tuple(i for i, t in enumerate(temperatures) if t is not None)
     if len(columns) < at_least:
         raise ConfigError(translate(lang, "generate.two"), field="temperatures")
     path = model_folder(request.model)
@@ -129,7 +135,7 @@ def prepare(lang: str, request: WritingRequest, *, at_least: int) -> PreparedWri
         weights_hash=loaded.weights_hash,
         prompt=request.prompt,
         seed=draw_seed() if new_seed else int(request.seed or 0),
-        temperatures=tuple(float(t) for t in request.temperatures if t is not None),
+        temperatures=tuple(float(t) for t in temperatures if t is not None),
         length=int(request.length or 1),
         top_k=int(request.top_k or 0),
         top_p=float(request.top_p or 1),

@@ -160,16 +160,58 @@ def test_one_text_is_copied_and_saved(served, visit):
 
 def test_a_wrong_number_is_marked_on_its_field(served, visit):
     page = visit().open(served.url)
-    page.locator("#temperature-1 input").fill("7")
-    page.locator("#temperature-1.wrong").wait_for()
-    marked = page.locator("#temperature-1")
-    expect(marked).to_contain_text("expected a number from 0 to 2")
+    page.locator("#length input").fill("0")
+    page.locator("#length.wrong").wait_for()
+    marked = page.locator("#length")
+    expect(marked).to_contain_text("expected a number from 1 to 10,000")
     page.locator("#compare").click()
-    page.get_by_text("Temperature: expected a number from 0 to 2").wait_for()
-    expect(page.locator("#temperature-1.wrong")).to_have_count(1)
-    page.locator("#temperature-1 input").fill("0.7")
-    page.locator("#temperature-1.wrong").wait_for(state="detached")
+    page.get_by_text("Length: expected a number from 1 to 10,000").wait_for()
+    expect(page.locator("#length.wrong")).to_have_count(1)
+    page.locator("#length input").fill("50")
+    page.locator("#length.wrong").wait_for(state="detached")
     expect(marked).not_to_contain_text("expected")
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_the_sliders_are_seen_at_once_and_move_without_a_request(served, visit, size):
+    width, height = size
+    visitor = visit(viewport={"width": width, "height": height})
+    page = visitor.open(served.url)
+    low = height if width > 700 else 2 * height  # on a phone columns stand in a row
+    for name in ("temperature-0", "length-slider", "one-temperature"):
+        box = page.locator(f"#{name} input[type=range]").bounding_box()
+        assert 0 <= box["y"] < low, name
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= width, name
+    shown = page.locator("#temperature-0 label span").first
+    expect(shown).to_have_attribute("data-word", "careful")
+    page.wait_for_timeout(1000)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    slider = page.locator("#temperature-0 input[type=range]")
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#temperature-0 input[type=number]")).to_have_value("1.2")
+    expect(shown).to_have_attribute("data-word", "daring")
+    after = "e => getComputedStyle(e, '::after').content"
+    assert "daring" in shown.evaluate(after)  # as it is seen
+    page.wait_for_timeout(500)
+    assert [url for url in asked if "poll" not in url and "tick" not in url] == []
+
+
+def test_the_length_has_a_slider_and_a_number_that_takes_more(served, visit):
+    page = visit().open(served.url)
+    slider = page.locator("#length-slider input[type=range]")
+    number = page.locator("#length input")
+    slider.fill("1000")
+    expect(number).to_have_value("1000")
+    number.fill("250")
+    expect(slider).to_have_value("250")
+    number.fill("5000")
+    expect(slider).to_have_value("2000")
+    expect(number).to_have_value("5000")
+    expect(page.locator("#length-slider input[type=number]")).to_be_hidden()
 
 
 def test_a_seed_of_ones_own_is_kept(served, visit):

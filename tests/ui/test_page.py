@@ -236,7 +236,7 @@ def test_handlers_return_as_many_values_as_their_events_have_outputs():
 
 
 def test_flattened_updates_have_as_many_values_too(model):
-    text = ["m", "so", 5, 1, False, 0, 1, "", 0.5]
+    text = ["m", "so", 5, 1, False, 0, 1, "", 2, 0.5]
     training_form = (None, "paste", "quick", "", *form.values_of("quick"))
     returned = {
         generate_form.opened: generate_form.opened(ENGLISH, {}),

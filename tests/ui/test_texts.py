@@ -14,6 +14,7 @@ from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
+from charrnn.ui.labels import TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.settings import SETTINGS
 from charrnn.ui.texts import TABLES
@@ -24,17 +25,17 @@ UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
-    *(f"card.{index}" for index in range(MAX_COLUMNS)),
+    *("card", "temperature.names"),
+    *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
 }
 # keys that the code puts together: what stands before the part that varies, and
 # all that the part can be
 DYNAMIC = {
-    "card.": {str(index) for index in range(MAX_COLUMNS)},
-    "generate.card.": {str(index) for index in range(MAX_COLUMNS)},
-    "generate.": {
-        *(*NUMBERS, "one_temperature_info"),
-        *(f"{name}_info" for name in NUMBERS),
+    "temperature.": {
+        *(str(index) for index in range(MAX_COLUMNS)),
+        *TEMPERATURE_NAMES,
     },
+    "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
     "help.": set(SETTINGS),
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),

@@ -25,8 +25,8 @@ def test_a_missing_temperature_leaves_its_column_out(model):
     )
     assert prepared.columns == (0, 2)
     cards = frames(prepared)[0].cards
-    assert "this column rests" in cards[1]
-    assert "this column rests" in cards[3]
+    assert "appears here" in cards[1]
+    assert "appears here" in cards[3]
 
 
 def test_a_drawn_seed_is_shown_and_a_given_one_kept(model):
