@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,36 @@ def make_model(
 def steady(model: checkpoint.Model) -> checkpoint.Model:
     """The model with recurrent weights that let no difference of rounding grow."""
     return dataclasses.replace(model, weights=contractive(model.weights))
+
+
+def save_model(folder: Path, **options) -> checkpoint.Model:
+    """What `make_model` makes, in a folder; returned as it is loaded."""
+    folder.mkdir(exist_ok=True)
+    model = make_model(**options)
+    checkpoint.save_record(folder, model.record)
+    checkpoint.save_vocabulary(folder, model.vocabulary)
+    checkpoint.save_weights(folder, model.record.model, model.weights)
+    return checkpoint.load(folder)
+
+
+def written(texts) -> list[str]:
+    """The complete texts of a request."""
+    return list(texts)[-1]
+
+
+def alone(model: checkpoint.Model, prompt, length, temperatures, **options):
+    """What a model writes by itself, with nobody beside."""
+    settings = rows(*temperatures, **options)
+    return written(generation.generate(model, prompt, length=length, rows=settings))
+
+
+def wait_until(condition, seconds: float) -> float:
+    """Seconds until it holds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds
+        time.sleep(0.002)
+    return time.monotonic() - start
 
 
 def keras_network(config: ModelConfig, weights):

@@ -12,13 +12,14 @@ of them is allocated. Nothing in a folder is ever executed. Writing is
 aside, fsync, rename: a reader sees the old file or the new one, whole.
 """
 
+import contextlib
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ import safetensors.numpy
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.files import write_file
+from charrnn.hosting import MEGABYTE
 from charrnn.model.record import (
     CARD,
     CONFIG,
@@ -179,13 +181,9 @@ def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> Non
         )
 
 
-def load_weights(folder: Path, model: ModelConfig) -> tuple[Weights, str]:
-    """The weights of a folder and the first 16 hex digits of their file's hash.
-
-    Raises:
-        CheckpointError: If the file is missing, damaged, or holds anything
-            but finite numbers in exactly the implied tensors.
-    """
+@contextlib.contextmanager
+def _open_weights(folder: Path, model: ModelConfig) -> Iterator[IO[bytes]]:
+    """The weights' file at its start, its header checked."""
     path = folder / WEIGHTS
     try:
         if path.exists() and not path.is_file():  # a pipe would hang, say
@@ -193,7 +191,8 @@ def load_weights(folder: Path, model: ModelConfig) -> tuple[Weights, str]:
         with path.open("rb") as file:
             start = file.read(MAX_HEADER + 8)
             check_weights_header(start, path.stat().st_size, model)
-            data = start + file.read()
+            file.seek(0)
+            yield file
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder.name} has no weights yet: its training has not saved any."
@@ -202,6 +201,17 @@ def load_weights(folder: Path, model: ModelConfig) -> tuple[Weights, str]:
         raise CheckpointError(
             f"{WEIGHTS} cannot be read ({error.strerror})."
         ) from error
+
+
+def load_weights(folder: Path, model: ModelConfig) -> tuple[Weights, str]:
+    """The weights of a folder and the first 16 hex digits of their file's hash.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged, or holds anything
+            but finite numbers in exactly the implied tensors.
+    """
+    with _open_weights(folder, model) as file:
+        data = file.read()
     try:
         loaded = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
@@ -210,6 +220,19 @@ def load_weights(folder: Path, model: ModelConfig) -> tuple[Weights, str]:
         raise CheckpointError("model.safetensors holds numbers that are not finite.")
     weights = {name: loaded[name] for name in model.tensor_shapes()}
     return weights, hashlib.sha256(data).hexdigest()[:16]
+
+
+def hash_weights(folder: Path, model: ModelConfig) -> str:
+    """The hash that `load_weights` gives, without the weights in memory.
+
+    Raises:
+        CheckpointError: If the file is missing or its header damaged.
+    """
+    digest = hashlib.sha256()
+    with _open_weights(folder, model) as file:
+        while part := file.read(MEGABYTE):
+            digest.update(part)
+    return digest.hexdigest()[:16]
 
 
 def read_record(path: Path) -> Record:
