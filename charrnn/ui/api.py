@@ -20,15 +20,22 @@ from charrnn.text.corpus import Corpus, from_text
 from charrnn.ui.generate_tab import CONCURRENCY, Wish, engine, order
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import allowed, reach, shown, visible
+from charrnn.ui.visitors import visitor_of
 
 
-def _write(wish: Wish, at_least: int) -> Iterator[tuple[list[str], int]]:
+def _write(
+    wish: Wish, at_least: int, request: gr.Request | None
+) -> Iterator[tuple[list[str], int]]:
     """The texts so far and the seed, which was drawn if none was given."""
     try:
         made = order("en", wish, at_least=at_least)
         rows = made.rows()
         stream = engine.generate(
-            made.path, wish.prompt, length=made.link.length, rows=rows
+            made.path,
+            wish.prompt,
+            length=made.link.length,
+            rows=rows,
+            visitor=visitor_of(request),
         )
         for texts in stream:
             yield texts, rows[0].seed
@@ -44,6 +51,7 @@ def generate(
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
+    request: gr.Request | None = None,
 ) -> Iterator[tuple[str, int]]:
     """Continue a prompt. Streams the whole text so far, without the prompt.
 
@@ -56,12 +64,13 @@ def generate(
         seed: The same seed writes the same text; null draws one.
         top_k: Only the k likeliest characters; 0 takes all.
         top_p: Only the likeliest characters that hold this share; 1 takes all.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
         The text, and the seed that was used.
     """
     given = (model, prompt, length, seed, seed is None, top_k, top_p, "")
-    for texts, drawn in _write(Wish(*given, (temperature,)), 1):
+    for texts, drawn in _write(Wish(*given, (temperature,)), 1, request):
         yield texts[0], drawn
 
 
@@ -73,6 +82,7 @@ def compare(
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
+    request: gr.Request | None = None,
 ) -> Iterator[tuple[list[str], int]]:
     """Continue a prompt at 2 to 4 temperatures, all with the same seed.
 
@@ -84,6 +94,7 @@ def compare(
         seed: The same seed writes the same texts; null draws one.
         top_k: Only the k likeliest characters; 0 takes all.
         top_p: Only the likeliest characters that hold this share; 1 takes all.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
         The texts in the temperatures' order, and the seed that was used.
@@ -94,7 +105,7 @@ def compare(
             print_exception=False,
         )
     given = (model, prompt, length, seed, seed is None, top_k, top_p, "")
-    yield from _write(Wish(*given, tuple(temperatures)), 2)
+    yield from _write(Wish(*given, tuple(temperatures)), 2, request)
 
 
 def models() -> list[dict[str, Any]]:

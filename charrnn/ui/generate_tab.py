@@ -12,11 +12,12 @@ import gradio as gr
 
 from charrnn.config import MAX_LENGTH, MAX_VOCAB_SIZE, SamplingConfig
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
-from charrnn.model.engine import Engine
+from charrnn.hosting import UNKNOWN_VISITOR, Visitor
 from charrnn.model.record import Record
 from charrnn.runs import listing, store
 from charrnn.runs.history import read_history
 from charrnn.runs.listing import ModelEntry
+from charrnn.runs.writer import Writer
 from charrnn.text import sources, verbatim
 from charrnn.ui import links
 from charrnn.ui.links import DEFAULT_TEMPERATURES, MAX_COLUMNS, Link
@@ -32,6 +33,7 @@ from charrnn.ui.shared import (
     visible,
 )
 from charrnn.ui.texts import i18n, known, language, resting_card, say, shorten
+from charrnn.ui.visitors import visitor_of
 
 CONCURRENCY: Final = 32  # handlers only feed and drain the engine
 MAX_SUGGESTED: Final = 40  # characters
@@ -48,7 +50,7 @@ NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
 TEMPERATURES: Final = (0, 2)
 SKIP: Final[Any] = gr.skip()
 READY: Final[Any] = gr.update(interactive=True)
-engine: Final = Engine()
+engine: Final = Writer()
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,12 @@ class Frame(NamedTuple):
 
 
 def write(
-    lang: str, made: Order, *, columns: int, wide: bool = False
+    lang: str,
+    made: Order,
+    *,
+    columns: int,
+    wide: bool = False,
+    visitor: Visitor = UNKNOWN_VISITOR,
 ) -> Iterator[Frame]:
     """Write an order's texts, frame by frame.
 
@@ -306,7 +313,11 @@ def write(
     texts = [""] * len(heads)
     yield frame(texts, writing + warning, off)
     stream = engine.generate(
-        made.path, made.link.prompt, length=made.link.length, rows=made.rows()
+        made.path,
+        made.link.prompt,
+        length=made.link.length,
+        rows=made.rows(),
+        visitor=visitor,
     )
     with contextlib.closing(stream):  # a visitor who leaves stops the writing
         for texts in stream:
@@ -330,7 +341,9 @@ class Shown(NamedTuple):
     stop: Any = SKIP
 
 
-def _stream(lang: str, wish: Wish, *, alone: bool) -> Iterator[Shown]:
+def _stream(
+    lang: str, wish: Wish, *, alone: bool, visitor: Visitor = UNKNOWN_VISITOR
+) -> Iterator[Shown]:
     """Carry a wish out; the first frame also shows the right cards."""
     try:
         made = order(lang, wish, at_least=1 if alone else 2)
@@ -341,7 +354,9 @@ def _stream(lang: str, wish: Wish, *, alone: bool) -> Iterator[Shown]:
             stop=gr.update(interactive=True),
         )
         count = 1 if alone else MAX_COLUMNS
-        for cards, status in write(lang, made, columns=count, wide=alone):
+        for cards, status in write(
+            lang, made, columns=count, wide=alone, visitor=visitor
+        ):
             values = [SKIP if card is None else card for card in cards]
             names = ["single"] if alone else [f"card{i}" for i in range(count)]
             yield shown_cards._replace(
@@ -367,13 +382,14 @@ def compare(
     t1: float | None,
     t2: float | None,
     t3: float | None,
+    request: gr.Request | None = None,
 ) -> Iterator[Shown]:
     """Write at two to four temperatures side by side, from one batch."""
     wish = Wish(
         *(model, prompt or "", length, seed, new_seed, top_k, top_p, stop or ""),
         (t0, t1, t2, t3),
     )
-    yield from _stream(known(lang), wish, alone=False)
+    yield from _stream(known(lang), wish, alone=False, visitor=visitor_of(request))
 
 
 def generate_one(
@@ -387,13 +403,14 @@ def generate_one(
     top_p: float | None,
     stop: str,
     temperature: float | None,
+    request: gr.Request | None = None,
 ) -> Iterator[Shown]:
     """Write one text, at one temperature."""
     wish = Wish(
         *(model, prompt or "", length, seed, new_seed, top_k, top_p, stop or ""),
         (temperature,),
     )
-    yield from _stream(known(lang), wish, alone=True)
+    yield from _stream(known(lang), wish, alone=True, visitor=visitor_of(request))
 
 
 def marks(lang: str, *values: float | None) -> list[dict[str, Any]]:
