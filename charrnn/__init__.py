@@ -4,4 +4,4 @@ Importing this package loads nothing heavy: TensorFlow, Gradio and the Hub's
 client come in only with the modules that need them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -7,7 +7,9 @@ nothing. `write_card` gathers what `card` needs from a model's folder.
 A title, a corpus' name and the samples may come from a stranger. In the front
 matter they stand as JSON strings (which YAML reads as well), in the text with
 Markdown's and HTML's signs escaped, and samples in a code block whose fence is
-longer than any run of backticks inside it.
+longer than any run of backticks inside it. The front matter is written here, not
+by huggingface_hub, which the Hub's process alone may import; a test reads it back
+with the Hub's own classes.
 """
 
 import dataclasses
@@ -18,21 +20,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from charrnn.config import ModelConfig, SamplingConfig
+from charrnn.config import DEFAULT_TEMPERATURES, ModelConfig, SamplingConfig
 from charrnn.errors import HubError
 from charrnn.files import one_line, write_file
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import CARD, Figures, Record
+from charrnn.model.record import CARD, LICENSE_PATTERN, Figures, Machine, Record
 from charrnn.presets import (
     DEFAULT_PRESET,
     PRESETS,
     command_line,
     settings_beyond_preset,
 )
-from charrnn.runs import events
+from charrnn.runs.history import read_view
 from charrnn.text import sources
 
-TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
 MAX_CURVE_ROWS: Final = 20
@@ -47,67 +48,12 @@ _UNSET: Final = {
 }
 _CELLS: Final = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent"}
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$&:@^=])")
-_FRONT_LICENSE: Final = re.compile(r"---\nlicense: ([a-z0-9.-]+)\n")
+# the program's parts, package data: `program.py` runs the shipped model as it stands
+_PROGRAM: Final = Path(__file__).with_name("card_program")
 
-_FORMULAS: Final = {
-    "gru": """\
-def cell(x, state, kernel, recurrent, bias):  # a GRU; z keeps, r forgets
-    (h,), a = state, x @ kernel + bias[0]
-    b, n = h @ recurrent + bias[1], 2 * len(h)
-    z, r = np.split(sigmoid(a[:n] + b[:n]), 2)
-    return (z * h + (1 - z) * np.tanh(a[n:] + r * b[n:]),)
-""",
-    "lstm": """\
-def cell(x, state, kernel, recurrent, bias):  # an LSTM; i, f, o are its gates
-    h, c = state
-    i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
-    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(c), c
-""",
-    "rnn": """\
-def cell(x, state, kernel, recurrent, bias):
-    return (np.tanh(x @ kernel + state[0] @ recurrent + bias),)
-""",
-}
-_SIGMOID: Final = """\
-def sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(0.5 * x)
 
-"""
-_PROGRAM: Final = """\
-import json, sys
-from pathlib import Path
-import numpy as np
-from huggingface_hub import snapshot_download
-from safetensors.numpy import load_file
-
-# python write.py [REPOSITORY or FOLDER] [PROMPT] [TEMPERATURE] [LENGTH]
-given = dict(enumerate(sys.argv))
-source, temperature = given.get(1, {source}), float(given.get(3, 0.8))
-if not Path(source).is_dir():
-    source = snapshot_download(source, allow_patterns=["*.json", "*.safetensors"])
-vocab = json.loads(Path(source, "vocab.json").read_text("utf-8"))
-w = load_file(Path(source, "model.safetensors"))
-ids, rng = {{c: i for i, c in enumerate(vocab)}}, np.random.default_rng(0)
-prompt = given.get(2) or ("\\n" if "\\n" in ids else vocab[1])
-states = [(np.zeros({units}, np.float32),) * {parts}] * {layers}
-
-{sigmoid}{formula}
-def step(i):  # read a character, score every next one
-    x = w["embedding.weight"][i]
-    for n in range(len(states)):
-        parts = (w[f"rnn.{{n}}.{{s}}"] for s in ("kernel", "recurrent_kernel", "bias"))
-        states[n] = cell(x, states[n], *parts)
-        x = states[n][0]
-    return (x @ w["head.kernel"] + w["head.bias"])[1:]  # without [UNK]
-
-for character in prompt:
-    logits = step(ids.get(character, 0))
-for _ in range(int(given.get(4, 300))):  # logits plus noise: a fair draw
-    i = 1 + int(np.argmax(logits + temperature * rng.gumbel(size=len(logits))))
-    print(vocab[i], end="", flush=True)
-    logits = step(i)
-"""
+def _part(name: str) -> str:
+    return (_PROGRAM / f"{name}.py").read_text(encoding="utf-8")
 
 
 def program(model: ModelConfig, source: str) -> str:
@@ -119,14 +65,20 @@ def program(model: ModelConfig, source: str) -> str:
         model: Decides which cell is written out.
         source: Repository or folder to load when none is given.
     """
-    return _PROGRAM.format(
-        source=json.dumps(source),
-        units=model.rnn_units,
-        parts=2 if model.cell == "lstm" else 1,
-        layers=model.num_layers,
-        sigmoid="" if model.cell == "rnn" else _SIGMOID,
-        formula=_FORMULAS[model.cell],
-    )
+    states = "states = [(np.zeros({}, np.float32),) * {}] * {}"
+    cell = _part(model.cell).removeprefix("import numpy as np\n").strip()
+    changes = {
+        "from gru import cell\n": "",
+        states.format(384, 1, 2): states.format(
+            model.rnn_units, model.num_states, model.num_layers
+        ),
+        "\n\ndef step(": f"\n\n{cell}\n\ndef step(",
+        'given.get(1, ".")': f"given.get(1, {json.dumps(source)})",
+    }
+    text = _part("program")
+    for found, change in changes.items():
+        text = text.replace(found, change)
+    return re.sub("\n{3,}", "\n\n", text)
 
 
 def _yaml(text: str) -> str:
@@ -157,10 +109,10 @@ def _metrics(figures: Figures) -> list[tuple[str, float]]:
     return measured
 
 
-def _front_matter(record: Record, license: str | None) -> str:
+def _front_matter(record: Record) -> str:
     lines = ["---"]
-    if license is not None:
-        lines.append(f"license: {license}")
+    if record.license is not None:
+        lines.append(f"license: {record.license}")
     lines += [
         "library_name: charrnn",
         "pipeline_tag: text-generation",
@@ -211,7 +163,17 @@ def _introduction(record: Record) -> str:
     return text
 
 
-def _quality(record: Record, cores: int | None) -> str:
+def _kept(figures: Figures, machine: Machine | None) -> str:
+    """Which step is kept, and what the whole training took."""
+    steps = "" if figures.total_steps is None else f"{figures.total_steps:,} steps and "
+    where = "" if machine is None else f" on {machine.cores} processor cores"
+    return (
+        f"The weights that are kept are those of step {figures.kept_step:,}; the whole "
+        f"training took {steps}{figures.seconds:,.0f} seconds{where}."
+    )
+
+
+def _quality(record: Record) -> str:
     figures = record.figures
     if figures is None:
         return "It has not been validated: these are the last weights of its training."
@@ -221,7 +183,11 @@ def _quality(record: Record, cores: int | None) -> str:
         f"| validation, {protocol} | {nats:.4f} | {_bits(nats):.4f} |"
         for protocol, nats in _metrics(figures)
     ]
-    where = "" if cores is None else f" on {cores} processor cores"
+    part = (
+        ""
+        if figures.val_characters is None
+        else f" over the first {figures.val_characters:,} characters of that part"
+    )
     return "\n".join(
         [
             "| split, protocol | nats per character | bits per character |",
@@ -229,11 +195,10 @@ def _quality(record: Record, cores: int | None) -> str:
             *rows,
             "",
             f"The first {percent} of the text trained the network, the last {rest} "
-            "measured it and chose the step that is kept. *stateful*: one pass that "
-            "carries the state, the first character being context only. *cold256*: "
-            "windows of 256 characters, each from an empty state. "
-            f"The weights are those of step {figures.steps:,}, of a training of "
-            f"{figures.seconds:,.0f} seconds{where}.",
+            "measured it and chose the step that is kept. *stateful*: one pass"
+            f"{part} that carries the state, the first character being context only. "
+            "*cold256*: windows of 256 characters, each from an empty state. "
+            + _kept(figures, record.machine),
         ]
     )
 
@@ -281,7 +246,7 @@ def check_license(license: str | None) -> str | None:
         HubError: If it does not look like one of the Hub's identifiers.
     """
     text = (license or "").strip().lower()
-    if text and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", text):
+    if text and not re.fullmatch(LICENSE_PATTERN, text):
         raise HubError(
             "That is no licence the Hub knows: expected an identifier like "
             f"{', '.join(LICENSES[:3])}."
@@ -295,9 +260,7 @@ def card(
     samples: Mapping[float, str],
     curve: Sequence[tuple[int, float]] = (),
     source: str = ".",
-    license: str | None = None,
     command: str | None = None,
-    cores: int | None = None,
 ) -> str:
     """A model's card, the same for the same arguments.
 
@@ -307,22 +270,17 @@ def card(
         curve: Step and validation loss in nats per character; thinned to
             `MAX_CURVE_ROWS` rows, left out where empty.
         source: Repository, or a folder, that the code in the card loads.
-        license: One of the Hub's identifiers, see `check_license`.
         command: The command that trains such a model.
-        cores: Processor cores that the training had.
 
     Returns:
         The text of README.md, with front matter.
-
-    Raises:
-        HubError: If the licence is not of the expected form.
     """
     parts = [
-        _front_matter(record, check_license(license)),
+        _front_matter(record),
         f"# {_markdown(record.title) or 'A character-level network'}",
         _introduction(record),
         "## How good it is",
-        _quality(record, cores),
+        _quality(record),
     ]
     if curve:
         parts += ["## How it learnt", _curve(thin(curve))]
@@ -348,15 +306,18 @@ def card(
 
 
 def samples_of(model: checkpoint.Model) -> dict[float, str]:
-    """What a model writes at each of `TEMPERATURES`, from an empty prompt."""
+    """What a model writes at each of `DEFAULT_TEMPERATURES`, from an empty prompt."""
     (texts,) = generation.generate(
         model,
         "",
         length=SAMPLE_LENGTH,
-        rows=[SamplingConfig(temperature=t, seed=SAMPLE_SEED) for t in TEMPERATURES],
+        rows=[
+            SamplingConfig(temperature=t, seed=SAMPLE_SEED)
+            for t in DEFAULT_TEMPERATURES
+        ],
         chunk=SAMPLE_LENGTH,
     )
-    return dict(zip(TEMPERATURES, texts, strict=True))
+    return dict(zip(DEFAULT_TEMPERATURES, texts, strict=True))
 
 
 def curve_of(folder: Path) -> list[tuple[int, float]]:
@@ -365,26 +326,7 @@ def curve_of(folder: Path) -> list[tuple[int, float]]:
     Raises:
         CheckpointError: If the history cannot be read.
     """
-    points = [
-        (event["step"], event.get("val_loss"))
-        for event in events.read_all(folder)
-        if event["type"] == "validation"
-    ]
-    return [
-        (step, float(loss))
-        for step, loss in points
-        if isinstance(loss, int | float) and math.isfinite(loss)
-    ]
-
-
-def license_of(folder: Path) -> str | None:
-    """The licence that a folder's card names, if it has one."""
-    try:
-        with (folder / CARD).open(encoding="utf-8") as file:
-            found = _FRONT_LICENSE.match(file.read(200))
-    except (OSError, ValueError):
-        return None
-    return found.group(1) if found else None
+    return [(event.step, event.val_loss) for event in read_view(folder).validations]
 
 
 def command_of(record: Record) -> str:
@@ -414,28 +356,30 @@ def write_card(
 ) -> str:
     """Write the card of a model's folder, with fresh samples, and return it.
 
-    A licence that the card already names stays unless another one is given.
+    A licence that is given is first put on record; without one, the recorded stays.
 
     Args:
         folder: A complete model.
         history: Where `events.jsonl` lies, for the curve; None: in ``folder``.
         source: See `card`.
-        license: See `card`.
+        license: One of the Hub's identifiers, see `check_license`.
 
     Raises:
         CheckpointError: If the folder is not a model or cannot be written.
         HubError: If the licence is not of the expected form.
     """
+    chosen = check_license(license)
     model = checkpoint.load(folder)
-    cores = model.record.versions.get("cores", "")
+    record = model.record
+    if chosen not in (None, record.license):
+        record = dataclasses.replace(record, license=chosen)
+        checkpoint.save_record(folder, record)
     text = card(
-        model.record,
+        record,
         samples=samples_of(model),
         curve=curve_of(history or folder),
         source=source,
-        license=license or license_of(folder),
-        command=command_of(model.record),
-        cores=int(cores) if re.fullmatch("[0-9]{1,4}", cores) else None,
+        command=command_of(record),
     )
     write_file(folder / CARD, text.encode())
     return text

@@ -1,8 +1,9 @@
-"""What can be set: the network, its training, its sampling, and the presets.
+"""What can be set: the network, its training, its sampling.
 
 Frozen dataclasses that refuse wrong values when they are made. Each field's
 metadata holds its bounds and a phrase that explains it: the command line and
 the page are built from them, so that a setting is described in one place.
+`charrnn.presets` has starting points.
 """
 
 import dataclasses
@@ -50,7 +51,7 @@ def _check_number(name: str, value: float, low: float, high: float) -> None:
 
 
 def _coerce(name: str, value: Any, accepted: tuple[type, ...]) -> Any:
-    """An integer where a float is due is welcome; a bool for a number is not."""
+    """The value in the field's type: an integer may stand for a float, no bool may."""
     if isinstance(value, bool) or not isinstance(value, (*accepted, int)):
         wanted = " or ".join(
             "nothing" if t is type(None) else t.__name__ for t in accepted
@@ -229,7 +230,14 @@ class SamplingConfig(_Checked):
     seed: int = _setting(0, "start of all random numbers", low=0, high=MAX_SEED)
 
 
-MAX_LENGTH = 10_000  # characters a request may ask for on the page
+# What is asked for where a person says nothing, and the most that a request may.
+DEFAULT_LENGTH = 400  # characters
+DEFAULT_TEMPERATURES = (0.2, 0.5, 0.8, 1.1)  # of a comparison
+MAX_LENGTH = 10_000  # characters
+MAX_PROMPT = 100_000  # characters; some ten seconds of reading at 1024 units
+MAX_STOP = 1_000  # characters of a stop string
+MAX_ROWS = 16  # texts of one request
+
 MODEL_SETTINGS = tuple(
     item.name for item in dataclasses.fields(ModelConfig) if item.name != "vocab_size"
 )

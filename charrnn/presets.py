@@ -1,7 +1,7 @@
 """Presets: a starting point for a training, and a person's settings on top of it."""
 
 import dataclasses
-import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,58 +25,7 @@ class Preset:
     training: Mapping[str, Any]
 
 
-# Tried for the presets: validation loss (nats per character, 128 streams) of Tiny
-# Shakespeare after as many characters as 2 cores with AVX2 read in 100 s (one layer
-# or small) or 480 s (two layers of 384). One seed each, the same for all but the
-# doubles, whose spread is 0.01; warm-up 100, linear to zero, beta_2 0.99, clip 1.
-#
-#   100 s                                  characters    at half    at the end
-#   256 units, batch 32, window 100, 6e-3      7.0 M      1.594      1.515
-#   256 units, batch 16, window 100, 5e-3      6.1 M      1.575      1.511
-#   256 units, batch 16, window 100, 7e-3      6.1 M      1.587      1.508
-#   256 units, batch 32, window  64, 5e-3      6.1 M      1.577      1.513
-#   256 units, batch 16, window  64, 4e-3      5.5 M      1.592      1.518
-#   320 units, batch 32, window  64, 5e-3      4.8 M      1.576      1.496
-#   2 x 192 units, batch 32, window 64, 5e-3   3.9 M      1.595      1.494
-#   2 x 256 units, the same *                  2.4 M      1.666      1.531
-#   256 units as in the first row *            7.0 M      1.573      1.497
-#   256 units as in the first row **           7.0 M      1.576      1.505
-#   320 units as above *                       4.8 M      1.587      1.508
-#   2 x 192 units as above *                   3.9 M      1.599      1.505
-#
-#   480 s: two layers, batch 32, window 64, peak 4e-3, decay 0.01
-#   384 units, dropout 0.3 *                   6.0 M      1.542      1.458
-#   384 units, dropout 0.2 *                   6.0 M      1.518      1.436
-#   384 units, dropout 0.2                     6.5 M      1.521      1.441
-#   the same, 9.5 epochs more at half the peak                       1.450
-#   384 units, dropout 0.3, 12 epochs                                1.427
-#
-#   ten minutes, as above, streams beginning again every 32 windows
-#   256 units, dropout 0.1                    12.0 M      1.491      1.438
-#   320 units, dropout 0.1                     9.0 M      1.496      1.441
-#   320 units, dropout 0.2 (`balanced`)        9.0 M      1.499      1.429
-#   320 units, dropout 0.25, 12 epochs (every 8)                     1.430
-#   384 units, dropout 0.3, 29 minutes (the shipped model: every 8, averaged)
-#                                            21.4 M      1.436      1.416
-#
-#   windows from one beginning of a stream to the next (`FRESH_EVERY`), with the
-#   settings of `quick`, 7.0 M characters: stateful, cold256, cold64 at the end
-#   none, but for an epoch's                   1.515      1.541      1.630
-#   32                                         1.516      1.536      1.604
-#   8                                          1.511      1.527      1.582
-#
-#   the weights and their moving average (`EMA_DECAY`), which is validated and kept,
-#   after a quarter, half and all of the run
-#   `quick`, 7.0 M characters              1.687   1.592   1.511
-#   average                                1.645   1.554   1.511
-#   `balanced`, 9.0 M; 25 and 40 %         1.583   1.514
-#   average                                1.532   1.485
-#
-# * the update gate's bias begins at 1, ** at 2: no difference beyond the noise, so
-# it begins at 0, as Keras' does. Among the small ones `quick` takes the one that is
-# readable first: after a quarter of the time 1.686, two layers of 192 1.733.
-# `balanced` takes the size and the dropout that suit its ten minutes; a longer run
-# wants more of both, as the shipped model has.
+# docs/experiments.md has the settings that were tried.
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
         "about two minutes on two cores, already readable",
@@ -134,12 +83,12 @@ def from_preset(
             f"expected one of {', '.join(PRESETS)}.",
             field="preset",
         )
-    known = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
+    names = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
     for name in settings:
-        if name not in known:
+        if name not in names:
             raise ConfigError(
                 f"There is no setting {str(name)[:40]!r}: "
-                f"expected one of {', '.join(known)}.",
+                f"expected one of {', '.join(names)}.",
                 field=name,
             )
     model = dict(PRESETS[preset].model)
@@ -159,19 +108,15 @@ def from_preset(
 def command_line(
     corpus: str, preset: str, settings: Mapping[str, Any], *, title: str = ""
 ) -> str:
-    """The `train` command that does the same."""
-    parts = ["python -m charrnn train --corpus", _quote(corpus), "--preset", preset]
+    """The `train` command that starts the same training, quoted for a shell."""
+    words = ["python", "-m", "charrnn", "train"]
+    words += ["--corpus", corpus, "--preset", preset]
     for name, value in settings.items():
         if value is not None:
-            parts += [f"--{name.replace('_', '-')}", _quote(str(value))]
+            words += [f"--{name.replace('_', '-')}", str(value)]
     if title:
-        parts += ["--title", _quote(title)]
-    return " ".join(parts)
-
-
-def _quote(text: str) -> str:
-    plain = re.fullmatch(r"[\w@%+=:,./-]+", text, re.ASCII)
-    return text if plain else "'" + text.replace("'", "'\"'\"'") + "'"
+        words += ["--title", title]
+    return shlex.join(words)
 
 
 def settings_beyond_preset(

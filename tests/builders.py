@@ -1,4 +1,5 @@
-"""Small models with random weights, and what other programs must write with them.
+"""Models with random weights, events, a page's requests, and what other programs
+must write with the models.
 
 Two programs add up the same products in different orders, so that their float32
 logits differ in the last bits, by how much depends on the processor. Texts of two
@@ -12,7 +13,10 @@ import re
 import subprocess
 import sys
 import time
+import typing
+import urllib.parse
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -21,6 +25,8 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
+from charrnn.runs.events import Event
+from charrnn.runs.states import EndReason
 from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
@@ -42,7 +48,13 @@ def make_record(cell: str = "gru", layers: int = 1, title: str = "Test") -> Reco
         corpus=CorpusRecord(
             name="Some text", characters=1234, distinct=30, sha256="0" * 64
         ),
-        figures=Figures(val_loss=1.5, cold256_val_loss=1.625, steps=1200, seconds=61.4),
+        figures=Figures(
+            val_loss=1.5,
+            cold256_val_loss=1.625,
+            kept_step=1200,
+            total_steps=1500,
+            seconds=61.4,
+        ),
         versions={"charrnn": "0.1.0"},
     )
 
@@ -73,6 +85,36 @@ def make_folder(folder: Path, record: Record, seed: int = 4) -> Path:
     checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
     checkpoint.save_weights(folder, record.model, contractive(weights))
     return folder
+
+
+EVENT_TYPES: Final = {
+    cls.__dataclass_fields__["type"].default: cls for cls in typing.get_args(Event)
+}
+EVENT_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    "queued": {"position": 0},
+    "started": {
+        **{"planned_steps": None, "steps_per_epoch": 10, "parameters": 9, "pid": 1},
+    },
+    "planned": {"planned_steps": 100},
+    "step": {
+        **{"epoch": 1, "loss": 2.0, "learning_rate": 0.01, "chars_per_second": 1000.0},
+    },
+    "validation": {"val_loss": 2.0, "best": True},
+    "sample": {"temperature": 0.8, "prompt": "the", "text": " sea"},
+    "baseline": {"order": 5, "loss": 1.75},
+    "learning_rate": {"factor": 0.5},
+    "ended": {"reason": "finished"},
+    "failed": {"message": "because"},
+    "notice": {"message": "by the way"},
+}
+
+
+def make_event(kind: str, step: int = 0, **fields: Any) -> Event:
+    """An event of a type, with plain values for the fields that are not given."""
+    values = {**EVENT_FIELDS.get(kind, {}), **fields}
+    if kind == "ended":
+        values["reason"] = EndReason(values["reason"])
+    return EVENT_TYPES[kind](step=step, **values)
 
 
 def unambiguous_text(
@@ -207,6 +249,37 @@ def keras_network(config: ModelConfig, weights):
 def rows(*temperatures: float, **options) -> list[SamplingConfig]:
     """Rows of one request: the same settings at several temperatures."""
     return [SamplingConfig(temperature=t, **options) for t in temperatures]
+
+
+class PageRequest:
+    """What a handler of the page reads of a request: its headers and its address."""
+
+    request = None  # no visitor behind it
+
+    def __init__(self, query: str = "", *, lang: str = "en", **headers: str) -> None:
+        self.headers = {"accept-language": lang, **headers}
+        self.query_params = dict(urllib.parse.parse_qsl(query.removeprefix("?")))
+
+
+ENGLISH = PageRequest()
+
+
+def writing_request(**changed: Any) -> Any:
+    """What the Generate tab's form asks for: four texts of the model called m."""
+    from charrnn.ui.writing_request import WritingRequest  # Gradio takes seconds
+
+    plain = {
+        "model": "m",
+        "prompt": "the ",
+        "length": 30,
+        "seed": 7,
+        "new_seed": False,
+        "top_k": 0,
+        "top_p": 1,
+        "stop": "",
+        "temperatures": (0.2, 0.5, 0.8, 1.1),
+    }
+    return WritingRequest(**{**plain, **changed})
 
 
 def program_in(text: str) -> str:

@@ -10,9 +10,11 @@ import yaml
 from charrnn import card
 from charrnn.errors import HubError
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import Origin
+from charrnn.model.record import Machine, Origin
+from charrnn.runs import store
 from charrnn.runs.events import EventLog
 from tests.builders import (
+    make_event,
     make_folder,
     make_record,
     program_in,
@@ -42,14 +44,15 @@ def front_matter(text: str) -> dict:
 
 
 def test_the_same_model_has_the_same_card_without_dates():
-    arguments = {"samples": {0.5: "abc"}, "curve": [(1, 2.0)], "license": "mit"}
+    arguments = {"samples": {0.5: "abc"}, "curve": [(1, 2.0)]}
     first = card.card(make_record(), **arguments)
     assert first == card.card(make_record(), **arguments)
     assert not re.search(r"20[2-9]\d", first)
 
 
 def test_front_matter_says_what_the_hub_needs():
-    front = front_matter(card.card(make_record(), samples={}, license="CC-BY-4.0"))
+    record = dataclasses.replace(make_record(), license="cc-by-4.0")
+    front = front_matter(card.card(record, samples={}))
     assert front["license"] == "cc-by-4.0"
     assert front["pipeline_tag"] == "text-generation"
     assert front["library_name"] == "charrnn"
@@ -98,15 +101,33 @@ def test_a_strangers_words_stay_words(hazard):
 
 
 def test_the_hubs_own_parser_reads_the_card_back():
-    from huggingface_hub import ModelCardData
+    from huggingface_hub import EvalResult, ModelCardData
 
     record = make_record(title="a: 'b' \"c\" # d")
-    text = card.card(record, samples={}, license="mit")
+    record = dataclasses.replace(record, license="mit")
+    text = card.card(record, samples={})
     data = ModelCardData(**front_matter(text), ignore_metadata_errors=False)
-    assert data.model_name == record.title
-    assert [result.metric_type for result in data.eval_results] == (
-        ["bits_per_character"] * 2
+    result = {
+        **{"task_type": "text-generation", "dataset_type": "some_text"},
+        **{"dataset_name": "Some text", "dataset_split": "validation"},
+        "metric_type": "bits_per_character",
+    }
+    by_library = ModelCardData(
+        license="mit",
+        library_name="charrnn",
+        pipeline_tag="text-generation",
+        tags=["char-rnn", "character-level", "gru"],
+        model_name=record.title,
+        eval_results=[
+            EvalResult(
+                **result,
+                metric_name=f"Bits per character ({protocol})",
+                metric_value=round(nats / math.log(2), 4),
+            )
+            for protocol, nats in (("stateful", 1.5), ("cold256", 1.625))
+        ],
     )
+    assert data.to_dict() == by_library.to_dict()
 
 
 def test_no_sample_leaves_its_block():
@@ -153,10 +174,10 @@ def test_a_copy_says_what_it_is_a_copy_of():
 def test_a_folder_gets_its_card_from_its_files_and_history(tmp_path):
     folder = make_folder(tmp_path / "m", make_record())
     log = EventLog(folder)
-    log.append("validation", 100, val_loss=2.5, best=True)
-    log.append("validation", 200, val_loss=2.25, best=True)
-    log.append("resumed", 100)
-    log.append("validation", 300, val_loss=2.0, best=True)
+    log.append(make_event("validation", 100, val_loss=2.5, best=True))
+    log.append(make_event("validation", 200, val_loss=2.25, best=True))
+    log.append(make_event("resumed", 100))
+    log.append(make_event("validation", 300, val_loss=2.0, best=True))
     text = card.write_card(folder, license="mit")
     assert (folder / "README.md").read_text("utf-8") == text
     assert "| 100 | 2.5000 |" in text
@@ -168,7 +189,8 @@ def test_a_folder_gets_its_card_from_its_files_and_history(tmp_path):
     assert written.rstrip("\n") in text
     assert "--corpus YOUR-TEXT.txt" in text
     assert card.write_card(folder) == text  # the licence stays
-    assert card.license_of(folder) == "mit"
+    assert checkpoint.read_record(folder).license == "mit"
+    assert "license: mit\n" in text
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
@@ -194,3 +216,49 @@ def test_the_cards_program_needs_no_arguments(tmp_path):
     model = checkpoint.load(folder)
     expected = unambiguous_text(model, "", 300, temperature=0.8)
     assert run_program(program) == expected
+
+
+def test_the_card_tells_the_kept_step_from_all_steps():
+    record = make_record()
+    record = dataclasses.replace(
+        record, machine=Machine(architecture="x86_64", cores=4)
+    )
+    text = card.card(record, samples={})
+    assert (
+        "The weights that are kept are those of step 1,200; the whole training took "
+        "1,500 steps and 61 seconds on 4 processor cores."
+    ) in text
+    figures = dataclasses.replace(
+        record.figures, total_steps=None, val_characters=20_000
+    )
+    text = card.card(dataclasses.replace(record, figures=figures), samples={})
+    assert "the whole training took 61 seconds on" in text
+    assert "one pass over the first 20,000 characters of that part that" in text
+
+
+def test_the_shipped_models_card_is_that_of_its_record():
+    folder = store.shipped_folder() / store.SHIPPED_ID
+    data = (folder / "config.json").read_text("utf-8")
+    record = checkpoint.read_record(folder)
+    assert record.to_json() == data  # of this version, nothing to upgrade
+    shipped = (folder / "README.md").read_text("utf-8")
+    # its samples and curve were made elsewhere: they are those of one processor
+    written = card.card(record, samples={}, command=card.command_of(record))
+    parts = re.split(r"^(?=## )", written, flags=re.M)
+    assert len(parts) == 5
+    for part in parts:
+        if not part.startswith("## What it writes"):
+            assert part in shipped
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_the_program_is_put_together_from_its_parts(cell):
+    model = dataclasses.replace(make_record(cell, 3).model, rnn_units=17)
+    program = card.program(model, 'alice/it\'s "x"')
+    compile(program, "write.py", "exec")
+    assert program.count("def cell(") == 1
+    assert "import cell" not in program
+    assert program.count("def sigmoid(") == (cell != "rnn")
+    states = 2 if cell == "lstm" else 1
+    assert f"states = [(np.zeros(17, np.float32),) * {states}] * 3\n" in program
+    assert 'given.get(1, "alice/it\'s \\"x\\"")' in program

@@ -1,8 +1,8 @@
-"""The command line: parses, calls, prints. `python -m charrnn --help`.
+"""What each command does: reads its arguments, calls, prints.
 
-Exit codes: 0 fine; 1 a training failed; 2 something that the person can mend;
-130 interrupted. What a command is asked for goes to standard output, all else
-to standard error.
+Exit codes: 0 done; 1 a training failed; 2 invalid input or configuration; 130
+interrupted. What a command is asked for goes to standard output, all else to
+standard error.
 """
 
 import argparse
@@ -35,26 +35,28 @@ from charrnn.model.checkpoint import Model
 from charrnn.model.record import Record
 from charrnn.presets import default_preset
 from charrnn.runs import baseline, control, events, preparation, status, store
-from charrnn.runs.events import EventLog
-from charrnn.runs.history import last_step
-from charrnn.runs.listing import ModelEntry, list_runs, models
+from charrnn.runs.events import Baseline, Ended, EventLog
+from charrnn.runs.history import read_view
+from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
 from charrnn.runs.queue import turn
-from charrnn.runs.status import LIVE, read_status
+from charrnn.runs.states import LIVE, EndReason, RunState
+from charrnn.runs.status import read_status
+from charrnn.runs.view import damage_notices
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
 
-FINE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
+FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 
 
 def _load_corpus(source: str) -> Corpus:
-    told = [0.0]
+    last_line = [0.0]
 
     def progress(done: int, total: int) -> None:
         now = time.monotonic()
-        if done == total or now - told[0] > 1:
-            told[0] = now
+        if done == total or now - last_line[0] > 1:
+            last_line[0] = now
             say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
@@ -128,18 +130,27 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
                 if ours:
                     from charrnn.trainer import train
         except KeyboardInterrupt:
-            log.append("ended", last_step(path.name), reason="stopped")
+            _record_stopped(log)
             raise
         if not ours:
             stop_file.unlink(missing_ok=True)
-            log.append("ended", last_step(path.name), reason="stopped")
+            _record_stopped(log)
             return FINE
         train.train(path, listener=printer)
     return FINE
 
 
+def _record_stopped(log: EventLog) -> None:
+    """The run has left the queue before its turn came."""
+    step = read_view(log.path.parent).step
+    log.append(Ended(step=step, reason=EndReason.STOPPED))
+
+
 def _load_model(name: str) -> Model:
-    return checkpoint.load(store.resolve(name))
+    model = checkpoint.load(store.resolve(name))
+    for notice in model.notices:
+        say(f"note: {notice}")
+    return model
 
 
 def run_generate(args: argparse.Namespace) -> int:
@@ -189,7 +200,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     model = _load_model(args.model)
     text = _load_corpus(args.corpus).text
-    split = split_at(len(text))
+    split = split_at(len(text), model.record.corpus.split)
     part = {"val": text[split:], "train": text[:split], "all": text}[args.split]
     scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
     result = {
@@ -214,19 +225,47 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
         "id": entry.model_id,
         "title": record.title,
         "state": entry.state,
+        "started": entry.now.view.started,
+        "seconds": entry.now.view.seconds,
         "shipped": entry.shipped,
         "parameters": record.model.num_parameters(),
         "corpus": record.corpus.name,
         "figures": None if record.figures is None else asdict(record.figures),
         "origin": None if record.origin is None else asdict(record.origin),
+        "problem": entry.problem,
     }
+
+
+def _unreadable_json(folder: Unreadable) -> dict[str, Any]:
+    keys = ("title", "started", "seconds", "parameters", "corpus", "figures", "origin")
+    return {
+        "id": folder.model_id,
+        "state": RunState.UNREADABLE,
+        "shipped": folder.shipped,
+        "problem": folder.problem,
+        **dict.fromkeys(keys),
+    }
+
+
+def _list_json(found: list[ModelEntry], damaged: list[Unreadable]) -> None:
+    show_json(
+        [*(_record_json(entry) for entry in found), *map(_unreadable_json, damaged)]
+    )
+
+
+def _say_problems(found: list[ModelEntry], damaged: list[Unreadable]) -> None:
+    """Below a list: what of it cannot be read, and why."""
+    problems = {entry.model_id: entry.problem for entry in found if entry.problem}
+    problems |= {folder.model_id: folder.problem for folder in damaged}
+    for model_id, problem in problems.items():
+        say(f"note: {model_id} is unreadable: {problem}")
 
 
 def run_models(args: argparse.Namespace) -> int:
     """`models`: what text can be generated from."""
-    found = models()
+    found, damaged = models(), unreadable()
     if args.json:
-        show_json([_record_json(entry) for entry in found])
+        _list_json(found, damaged)
         return FINE
     rows = [("ID", "NATS/CHAR", "PARAMETERS", "TITLE")]
     for entry in found:
@@ -235,14 +274,16 @@ def run_models(args: argparse.Namespace) -> int:
             (entry.model_id, loss_column(entry.record), count, entry.record.title)
         )
     table(rows)
+    _say_problems(found, damaged)
     return FINE
 
 
 def run_runs(args: argparse.Namespace) -> int:
     """`runs`: what has been or is being trained here."""
     found = list_runs()
+    damaged = [folder for folder in unreadable() if folder.is_run]
     if args.json:
-        show_json([_record_json(entry) for entry in found])
+        _list_json(found, damaged)
         return FINE
     rows = [("ID", "STATE", "NATS/CHAR", "TEXT", "TITLE")]
     for entry in found:
@@ -256,13 +297,15 @@ def run_runs(args: argparse.Namespace) -> int:
                 record.title,
             )
         )
+    rows += [(d.model_id, RunState.UNREADABLE, "-", "-", "-") for d in damaged]
     table(rows)
+    _say_problems(found, damaged)
     return FINE
 
 
 def run_stop(args: argparse.Namespace) -> int:
     """`stop`: ask a training to end well."""
-    waiting = read_status(args.id).state == "queued"
+    waiting = read_status(args.id).state is RunState.QUEUED
     control.stop(args.id)
     done = "leaves the queue" if waiting else "ends after its step, validated and saved"
     say(f"{args.id} {done}")
@@ -273,28 +316,31 @@ def run_follow(args: argparse.Namespace) -> int:
     """`follow`: what a run has told and tells, until it ends."""
     path = store.find(args.id)
     printer = Printer(sys.stderr.isatty())
-    offset = 0
+    offset = damaged = 0
     while True:
         state = read_status(args.id).state  # before reading: nothing is missed
-        told, offset = events.read(path, offset)
-        for event in told:
+        part = events.read(path, offset)
+        for event in part.events:
             printer(event)
-        if state not in LIVE and not told:
+        damaged += part.damaged
+        if state not in LIVE and part.next == offset:
             break
-        time.sleep(0 if told else 0.5)
-    if state == "died":
+        time.sleep(0 if part.next != offset else 0.5)
+        offset = part.next
+    for notice in damage_notices(damaged):
+        say(f"note: {notice}")
+    if state is RunState.DIED:
         say(status.DIED)
-    return FAILED if state in ("died", "failed") else FINE
+    return FAILED if state in (RunState.DIED, RunState.FAILED) else FINE
 
 
-def run_floor(args: argparse.Namespace) -> int:
-    """`floor`: append the loss of a table of 5-grams to a run's history."""
+def run_baseline(args: argparse.Namespace) -> int:
+    """`baseline`: append the loss of a table of n-grams to a run's history."""
     os.nice(19)  # it must not delay the training that it is for
     path = store.own_run(args.id)
-    loss = baseline.floor(path)
-    EventLog(path).append(
-        "floor", last_step(args.id), order=baseline.FLOOR_ORDER, loss=loss
-    )
+    loss = baseline.baseline_loss(path)
+    step = read_view(path).step
+    EventLog(path).append(Baseline(step=step, order=baseline.ORDER, loss=loss))
     return FINE
 
 
@@ -319,19 +365,18 @@ def run_page(_: argparse.Namespace) -> int:
 
 def run_push(args: argparse.Namespace) -> int:
     """`push`: a model to the Hub, private unless --public."""
-    from charrnn.hub import transfer
     from charrnn.hub.push import push_model
+    from charrnn.hub.transfer import Connection, local_token
 
     path = store.resolve(args.model)
     pushed = push_model(
         path,
         args.repo_id,
-        token=transfer.local_token(),
+        Connection(token=local_token(), on_progress=transfer_progress()),
         private=not args.public,
         license=args.license,
         message=args.message,
         keep_card=not store.is_shipped(path),
-        progress=transfer_progress(),
     )
     kind = "private" if pushed.private else "public"
     done = "is already what this model is" if pushed.unchanged else "now holds it"
@@ -342,17 +387,18 @@ def run_push(args: argparse.Namespace) -> int:
 
 def run_pull(args: argparse.Namespace) -> int:
     """`pull`: a model from the Hub, to be used like one's own."""
-    from charrnn.hub import transfer
     from charrnn.hub.pull import pull_model
+    from charrnn.hub.transfer import Connection, local_token
 
     pulled = pull_model(
         args.repo,
+        Connection(token=local_token(), on_progress=transfer_progress()),
         destination=store.folder(),
         model_id=args.id,
         revision=args.revision,
-        token=transfer.local_token(),
-        progress=transfer_progress(),
     )
+    for notice in pulled.notices:
+        say(f"note: {notice}")
     done = "is here already" if pulled.unchanged else "is here"
     say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
     show(pulled.model_id)
@@ -365,7 +411,7 @@ def run_bench(args: argparse.Namespace) -> int:
         from charrnn.trainer import bench
 
     if args.quality:
-        found = bench.quality(args.preset or default_preset(), tell=say)
+        found = bench.quality(args.preset or default_preset(), log=say)
         if args.json:
             show_json(bench.as_json(found))
             return FINE
@@ -379,7 +425,7 @@ def run_bench(args: argparse.Namespace) -> int:
         ]
         table([head, *rows])
         return FINE
-    timed = bench.steps(tell=say)
+    timed = bench.steps(log=say)
     if args.json:
         show_json(bench.as_json(timed))
         return FINE

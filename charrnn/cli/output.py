@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from charrnn.model.record import Record
+from charrnn.runs import events
 from charrnn.runs.events import Event
+from charrnn.runs.view import Reducer
 
 
 def say(text: str) -> None:
@@ -51,13 +53,13 @@ class Printer:
 
     def __init__(self, live: bool) -> None:
         self.live = live
-        self.planned: int | None = None
+        self.reducer = Reducer()
         self.open_line = False
 
     def __call__(self, event: Event) -> None:
         """Print one event, if it has something to say."""
-        self.planned = event.get("planned_steps", self.planned)
-        if event["type"] == "step":
+        self.reducer.take(event)
+        if isinstance(event, events.Step):
             if self.live:
                 width = shutil.get_terminal_size().columns - 1
                 line = self._step(event)[:width].ljust(width)
@@ -71,43 +73,52 @@ class Printer:
                 self.open_line = False
             say(line)
 
-    def _step(self, event: Event) -> str:
-        speed = event["chars_per_second"]
-        text = f"step {event['step']:,}"
-        if self.planned:
-            text += f" of {self.planned:,}"
+    def _step(self, event: events.Step) -> str:
+        planned = self.reducer.view().planned_steps
+        text = f"step {event.step:,}"
+        if planned:
+            text += f" of {planned:,}"
         return (
-            f"{text}, epoch {event['epoch']}, loss {event['loss']:.3f} nats/char, "
-            f"{speed:,.0f} chars/s"
+            f"{text}, epoch {event.epoch}, loss {event.loss:.3f} nats/char, "
+            f"{event.chars_per_second:,.0f} chars/s"
         )
 
     def _line(self, event: Event) -> str:
-        kind, step = event["type"], event["step"]
-        if kind == "validation":
-            loss = event["val_loss"]
-            mark = "  best so far" if event["best"] else ""
-            return (
-                f"step {step:,}: validation {loss:.4f} nats/char "
-                f"({loss / math.log(2):.3f} bits){mark}"
-            )
-        if kind == "sample":
-            text = _printable(str(event["text"])[:150]).replace("\n", "\n    ")
-            return f"    {text} ..."
-        lines: dict[str, Callable[[], str]] = {
-            "queued": lambda: _queued(event),
-            "notice": lambda: f"note: {event['message']}",
-            "failed": lambda: f"failed: {event['message']}",
-            "resumed": lambda: f"resumed after step {step:,}",
-            "ended": lambda: f"{event['reason']} after step {step:,}",
-            "learning_rate": lambda: f"learning rate x {event['factor']:g}",
-            "floor": lambda: f"a table of {event['order']}-grams: {event['loss']:.3f}",
-        }
-        return lines.get(kind, str)()
+        match event:
+            case events.Validation():
+                return _validation(event)
+            case events.Sample():
+                text = _printable(event.text[:150]).replace("\n", "\n    ")
+                return f"    {text} ..."
+            case events.Queued() if event.position:
+                return f"waiting for {event.position} earlier training(s) to end"
+            case events.Notice():
+                return f"note: {_printable(event.message)}"
+            case events.Baseline():
+                return f"a table of {event.order}-grams: {event.loss:.3f}"
+            case events.LearningRate():
+                return f"learning rate x {event.factor:g}"
+        return _ending(event)
 
 
-def _queued(event: Event) -> str:
-    count = event["position"]
-    return f"waiting for {count} earlier training(s) to end" if count else ""
+def _validation(event: events.Validation) -> str:
+    loss = event.val_loss
+    best = "  best so far" if event.best else ""
+    return (
+        f"step {event.step:,}: validation {loss:.4f} nats/char "
+        f"({loss / math.log(2):.3f} bits){best}"
+    )
+
+
+def _ending(event: Event) -> str:
+    match event:
+        case events.Resumed():
+            return f"resumed after step {event.step:,}"
+        case events.Ended():
+            return f"{event.reason} after step {event.step:,}"
+        case events.Failed():
+            return f"failed: {_printable(event.message)}"
+    return ""
 
 
 def stream_texts(texts: Iterator[list[str]], temperatures: list[float]) -> None:
@@ -141,12 +152,12 @@ def loss_column(record: Record) -> str:
 
 def transfer_progress() -> Callable[[str, int, int], None]:
     """A listener that prints bytes transferred, once a second."""
-    told = [0.0]
+    last_line = [0.0]
 
     def progress(stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if total and (done == total or now - told[0] > 1):
-            told[0] = now
+        if total and (done == total or now - last_line[0] > 1):
+            last_line[0] = now
             say(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return progress

@@ -11,11 +11,11 @@ from charrnn.cli.commands import (
     FAILED,
     FINE,
     INTERRUPTED,
-    MENDABLE,
+    INVALID,
+    run_baseline,
     run_bench,
     run_evaluate,
     run_export,
-    run_floor,
     run_follow,
     run_generate,
     run_models,
@@ -79,7 +79,7 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument(
         "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
     )
-    generate.add_argument("--seed", type=int, help="drawn and told if absent")
+    generate.add_argument("--seed", type=int, help="drawn and printed if absent")
     defaults = SamplingConfig()
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     for name, run, text in (
         ("stop", run_stop, "end a training well"),
         ("follow", run_follow, "watch a training"),
-        ("floor", run_floor, "score a run's text with a table of 5-grams"),
+        ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
     ):
         one = commands.add_parser(name, help=text)
         one.add_argument("id", metavar="ID")
@@ -162,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         return FAILED
     except CharrnnError as error:
         say(f"charrnn: {error}")
-        return MENDABLE
+        return INVALID
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough

@@ -1,10 +1,10 @@
-"""What talks to the Hub: a process of its own that `charrnn.hub` starts.
+"""The process that talks to the Hub; `charrnn.hub.transfer` starts and ends it.
 
-The only file that imports huggingface_hub. A process, because that is what can
-be ended for certain: the library has calls without a time limit, sleeps through
-its retries, and a name look-up cannot be interrupted at all. It also starts
-without the server's own token, so that nothing can fall back on it, and its
-caches are a folder that goes when the transfer ends.
+The only module that imports huggingface_hub. A process of its own, because only a
+process can be ended for certain: the library has calls without a time limit, sleeps
+through its retries, and a name look-up cannot be interrupted at all. It starts
+without the server's own token, so that nothing can fall back on it, and its caches
+are a folder that is removed when the transfer ends.
 
     stdin   one line: the job as JSON, the token in it; then open as long as
             the parent lives, and this process ends when it closes
@@ -41,13 +41,14 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 
 import charrnn
 from charrnn.errors import CharrnnError, HubError
-from charrnn.hosting import policy
-from charrnn.model import checkpoint
+from charrnn.files import one_line
+from charrnn.hub.explain import Failure, Job, Kind, explain, host_of
+from charrnn.model import checkpoint, tensors
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
 
-Job = dict[str, Any]
-Say = Callable[..., None]
-Report = Callable[[str, int, int], None]
+Emit = Callable[..., None]  # kind and fields of a line for the parent
+Report = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
+Result = dict[str, Any]
 REPORT_SECONDS: Final = 0.1
 # The system's own buffer hides what is not sent yet; kept small, so that a byte
 # counted as sent has left within seconds even on a slow line.
@@ -55,21 +56,21 @@ SEND_BUFFER: Final = 131_072
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
-class Progress:
-    """Tells of bytes that moved, a few times a second."""
+class ProgressReporter:
+    """Reports the bytes that moved, a few times a second."""
 
-    def __init__(self, say: Say) -> None:
-        self.say = say
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
         self.last = ("", 0.0)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        """Say that ``done`` of ``total`` bytes have moved, unless just said."""
+        """Emit that ``done`` of ``total`` bytes have moved, unless just said."""
         now = time.monotonic()
         known, then = self.last
         if stage == known and now - then < REPORT_SECONDS and done < total:
             return
         self.last = (stage, now)
-        self.say("progress", stage=stage, done=done, total=total)
+        self.emit("progress", stage=stage, done=done, total=total)
 
 
 def _shrink_send_buffer(event: str, info: Mapping[str, Any]) -> None:
@@ -79,7 +80,7 @@ def _shrink_send_buffer(event: str, info: Mapping[str, Any]) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
-def _prepare_client(job: Job, say: Say) -> None:
+def _prepare_client(job: Job, emit: Emit) -> None:
     """Give the library's HTTP client our two hooks, and keep its own."""
     hooks = list(get_session().event_hooks["request"])
 
@@ -88,7 +89,7 @@ def _prepare_client(job: Job, say: Say) -> None:
 
     def watch(response: Any) -> None:
         if response.status_code in RETRIED:
-            say("trouble", message=_about_answer(response, "", job))
+            emit("trouble", message=explain(_of_answer(response, "", job), job))
 
     def client() -> Any:
         return httpx.Client(
@@ -110,7 +111,7 @@ def _api(job: Job) -> HfApi:
 
 
 class _Upload(io.BufferedReader):
-    """A file that tells how far it has been read once it is being sent."""
+    """A file that reports how far it has been read once it is being sent."""
 
     def __init__(self, path: Path, report: Report) -> None:
         super().__init__(io.FileIO(path))
@@ -125,7 +126,7 @@ class _Upload(io.BufferedReader):
         return data
 
 
-def push(job: Job, report: Report) -> Job:
+def push(job: Job, report: Report) -> Result:
     """Commit a folder's public files to a repository, made where missing."""
     api, repo = _api(job), job["repo"]
     report("connecting", 0, 0)
@@ -199,7 +200,7 @@ def _check_config(job: Job, folder: Path, weights_size: int) -> None:
     """Refuse by the configuration, before the weights are downloaded."""
     record = checkpoint.read_record(folder)
     least = 4 * record.model.num_parameters()
-    if not least <= weights_size <= least + checkpoint.MAX_HEADER + 8:
+    if not least <= weights_size <= least + tensors.MAX_HEADER + 8:
         raise HubError(
             f"{WEIGHTS} of {job['repo']} has {weights_size:,} bytes, its "
             f"configuration implies {least:,} and a header: it is damaged."
@@ -222,7 +223,7 @@ def _verify(job: Job, path: Path, file: Any) -> None:
         )
 
 
-def pull(job: Job, report: Report) -> Job:
+def pull(job: Job, report: Report) -> Result:
     """Download a commit's public files into a folder and verify them."""
     api, repo, folder = _api(job), job["repo"], Path(job["folder"])
     report("connecting", 0, 0)
@@ -262,144 +263,59 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         found = found.__cause__ or (None if hidden else found.__context__)
 
 
-def _host(job: Job) -> str:
-    return urlsplit(job["endpoint"]).netloc
-
-
-def _not_found(job: Job) -> str:
-    if job["action"] == "push":
-        return (
-            f"The Hub finds no {job['repo']} that this token may write to: check the "
-            "owner's name and the token's permissions."
-        )
-    text = f"There is no model {job['repo']} on {_host(job)} that you may read: check "
-    if not job["token"]:
-        return text + "the name; for a private one give an access token or log in."
-    if not policy().owner_token:
-        return text + (
-            "the name; this page's login opens only those private ones that were "
-            "made here."
-        )
-    return text + "the name and what your access token may read."
-
-
-def _about_token(job: Job) -> str:
-    if not job["token"]:
-        return _not_found(job)
-    return (
-        "The Hub does not accept this access token: it is mistyped, expired or "
-        f"revoked. Make a new one at {job['endpoint']}/settings/tokens or log in again."
+def _of_answer(response: Any, detail: str, job: Job) -> Failure:
+    """What an answer of 400 or more means."""
+    answered = urlsplit(str(response.request.url)).netloc
+    return Failure(
+        kind=Kind.STATUS,
+        status=response.status_code,
+        detail=detail,
+        storage=answered != host_of(job),
     )
 
 
-def _about_status(status: int, detail: str, storage: bool, job: Job) -> str:
-    """A sentence for an HTTP status.
-
-    Args:
-        status: 400 or more.
-        detail: The server's own words, empty if none.
-        storage: Whether not the Hub but the storage behind it answered.
-        job: What was asked for.
-    """
-    reason = f" ({detail})" if detail else ""
-    repo = job["repo"]
-    if storage:
-        return (
-            f"The Hub's file storage answered HTTP {status}{reason}: "
-            f"{job['action']} again."
-        )
-    sentences = {
-        401: _about_token(job),
-        403: f"This access token may not {job['action']} {repo}{reason}: use one with "
-        "the permission, and an owner's name that is yours."
-        + (
-            " A login here opens only what was made here."
-            if not policy().owner_token
-            else ""
-        ),
-        404: _not_found(job),
-        409: f"The Hub says that {repo} conflicts with what is there{reason}: choose "
-        "another name.",
-        412: f"{repo} was changed by someone else meanwhile: look at it, then push "
-        "again.",
-        413: f"The Hub finds the files too large{reason}.",
-        429: f"The Hub limits how often it may be asked{reason}: wait a few minutes, "
-        "then try again.",
+def _of_response(error: errors.HfHubHTTPError, job: Job) -> Failure:
+    """What an error with an answer means."""
+    kinds: dict[type[Exception], Kind] = {  # the more special one first
+        errors.GatedRepoError: Kind.GATED,
+        errors.DisabledRepoError: Kind.DISABLED,
+        errors.RepositoryNotFoundError: Kind.NO_REPOSITORY,
+        errors.RevisionNotFoundError: Kind.NO_REVISION,
+        errors.RemoteEntryNotFoundError: Kind.NO_FILE,
     }
-    if status >= 500:
-        return (
-            f"{_host(job)} has a problem of its own (HTTP {status}): try again in a "
-            "few minutes."
-        )
-    return sentences.get(status, f"The Hub refused (HTTP {status}){reason}.")
-
-
-def _line(text: object) -> str:
-    """A server's words: one printable line, at most 200 characters."""
-    plain = "".join(c if c.isprintable() else " " for c in str(text or ""))
-    return " ".join(plain.split())[:200]
-
-
-def _about_answer(response: Any, detail: str, job: Job) -> str:
-    answered = urlsplit(str(response.request.url)).netloc
-    return _about_status(response.status_code, detail, answered != _host(job), job)
-
-
-def _about_response(error: errors.HfHubHTTPError, job: Job) -> str:
-    repo = job["repo"]
-    by_type: dict[type[Exception], str] = {  # the more special one first
-        errors.GatedRepoError: f"{repo} is gated: open its page on the Hub, accept its "
-        "conditions, then pull with your own access token.",
-        errors.DisabledRepoError: f"The Hub has disabled {repo}: it cannot be used.",
-        errors.RepositoryNotFoundError: _not_found(job),
-        errors.RevisionNotFoundError: f"{repo} has no revision {job.get('revision')!r}:"
-        " expected a branch, a tag or a commit.",
-        errors.RemoteEntryNotFoundError: f"A file of {repo} is gone: pull again.",
-    }
-    for kind, sentence in by_type.items():
+    for kind, found in kinds.items():
         if isinstance(error, kind):
-            return sentence
-    return _about_answer(error.response, _line(error.server_message), job)
+            return Failure(kind=found)
+    return _of_answer(error.response, one_line(error.server_message or ""), job)
 
 
-def _about_connection(error: BaseException, job: Job) -> str | None:
-    host = _host(job)
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return (
-            "huggingface_hub is set to work offline: unset HF_HUB_OFFLINE, then try "
-            "again."
-        )
-    if isinstance(error, httpx.TimeoutException):
-        return f"{host} did not answer in time: check the connection, then try again."
-    if isinstance(error, httpx.ConnectError):
-        return f"{host} cannot be reached: check the connection, then try again."
-    if isinstance(error, httpx.TransportError):
-        return f"The connection to {host} broke off: try again."
+def _kind_of(error: BaseException) -> Kind | None:
+    """What an error without an answer means; None if that is not known."""
+    by_type: tuple[tuple[type[BaseException], Kind], ...] = (  # the special ones first
+        (errors.OfflineModeIsEnabled, Kind.OFFLINE),
+        (httpx.TimeoutException, Kind.TIMEOUT),
+        (httpx.ConnectError, Kind.UNREACHABLE),
+        (httpx.TransportError, Kind.BROKEN_OFF),
+        (json.JSONDecodeError, Kind.NOT_THE_HUB),
+        (errors.HFValidationError, Kind.BAD_NAME),
+    )
+    by_words = (  # told apart by their words alone
+        (ValueError, "metadata", Kind.BAD_CARD),
+        (ValueError, "LFS", Kind.UPLOAD_REFUSED),
+        (OSError, "Consistency check", Kind.INCOMPLETE),
+    )
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "The disk is full: free some space, then try again."
+        return Kind.DISK_FULL
+    for owner, kind in by_type:
+        if isinstance(error, owner):
+            return kind
+    for owner, word, kind in by_words:
+        if isinstance(error, owner) and word in str(error):
+            return kind
     return None
 
 
-def _about_value(error: BaseException, job: Job) -> str | None:
-    if isinstance(error, json.JSONDecodeError):
-        return (
-            f"{_host(job)} does not answer like the Hub: check HF_ENDPOINT, and "
-            "whether a proxy or a login page stands between."
-        )
-    if isinstance(error, errors.HFValidationError):
-        return f"{job['repo']} is no name for a repository: expected owner/name."
-    if isinstance(error, ValueError) and "metadata" in str(error):
-        return (
-            f"The Hub does not take the card ({_line(error)}): choose another licence."
-        )
-    if isinstance(error, ValueError) and "LFS" in str(error):
-        return f"The Hub's file storage refused a file ({_line(error)}): push again."
-    if isinstance(error, OSError) and "Consistency check" in str(error):
-        return f"A file of {job['repo']} arrived incomplete: pull again."
-    return None
-
-
-def explain(error: BaseException, job: Job) -> str:
+def sentence_of(error: BaseException, job: Job) -> str:
     """One sentence that says what went wrong and what to do.
 
     The outermost error that is understood decides: the library wraps the
@@ -409,13 +325,13 @@ def explain(error: BaseException, job: Job) -> str:
         if isinstance(found, CharrnnError):
             return str(found)
         if isinstance(found, errors.HfHubHTTPError):
-            return _about_response(found, job)
-        sentence = _about_connection(found, job) or _about_value(found, job)
-        if sentence:
-            return sentence
+            return explain(_of_response(found, job), job)
+        kind = _kind_of(found)
+        if kind is not None:
+            return explain(Failure(kind=kind, detail=one_line(str(found))), job)
     *_, root = _chain(error)
-    kind = type(root).__name__
-    return f"The {job['action']} failed ({kind}: {_line(root)}): try again."
+    detail = f"{type(root).__name__}: {one_line(str(root))}"
+    return explain(Failure(kind=Kind.UNKNOWN, detail=detail), job)
 
 
 def local_token() -> str | None:
@@ -430,11 +346,11 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _speaker(output: IO[str], token: str | None) -> Say:
+def _emitter(output: IO[str], token: str | None) -> Emit:
     """Writes a JSON line at a time, from any thread, never with the token in it."""
     lock = threading.Lock()
 
-    def say(kind: str, **fields: object) -> None:
+    def emit(kind: str, **fields: object) -> None:
         line = json.dumps({"kind": kind, **fields})
         if token:
             line = line.replace(token, "[token]")
@@ -442,20 +358,20 @@ def _speaker(output: IO[str], token: str | None) -> Say:
             output.write(line + "\n")
             output.flush()
 
-    return say
+    return emit
 
 
-def run(job: Job, say: Say) -> int:
-    """Do a job and say how it went; the exit status."""
-    _prepare_client(job, say)
+def run(job: Job, emit: Emit) -> int:
+    """Do a job and emit how it went; returns the exit status."""
+    _prepare_client(job, emit)
     action = {"push": push, "pull": pull}[job["action"]]
-    say("ready")
+    emit("ready")
     try:
-        result = action(job, Progress(say))
+        result = action(job, ProgressReporter(emit))
     except (CharrnnError, httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
-        say("failed", message=explain(error, job))
+        emit("failed", message=sentence_of(error, job))
         return 1
-    say("done", **result)
+    emit("done", **result)
     return 0
 
 
@@ -465,7 +381,7 @@ def main() -> int:
     os.dup2(2, 1)  # whatever else is printed must not mix with the answers
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    return run(job, _speaker(output, job["token"]))
+    return run(job, _emitter(output, job["token"]))
 
 
 if __name__ == "__main__":

@@ -11,16 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from charrnn.errors import CheckpointError, HubError
+from charrnn.errors import CheckpointError, HubError, RunError
 from charrnn.hosting import policy
-from charrnn.hub.names import (
-    check_revision,
-    clean_token,
-    endpoint_of,
-    parse_source,
-    shown,
-)
-from charrnn.hub.transfer import LIMITS, MAX_BYTES, Limits, Progress, transfer
+from charrnn.hub.names import check_revision, parse_source, shown
+from charrnn.hub.transfer import Connection, transfer
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
@@ -37,143 +31,44 @@ class Pulled:
     repo: str
     revision: str  # the commit that was asked for, resolved: 40 hex digits
     unchanged: bool  # this commit was here already: nothing was downloaded
-
-
-def _known_commits(repo: str, folders: Iterable[Path]) -> dict[str, str]:
-    """Commits of a repository that are here already, and under which id."""
-    known = {}
-    for folder in folders:
-        with contextlib.suppress(CheckpointError):  # no model, or a damaged one
-            origin = checkpoint.read_record(folder).origin
-            if origin is not None and origin.repo == repo:
-                checkpoint.load(folder)
-                known[origin.revision] = folder.name
-    return known
-
-
-def _look_around(destination: Path, model_id: str | None, repo: str) -> dict[str, str]:
-    """What `_known_commits` may tell for this pull.
-
-    With an id asked for only that folder counts: on a hosted page each visitor
-    gives one of their own, and nobody learns what another one has pulled.
-
-    Raises:
-        HubError: If the id is no id or taken by another model.
-    """
-    if model_id is None:
-        here = sorted(destination.glob("[!.]*"))
-        return _known_commits(repo, (path for path in here if path.is_dir()))
-    if not store.ID_PATTERN.fullmatch(model_id):
-        raise HubError(
-            f"{shown(model_id)} cannot be an id: expected up to 80 letters, digits, "
-            "hyphens and underscores."
-        )
-    known = _known_commits(repo, [destination / model_id])
-    if not known and _is_taken(destination, model_id):
-        raise HubError(f"The id {model_id!r} is taken: choose another one.")
-    return known
-
-
-def _is_taken(destination: Path, model_id: str) -> bool:
-    return any((p / model_id).exists() for p in (destination, store.shipped_folder()))
-
-
-def _sweep(destination: Path) -> None:
-    """Remove what a pull left that was killed: a visitor's model, it may be."""
-    for path in destination.glob(".pull-*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > STALE:
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _check_pulled(folder: Path, origin: Origin) -> None:
-    """Validate what came as any stranger's folder, and note where from.
-
-    Raises:
-        HubError: If it is no model that charrnn can open.
-    """
-    try:
-        record = checkpoint.load(folder).record
-    except CheckpointError as error:
-        raise HubError(
-            f"{origin.repo} is no model that charrnn can open: {error}"
-        ) from error
-    checkpoint.save_record(folder, dataclasses.replace(record, origin=origin))
-
-
-def _place(ready: Path, destination: Path, model_id: str | None, repo: str) -> Path:
-    """Let a finished folder appear at once under a free id.
-
-    The name is first taken with an empty folder, which the rename replaces: so
-    nothing that somebody else puts there in between is ever lost.
-
-    Raises:
-        HubError: If the id is taken.
-    """
-    wanted = model_id or re.sub(r"[^A-Za-z0-9_-]", "-", repo.split("/")[1])[:70]
-    wanted = wanted if store.ID_PATTERN.fullmatch(wanted) else f"model-{wanted}"
-    for number in range(1, 2 if model_id else 10_000):
-        name = wanted if number == 1 else f"{wanted}-{number}"
-        if not _is_taken(destination, name):
-            with contextlib.suppress(FileExistsError):
-                (destination / name).mkdir()
-                ready.rename(destination / name)
-                return destination / name
-    raise HubError(f"The id {wanted!r} is taken: choose another one.")
-
-
-def _merge(first: str | None, second: str | None) -> str | None:
-    if first and second and first != second:
-        raise HubError(
-            f"Two revisions are given, {first} and {second}: leave one of them out."
-        )
-    return first or second
+    notices: tuple[str, ...] = ()  # what a person should know about its files
 
 
 def pull_model(
     source: str,
+    connection: Connection,
     *,
     destination: Path,
     model_id: str | None = None,
     revision: str | None = None,
-    token: str | None,
-    endpoint: str | None = None,
-    progress: Progress | None = None,
-    max_bytes: int = MAX_BYTES,
-    limits: Limits = LIMITS,
 ) -> Pulled:
     """Bring a charrnn model from the Hub into the folder of models.
 
     Names and sizes are checked before anything is downloaded, checksums and
     contents before the model appears, which it does whole or not at all. No
     cache is kept: the model's folder is the only copy, and it needs the Hub no
-    more. The call blocks; an exception out of ``progress`` ends it.
+    more. The call blocks. The stages are connecting and downloading.
 
     Args:
         source: See `parse_source`.
+        connection: With a token for what is private.
         destination: The folder of models.
         model_id: Name for the new folder, with which a page keeps visitors
             apart; None takes a free one after the repository, or finds the same
             commit that was pulled before.
         revision: Branch, tag or commit; None for the default branch.
-        token: For what is private; None asks anonymously.
-        endpoint: The Hub's address; None for `HF_ENDPOINT` or the public one.
-        progress: Called with stage (connecting, downloading), bytes done and
-            bytes in all (0 where unknown).
-        max_bytes: The largest weights that are taken.
-        limits: How long to wait.
 
     Raises:
         HubError: If it failed: one sentence that says what to do.
         CheckpointError: If the folder cannot be written.
     """
-    address, key = endpoint_of(endpoint), clean_token(token)
-    repo, in_source = parse_source(source, address)
-    wanted = _merge(in_source, check_revision(revision))
+    repo, in_source = parse_source(source, connection.endpoint)
+    wanted = _one_revision(in_source, check_revision(revision))
     if model_id is None and policy().secret_ids:
         model_id = store.hosted_id()  # nobody finds, or is told of, another's model
-    known = _look_around(destination, model_id, repo)
+    known = _commits_here(destination, model_id, repo)
     aside = destination / f".pull-{secrets.token_hex(8)}"
+    notices: tuple[str, ...] = ()
     try:
         _sweep(destination)
         (aside / "files").mkdir(parents=True)
@@ -182,15 +77,12 @@ def pull_model(
                 "action": "pull",
                 "repo": repo,
                 "revision": wanted,
-                "token": key,
-                "endpoint": address,
                 "folder": str((aside / "files").resolve()),
                 "known": sorted(known),
-                "max_bytes": max_bytes,
+                "max_bytes": policy().max_pull_bytes,
             },
             aside.resolve() / "home",
-            limits,
-            progress,
+            connection,
         )
         commit = result["revision"]
         if result["known"]:
@@ -200,7 +92,8 @@ def pull_model(
                 f"The id {model_id!r} holds another commit of {repo}: choose another."
             )
         else:
-            path = _take(aside, Origin(repo=repo, revision=commit), model_id)
+            origin = Origin(repo=repo, revision=commit)
+            path, notices = _take(aside, origin, model_id)
     except OSError as error:
         raise CheckpointError(
             f"The folder {destination.name} cannot be written ({error.strerror}): "
@@ -214,16 +107,116 @@ def pull_model(
         repo=repo,
         revision=commit,
         unchanged=result["known"],
+        notices=notices,
     )
 
 
-def _take(aside: Path, origin: Origin, model_id: str | None) -> Path:
-    """Out of what was downloaded, the public files alone; checked and placed."""
+def _one_revision(in_source: str | None, given: str | None) -> str | None:
+    if in_source and given and in_source != given:
+        raise HubError(
+            f"Two revisions are given, {in_source} and {given}: leave one of them out."
+        )
+    return in_source or given
+
+
+def _commits_here(destination: Path, model_id: str | None, repo: str) -> dict[str, str]:
+    """Commits of a repository that are here already, and under which id.
+
+    With an id asked for only that folder counts: on a hosted page each visitor
+    gives one of their own, and nobody learns what another one has pulled.
+
+    Raises:
+        HubError: If the id is no id or taken by another model.
+    """
+    if model_id is None:
+        here = sorted(destination.glob("[!.]*"))
+        return _pulled_commits(repo, (path for path in here if path.is_dir()))
+    if not store.ID_PATTERN.fullmatch(model_id):
+        raise HubError(
+            f"{shown(model_id)} cannot be an id: expected up to 80 letters, digits, "
+            "hyphens and underscores."
+        )
+    known = _pulled_commits(repo, [destination / model_id])
+    if not known and store.is_taken(destination, model_id):
+        raise HubError(f"The id {model_id!r} is taken: choose another one.")
+    return known
+
+
+def _pulled_commits(repo: str, folders: Iterable[Path]) -> dict[str, str]:
+    found = {}
+    for folder in folders:
+        with contextlib.suppress(CheckpointError):  # no model, or a damaged one
+            origin = checkpoint.read_record(folder).origin
+            if origin is not None and origin.repo == repo:
+                checkpoint.load(folder)
+                found[origin.revision] = folder.name
+    return found
+
+
+def _sweep(destination: Path) -> None:
+    """Remove what a killed pull has left: it may be a visitor's model."""
+    for path in destination.glob(".pull-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > STALE:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _take(
+    aside: Path, origin: Origin, model_id: str | None
+) -> tuple[Path, tuple[str, ...]]:
+    """The public files alone out of what was downloaded; checked and placed.
+
+    Returns:
+        The new folder, and what a person should know about its files.
+    """
     ready = aside / "model"
     ready.mkdir()
     for name in PUBLIC_FILES:
         file = aside / "files" / name
         if file.is_file() and not file.is_symlink():
             file.replace(ready / name)
-    _check_pulled(ready, origin)
-    return _place(ready, aside.parent, model_id, origin.repo)
+    notices = _check_pulled(ready, origin)
+    return _place(ready, aside.parent, model_id, origin.repo), notices
+
+
+def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:
+    """Validate what came as any stranger's folder, and note where from.
+
+    Returns:
+        What a person should know about its files.
+
+    Raises:
+        HubError: If it is no model that charrnn can open.
+    """
+    try:
+        model = checkpoint.load(folder)
+    except CheckpointError as error:
+        raise HubError(
+            f"{origin.repo} is no model that charrnn can open: {error}"
+        ) from error
+    checkpoint.save_record(folder, dataclasses.replace(model.record, origin=origin))
+    return model.notices
+
+
+def _place(ready: Path, destination: Path, model_id: str | None, repo: str) -> Path:
+    """Let a finished folder appear at once under a free id.
+
+    The name is first taken with an empty folder, which the rename replaces: so
+    nothing that somebody else puts there in between is ever lost.
+
+    Raises:
+        HubError: If the id is taken.
+    """
+    wanted = model_id or re.sub(r"[^A-Za-z0-9_-]", "-", repo.split("/")[1])[:70]
+    wanted = wanted if store.ID_PATTERN.fullmatch(wanted) else f"model-{wanted}"
+    try:
+        folder = store.new_folder(destination, wanted, exact=model_id is not None)
+    except RunError as error:
+        raise HubError(str(error)) from error
+    try:
+        ready.rename(folder)
+    except OSError:
+        with contextlib.suppress(OSError):  # not empty: somebody works there already
+            folder.rmdir()
+        raise
+    return folder

@@ -1,5 +1,6 @@
 """Push a model to the Hub: exactly its four public files, in one commit."""
 
+import dataclasses
 import os
 import stat
 import tempfile
@@ -10,8 +11,9 @@ from typing import Final
 from charrnn import card
 from charrnn.errors import CheckpointError, HubError
 from charrnn.files import one_line, write_file
-from charrnn.hub.names import check_repo, clean_token, endpoint_of
-from charrnn.hub.transfer import LIMITS, Limits, Progress, transfer
+from charrnn.hub.names import check_repo
+from charrnn.hub.transfer import Connection, transfer
+from charrnn.model import checkpoint
 from charrnn.model.record import CARD, CONFIG, VOCAB, WEIGHTS
 
 DEFAULT_MESSAGE: Final = "Share a charrnn model"
@@ -75,83 +77,77 @@ def _snapshot(folder: Path, into: Path) -> None:
 def push_model(
     folder: Path,
     repo_id: str,
+    connection: Connection,
     *,
-    token: str | None,
     private: bool = True,
     license: str | None = None,
     message: str | None = None,
     keep_card: bool = True,
-    endpoint: str | None = None,
-    progress: Progress | None = None,
-    limits: Limits = LIMITS,
 ) -> Pushed:
     """Commit a model's four public files to the Hub, nothing else.
 
     The repository is made if there is none. Pushing the same model again
-    changes nothing and says so. The call blocks; an exception out of
-    ``progress`` ends the transfer.
+    changes nothing and says so. The call blocks. The stages are preparing,
+    connecting and uploading.
 
     Args:
         folder: A complete model.
         repo_id: ``owner/name``.
-        token: An access token, or a visitor's login, that may write there.
+        connection: With a token that may write there.
         private: Whether only the owner may see it. An existing repository
             keeps what it is: a public one is refused then.
         license: One of the Hub's identifiers, see `card.LICENSES`; None keeps
-            the one that the card names.
+            the one on record.
         message: The commit's; None for a plain one.
         keep_card: Whether the card is written into the folder as well. False
             for a folder that is not this person's.
-        endpoint: The Hub's address; None for `HF_ENDPOINT` or the public one.
-        progress: Called with stage (preparing, connecting, uploading), bytes
-            done and bytes in all (0 where unknown).
-        limits: How long to wait.
 
     Raises:
         HubError: If it failed: one sentence that says what to do.
         CheckpointError: If the folder is no model that can be pushed.
     """
-    repo, address = check_repo(repo_id.strip(), repo_id), endpoint_of(endpoint)
-    key, chosen = clean_token(token), card.check_license(license)
-    if key is None:
+    repo, chosen = check_repo(repo_id.strip(), repo_id), card.check_license(license)
+    if connection.token is None:
         raise HubError(
             "A push needs an access token that may write, from "
-            f"{address}/settings/tokens: log in with `hf auth login` or give one."
+            f"{connection.endpoint}/settings/tokens: log in with `hf auth login` or "
+            "give one."
         )
-    if progress is not None:
-        progress("preparing", 0, 0)
+    if connection.on_progress is not None:
+        connection.on_progress("preparing", 0, 0)
     with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
         files = Path(place, "files")
         files.mkdir()
         _snapshot(folder, files)
+        record = checkpoint.read_record(folder)
         if (folder / CARD).exists():
             _read_public(folder, CARD)
         text = card.write_card(
             files,
             history=folder,
             source=repo,
-            license=chosen or card.license_of(folder),
+            license=chosen or record.license,
         )
         if keep_card:
             write_file(folder / CARD, text.encode())
+            if chosen not in (None, record.license):
+                record = dataclasses.replace(record, license=chosen)
+                checkpoint.save_record(folder, record)
         result = transfer(
             {
                 "action": "push",
                 "repo": repo,
-                "token": key,
-                "endpoint": address,
                 "folder": str(files),
                 "private": private,
                 "message": one_line(message or "") or DEFAULT_MESSAGE,
             },
             Path(place, "home"),
-            limits,
-            progress,
+            connection,
         )
     return Pushed(
         repo_id=repo,
         commit=result["commit"],
-        url=f"{address}/{repo}",
+        url=f"{connection.endpoint}/{repo}",
         unchanged=result["unchanged"],
         private=result["private"],
     )

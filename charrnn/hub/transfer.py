@@ -1,7 +1,7 @@
-"""The process that talks to the Hub, started, followed and ended under a clock.
+"""Start the process that talks to the Hub, follow it, and end it if nothing moves.
 
-`charrnn.hub.client` has 15 seconds to the first byte of a file, then 30 without
-another one, and it is ended. A long transfer that moves is left alone. Neither
+`charrnn.hub.client` has 15 seconds to the first byte of a file and 30 from each byte
+to the next one, then it is ended. A long transfer that moves is left alone. Neither
 process ever uses a token but the one it is given.
 """
 
@@ -23,12 +23,11 @@ from urllib.parse import urlsplit
 from charrnn.errors import HubError
 from charrnn.files import redact
 from charrnn.hosting import policy
-from charrnn.hub.names import clean_token
+from charrnn.hub.names import clean_token, endpoint_of
 from charrnn.machine import NEEDED_FOR_THE_HUB, child_environment
 from charrnn.runs import store
 
-Progress = Callable[[str, int, int], None]
-MAX_BYTES: Final = 1_000_000_000  # of the weights: the largest settings have 0.7 GB
+OnProgress = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,31 @@ class Limits:
 
 
 LIMITS: Final = Limits()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Which Hub, as whom, and who hears of it.
+
+    Args:
+        token: An access token or a visitor's login; None asks anonymously.
+        endpoint: The Hub's address; None for `HF_ENDPOINT` or the public one.
+        on_progress: Called with the stage, bytes done and bytes in all (0 where
+            unknown). An exception out of it ends the transfer.
+        limits: How long to wait.
+
+    Raises:
+        HubError: If the token or the address cannot be one.
+    """
+
+    token: str | None
+    endpoint: str | None = None
+    on_progress: OnProgress | None = None
+    limits: Limits = LIMITS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "endpoint", endpoint_of(self.endpoint))
+        object.__setattr__(self, "token", clean_token(self.token))
 
 
 def local_token() -> str | None:
@@ -75,16 +99,16 @@ def _environment(home: Path) -> dict[str, str]:
 
 
 class _Clock:
-    """Knows until when something must have happened."""
+    """The time that is left until something must have happened."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.done = 0
         self._enter("starting", limits.start)
 
-    def _enter(self, phase: str, allowed: float) -> None:
+    def _enter(self, phase: str, seconds: float) -> None:
         self.phase = phase
-        self.allowed = allowed
+        self.seconds = seconds
         self.since = time.monotonic()
 
     def ready(self) -> None:
@@ -97,7 +121,7 @@ class _Clock:
             self._enter("moving", self.limits.idle)
 
     def remaining(self) -> float:
-        return max(0.0, self.since + self.allowed - time.monotonic())
+        return max(0.0, self.since + self.seconds - time.monotonic())
 
 
 def _listen(output: IO[bytes], answers: "queue.SimpleQueue[Any]") -> None:
@@ -107,7 +131,7 @@ def _listen(output: IO[bytes], answers: "queue.SimpleQueue[Any]") -> None:
 
 
 def _too_slow(clock: _Clock, job: Mapping[str, Any], trouble: str) -> str:
-    host, seconds = urlsplit(job["endpoint"]).netloc, f"{clock.allowed:g} seconds"
+    host, seconds = urlsplit(job["endpoint"]).netloc, f"{clock.seconds:g} seconds"
     if trouble:
         return trouble
     if clock.phase == "starting":
@@ -125,7 +149,7 @@ def _too_slow(clock: _Clock, job: Mapping[str, Any], trouble: str) -> str:
     return f"{host} sent nothing more for {seconds}: pull again."
 
 
-def _last_words(errors: IO[bytes], token: str | None) -> str:
+def _last_line(errors: IO[bytes], token: str | None) -> str:
     """The last line that a process wrote before it broke down."""
     errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2000))
     lines = errors.read().decode("utf-8", "replace").strip().splitlines()
@@ -137,15 +161,14 @@ def _last_words(errors: IO[bytes], token: str | None) -> str:
 def _follow(
     job: Mapping[str, Any],
     answers: "queue.SimpleQueue[Any]",
-    limits: Limits,
-    progress: Progress | None,
+    connection: Connection,
 ) -> dict[str, Any] | None:
-    """Hear a transfer out; None if it broke down without a word.
+    """Follow a transfer to its end; None if the process died without a word.
 
     Raises:
         HubError: If it failed or nothing moved for too long.
     """
-    clock, trouble = _Clock(limits), ""
+    clock, trouble = _Clock(connection.limits), ""
     while True:
         try:
             answer = answers.get(timeout=clock.remaining())
@@ -162,19 +185,33 @@ def _follow(
         else:
             clock.moved(answer["done"])
             trouble = "" if answer["done"] else trouble
-            if progress is not None:
-                progress(answer["stage"], answer["done"], answer["total"])
+            if connection.on_progress is not None:
+                connection.on_progress(answer["stage"], answer["done"], answer["total"])
 
 
 def transfer(
-    job: dict[str, Any], home: Path, limits: Limits, progress: Progress | None
+    job: Mapping[str, Any], home: Path, connection: Connection
 ) -> dict[str, Any]:
     """Have the other process do a job, and end it whatever happens.
+
+    Args:
+        job: What to do; token and address are those of the connection.
+        home: A folder for the library's caches.
+        connection: See `Connection`.
+
+    Returns:
+        The job's result.
 
     Raises:
         HubError: If the transfer failed; one sentence, without the token.
     """
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    job = {
+        **job,
+        "token": connection.token,
+        "endpoint": connection.endpoint,
+        "visitor": not policy().owner_token,  # whose login may open less
+    }
     with (
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(
@@ -197,11 +234,11 @@ def transfer(
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.write(json.dumps(job).encode() + b"\n")
                 process.stdin.flush()
-            result = _follow(job, answers, limits, progress)
+            result = _follow(job, answers, connection)
         finally:
             process.kill()
             listener.join()
         if result is None:
-            words = _last_words(errors, job["token"])
-            raise HubError(f"The {job['action']} broke off ({words}): try again.")
+            reason = _last_line(errors, connection.token)
+            raise HubError(f"The {job['action']} broke off ({reason}): try again.")
         return result

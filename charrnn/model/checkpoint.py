@@ -15,7 +15,7 @@ aside, fsync, rename: a reader sees the old file or the new one, whole.
 import contextlib
 import hashlib
 import json
-import struct
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,27 +23,35 @@ from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.numpy
 
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.files import write_file
 from charrnn.hosting import MEGABYTE
+from charrnn.model.parsing import BYTE_ORDER_MARK, REMEDY, parse_json
 from charrnn.model.record import (
     CARD,
     CONFIG,
+    LICENSE_PATTERN,
     VOCAB,
     WEIGHTS,
     Record,
-    exact_keys,
-    parse_json,
     parse_record,
+)
+from charrnn.model.tensors import (
+    HASH,
+    MAX_HEADER,
+    Header,
+    bytes_to_tensors,
+    read_header,
+    tensors_to_bytes,
 )
 from charrnn.text.vocabulary import Vocabulary
 
 Weights = dict[str, npt.NDArray[np.float32]]
 MAX_BYTES: Final = {CONFIG: 65_536, VOCAB: 1_000_000, CARD: 1_000_000}
-MAX_HEADER: Final = 100_000  # bytes of a safetensors header: ours has some 1,500
+# where a model of format version 1 keeps its licence
+_LICENSE_IN_CARD: Final = re.compile(f"---\\r?\\nlicense: ({LICENSE_PATTERN})\\r?\\n")
 
 
 @dataclass(frozen=True)
@@ -53,20 +61,8 @@ class Model:
     record: Record
     vocabulary: Vocabulary
     weights: Weights
-    weights_hash: str  # first 16 hex digits of the SHA-256 of the weights' file
-
-
-def tensors_to_bytes(
-    tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
-) -> bytes:
-    """A safetensors file in memory.
-
-    Every array is made C-contiguous first: safetensors 0.8.0 stores the memory
-    order of a transposed array under its logical shape, without an error.
-    """
-    # not ascontiguousarray, which makes a vector of a single number
-    contiguous = {name: np.asarray(a, order="C") for name, a in tensors.items()}
-    return safetensors.numpy.save(contiguous, metadata=dict(metadata or {}))
+    weights_hash: str  # 16 hex digits: see `load_weights`
+    notices: tuple[str, ...] = ()  # what a person should know about its files
 
 
 def save_record(folder: Path, record: Record) -> None:
@@ -95,11 +91,11 @@ def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
 def save_weights(
     folder: Path, model: ModelConfig, weights: Mapping[str, npt.NDArray[Any]]
 ) -> None:
-    """Write `model.safetensors`.
+    """Write `model.safetensors`; its hash covers the folder's `vocab.json` as well.
 
     Raises:
         CheckpointError: If names or shapes are not those of the configuration,
-            or the file cannot be written.
+            there is no `vocab.json` yet, or the file cannot be written.
     """
     expected = model.tensor_shapes()
     found = {name: tuple(array.shape) for name, array in weights.items()}
@@ -108,10 +104,17 @@ def save_weights(
             f"The weights are {found}: the configuration implies {expected}."
         )
     ordered = {name: weights[name].astype(np.float32, copy=False) for name in expected}
-    write_file(folder / WEIGHTS, tensors_to_bytes(ordered, {"format": "charrnn"}))
+    context = read_bounded(folder, VOCAB)
+    data = tensors_to_bytes(ordered, {"format": "charrnn"}, context=context)
+    write_file(folder / WEIGHTS, data)
 
 
-def _read_bounded(folder: Path, name: str) -> bytes:
+def read_bounded(folder: Path, name: str) -> bytes:
+    """A small file of a model's folder.
+
+    Raises:
+        CheckpointError: If it is missing, no file, or larger than `MAX_BYTES` says.
+    """
     path = folder / name
     try:
         if not path.is_file():
@@ -146,6 +149,21 @@ def parse_vocabulary(data: bytes, vocab_size: int) -> Vocabulary:
         raise CheckpointError(f"vocab.json: {error}") from error
 
 
+def _check_names(header: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    missing = [name for name in expected if name not in header]
+    unknown = [ascii(name)[1:-1][:40] for name in header if name not in expected]
+    if len(missing) == len(expected) and unknown:
+        raise CheckpointError(
+            f"{WEIGHTS} holds {unknown[:3]}, the tensors of another library's model: "
+            f"expected {list(expected)[:3]} and so on. Use that library for it."
+        )
+    if missing or unknown:
+        raise CheckpointError(
+            f"{WEIGHTS} lacks {missing or 'nothing'} and has unknown {unknown[:5]}: it "
+            f"is damaged or does not belong to its config.json; {REMEDY}."
+        )
+
+
 def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> None:
     """Refuse a safetensors file before a tensor of it is allocated.
 
@@ -157,82 +175,98 @@ def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> Non
     Raises:
         CheckpointError: If names, shapes, type or size are not as implied.
     """
-    if len(data) < 8:
-        raise CheckpointError("model.safetensors is cut short.")
-    (length,) = struct.unpack("<Q", data[:8])
-    if length > MAX_HEADER or len(data) < 8 + length:
-        raise CheckpointError("model.safetensors has no readable header.")
-    header = parse_json(data[8 : 8 + length], WEIGHTS)
+    header = read_header(data, WEIGHTS)
     expected = model.tensor_shapes()
-    if isinstance(header, dict):
-        header.pop("__metadata__", None)
-    exact_keys(header, tuple(expected), WEIGHTS)
+    _check_names(header.tensors, expected)
     for name, shape in expected.items():
-        entry = header[name] if isinstance(header[name], dict) else {}
+        found = header.tensors[name]
+        entry = found if isinstance(found, dict) else {}
         if entry.get("dtype") != "F32" or entry.get("shape") != list(shape):
             raise CheckpointError(
-                f"{name} in model.safetensors is {str(entry.get('dtype'))[:10]} "
+                f"{name} in {WEIGHTS} is {str(entry.get('dtype'))[:10]} "
                 f"{str(entry.get('shape'))[:40]}: expected F32 {list(shape)}."
             )
-    if file_size != 8 + length + 4 * model.num_parameters():
+    size = header.end + 4 * model.num_parameters()
+    if file_size != size:
         raise CheckpointError(
-            f"model.safetensors has {file_size:,} bytes: expected "
-            f"{8 + length + 4 * model.num_parameters():,}. It is cut short or damaged."
+            f"{WEIGHTS} has {file_size:,} bytes: expected {size:,}. It is cut short or "
+            f"damaged; {REMEDY}."
         )
 
 
 @contextlib.contextmanager
-def _open_weights(folder: Path, model: ModelConfig) -> Iterator[IO[bytes]]:
-    """The weights' file at its start, its header checked."""
-    path = folder / WEIGHTS
+def _open_weights(path: Path, model: ModelConfig) -> Iterator[tuple[IO[bytes], Header]]:
+    """A file of weights at its start, and its header, checked."""
     try:
         if path.exists() and not path.is_file():  # a pipe would hang, say
-            raise CheckpointError(f"{WEIGHTS} is not a file.")
+            raise CheckpointError(f"{path.name} is not a file.")
         with path.open("rb") as file:
             start = file.read(MAX_HEADER + 8)
             check_weights_header(start, path.stat().st_size, model)
             file.seek(0)
-            yield file
+            yield file, read_header(start, path.name)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{folder.name} has no weights yet: its training has not saved any."
+            f"{path.parent.name} has no weights yet: its training has not saved any."
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"{WEIGHTS} cannot be read ({error.strerror})."
+            f"{path.name} cannot be read ({error.strerror})."
         ) from error
 
 
-def load_weights(folder: Path, model: ModelConfig) -> tuple[Weights, str]:
-    """The weights of a folder and the first 16 hex digits of their file's hash.
+def load_weights(
+    folder: Path, model: ModelConfig, *, path: Path | None = None
+) -> tuple[Weights, str]:
+    """The weights of a folder, and 16 hex digits that tell them from others.
+
+    These are the first of the SHA-256 in the file's header; of the whole file, where
+    version 1 wrote none.
+
+    Args:
+        folder: Of the model.
+        model: The configuration that implies names, shapes and type.
+        path: The file, where it is not the folder's `model.safetensors`.
 
     Raises:
-        CheckpointError: If the file is missing, damaged, or holds anything
-            but finite numbers in exactly the implied tensors.
+        CheckpointError: If the file is missing, damaged, differs from the hash
+            that it carries, or holds anything but finite numbers in exactly the
+            implied tensors.
     """
-    with _open_weights(folder, model) as file:
+    path = path or folder / WEIGHTS
+    with _open_weights(path, model) as (file, header):
         data = file.read()
-    try:
-        loaded = safetensors.numpy.load(data)
-    except safetensors.SafetensorError as error:
-        raise CheckpointError(f"model.safetensors is damaged: {error}") from error
+    loaded = bytes_to_tensors(data, path.name, context=read_bounded(folder, VOCAB))
     if not all(np.isfinite(array).all() for array in loaded.values()):
-        raise CheckpointError("model.safetensors holds numbers that are not finite.")
+        raise CheckpointError(f"{path.name} holds numbers that are not finite.")
     weights = {name: loaded[name] for name in model.tensor_shapes()}
-    return weights, hashlib.sha256(data).hexdigest()[:16]
+    digest = header.metadata.get(HASH) or hashlib.sha256(data).hexdigest()
+    return weights, digest[:16]
 
 
 def hash_weights(folder: Path, model: ModelConfig) -> str:
-    """The hash that `load_weights` gives, without the weights in memory.
+    """The digits that `load_weights` gives, without the weights in memory.
 
     Raises:
         CheckpointError: If the file is missing or its header damaged.
     """
-    digest = hashlib.sha256()
-    with _open_weights(folder, model) as file:
-        while part := file.read(MEGABYTE):
-            digest.update(part)
-    return digest.hexdigest()[:16]
+    with _open_weights(folder / WEIGHTS, model) as (file, header):
+        digest = header.metadata.get(HASH)
+        if digest is None:
+            whole = hashlib.sha256()
+            while part := file.read(MEGABYTE):
+                whole.update(part)
+            digest = whole.hexdigest()
+    return digest[:16]
+
+
+def _license_in_card(folder: Path) -> str | None:
+    try:
+        card = read_bounded(folder, CARD).removeprefix(BYTE_ORDER_MARK)
+    except CheckpointError:
+        return None
+    found = _LICENSE_IN_CARD.match(card[:200].decode("utf-8", "replace"))
+    return found[1] if found else None
 
 
 def read_record(path: Path) -> Record:
@@ -241,7 +275,8 @@ def read_record(path: Path) -> Record:
     Raises:
         CheckpointError: If it is missing, damaged or of another version.
     """
-    return parse_record(_read_bounded(path, CONFIG))
+    data = read_bounded(path, CONFIG)
+    return parse_record(data, old_license=lambda: _license_in_card(path))
 
 
 def read_vocabulary(path: Path, record: Record) -> Vocabulary:
@@ -250,7 +285,15 @@ def read_vocabulary(path: Path, record: Record) -> Vocabulary:
     Raises:
         CheckpointError: If it is missing, damaged or does not fit the record.
     """
-    return parse_vocabulary(_read_bounded(path, VOCAB), record.model.vocab_size)
+    return parse_vocabulary(read_bounded(path, VOCAB), record.model.vocab_size)
+
+
+def _byte_order_marks(folder: Path) -> tuple[str, ...]:
+    return tuple(
+        f"{name} begins with a byte-order mark: it is read without it."
+        for name in (CONFIG, VOCAB)
+        if read_bounded(folder, name).startswith(BYTE_ORDER_MARK)
+    )
 
 
 def load(path: Path | str) -> Model:
@@ -264,4 +307,4 @@ def load(path: Path | str) -> Model:
     record = read_record(folder)
     vocabulary = read_vocabulary(folder, record)
     weights, digest = load_weights(folder, record.model)
-    return Model(record, vocabulary, weights, digest)
+    return Model(record, vocabulary, weights, digest, _byte_order_marks(folder))

@@ -1,23 +1,16 @@
-"""Prompts in, text out: the network's forward pass and its sampling, in NumPy.
+"""Prompts in, text out: rows that advance a character a step.
 
-From the bottom up: `Network` (Keras' numbers), `next_char_probs` and `draw`
-(logits to characters), `Batch` (rows that come and go, a character a step),
-`generate` (a prompt, several temperatures, texts that grow).
-
-A text depends on the model, the prompt, the seed and its own settings, and on
-nothing else: not on the chunks it is asked for in, not on the rows beside it.
-Two things make that hold to the last bit. Each row's random numbers are a
-Philox stream keyed by its seed, one draw a character. And every product is a
-matrix-vector product of one row: a GEMM of several rows adds up in an order
-that depends on their number. That costs nothing. A GEMM of few rows repacks
-the whole matrix first, so that row by row is faster as well: the recurrent
-product of five streams takes 0.53 ms instead of 1.2 at 1024 units and 0.16
-instead of 0.30 at 512 (2 cores, AVX2, OpenBLAS). Matrices are kept transposed,
-so that a product is a run of contiguous dot products; the other order is 25 %
-slower at 1024.
-
-The state is carried, as in the one-step model of TensorFlow's tutorial,
+`Batch` holds rows that come and go, `generate` writes the texts of one request with
+one. The state is carried, as in the one-step model of TensorFlow's tutorial,
 https://www.tensorflow.org/text/tutorials/text_generation
+
+A text depends on the model, the prompt and its row's own settings, and on nothing
+else: not on the chunks that it is asked for in, not on the rows beside it. Two things
+make that hold to the last bit. Each row's random numbers are a Philox stream keyed by
+its seed, one draw a character. And the network is batch-invariant: every product is a
+matrix-vector product of one row, since a GEMM of several rows adds up in an order
+that depends on their number. That costs nothing: a GEMM of few rows is slower
+(`docs/experiments.md`).
 """
 
 import itertools

@@ -1,17 +1,26 @@
-"""The contents of `config.json`: what a model is and where it comes from."""
+"""The contents of `config.json`: what a model is and where it comes from.
+
+`docs/formats.md` describes the file. Version 1 is read as version 2 and written as
+version 2 when it is next saved.
+"""
 
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.files import TEXT_LIMIT
+from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_config
+from charrnn.text.corpus import SPLIT
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 CONFIG, VOCAB, WEIGHTS, CARD = (
     "config.json",
     "vocab.json",
@@ -19,6 +28,11 @@ CONFIG, VOCAB, WEIGHTS, CARD = (
     "README.md",
 )
 PUBLIC_FILES: Final = (CONFIG, VOCAB, WEIGHTS, CARD)  # all that ever leaves
+LICENSE_PATTERN: Final = "[a-z0-9][a-z0-9.-]{0,59}"  # one of the Hub's identifiers
+
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+_Loss = Annotated[float, Field(ge=0, le=1e6)]  # nats per character
+_Cost = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +40,46 @@ class CorpusRecord:
     """What is told of the text: never the text itself."""
 
     name: str
-    characters: int
-    distinct: int
-    sha256: str
-    split: float = 0.9
+    characters: _Count
+    distinct: Annotated[int, Field(ge=0, le=2**21)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # of the text in UTF-8
+    split: Annotated[float, Field(gt=0, lt=1)] = SPLIT  # share that trained
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """How good the weights are: nats per character on the validation part."""
+    """How good the kept weights are, and what the whole training took.
 
-    val_loss: float
-    cold256_val_loss: float | None
-    steps: int
-    seconds: float
+    Args:
+        val_loss: Nats per character on the validation part, one stateful pass.
+        cold256_val_loss: The same in windows of 256 from an empty state.
+        val_characters: Where the pass covered only the beginning of the validation
+            part, how many characters it predicted; None: all of it.
+        logit_scale: What the logits were multiplied by after the training.
+        kept_step: The step whose weights are kept.
+        total_steps: Steps of the whole training; None where version 1 kept none.
+        seconds: Of the whole training.
+        float16_cost: Nats per character that weights in float16 lose.
+        int8_cost: Likewise in int8.
+    """
+
+    val_loss: _Loss
+    cold256_val_loss: _Loss | None = None
+    val_characters: _Count | None = None
+    logit_scale: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    kept_step: _Count
+    total_steps: _Count | None
+    seconds: Annotated[float, Field(ge=0, le=1e12)]
+    float16_cost: _Cost | None = None
+    int8_cost: _Cost | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """The computer that trained, as far as a run's numbers depend on it."""
+
+    architecture: str  # x86_64, arm64
+    cores: Annotated[int, Field(ge=1, le=9999)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,154 +92,197 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """The contents of `config.json`."""
+    """The contents of `config.json`.
+
+    Args:
+        title: What people see.
+        model: The network.
+        training: The settings; a run that has begun holds the `compute_dtype` that
+            was chosen for it.
+        corpus: The text.
+        figures: None until there was a validation.
+        scan_impl: How the trainer runs the recurrent layers; None until it begins.
+        machine: None until a trainer has begun.
+        license: Of the weights, an identifier of the Hub's; None where none was
+            chosen.
+        versions: Of the programs that trained, by name.
+        origin: None for what was trained here.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False
+    )
 
     title: str
     model: ModelConfig
     training: TrainingConfig
     corpus: CorpusRecord
     figures: Figures | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
+    scan_impl: str | None = None
+    machine: Machine | None = None
+    license: Annotated[str, Field(pattern=f"^{LICENSE_PATTERN}$")] | None = None
+    versions: Annotated[Mapping[str, str], Field(max_length=50)] = field(
+        default_factory=dict
+    )
     origin: Origin | None = None
 
     def to_json(self) -> str:
         """The file's text: stable order, two spaces, a newline at the end."""
         content = {"format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        content["versions"] = dict(self.versions)
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def parse_json(data: bytes, name: str) -> Any:
-    """Parse a file of a model's folder, or say that it is damaged."""
-    try:
-        return json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{name} is not JSON in UTF-8: it is damaged.") from error
+_ADAPTER: Final = TypeAdapter(Record)
+# Keys that every file has; a key that the format gained later has a default.
+_REQUIRED: Final = {
+    "": ("title", "model", "training", "corpus", "figures", "versions", "origin"),
+    "model": tuple(item.name for item in dataclasses.fields(ModelConfig)),
+    "training": tuple(item.name for item in dataclasses.fields(TrainingConfig)),
+    "corpus": tuple(item.name for item in dataclasses.fields(CorpusRecord)),
+}
+_EXPECTED: Final = {  # pydantic's name of an error: what a person is told
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text",
+    "dict_type": "an object",
+    "mapping_type": "an object",
+    "dataclass_type": "an object",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "greater_than": "a number above {gt:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "less_than": "a number below {lt:g}",
+    "too_long": "at most {max_length} entries",
+    "string_pattern_mismatch": "a text of the form {pattern}",
+}
 
 
-def exact_keys(found: Any, expected: tuple[str, ...], where: str) -> dict[str, Any]:
-    """The same object, if it has exactly the expected keys."""
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{where} is not an object: it is damaged.")
-    missing = [key for key in expected if key not in found]
-    unknown = [str(key)[:40] for key in found if key not in expected]
-    if missing or unknown:
-        raise CheckpointError(
-            f"{where} lacks {missing or 'nothing'} and has unknown {unknown[:5]}: "
-            "it is damaged or was written by another version."
+def _shown(value: Any) -> str:
+    """A value from a file, as a sentence can hold it."""
+    return ascii(value)[:60]
+
+
+def _place(keys: tuple[Any, ...]) -> str:
+    return ".".join(ascii(key)[1:-1][:40] for key in map(str, keys)) or "its content"
+
+
+def _refusal(sentence: str) -> CheckpointError:
+    return CheckpointError(
+        f"{CONFIG}: {sentence} It was damaged, changed by hand or written by another "
+        f"version; {REMEDY}."
+    )
+
+
+def _translate(error: ValidationError) -> CheckpointError:
+    """Say of the first wrong value what was found and what was expected."""
+    first = error.errors(include_url=False)[0]
+    place, kind = _place(first["loc"]), first["type"]
+    if kind == "missing":
+        return _refusal(f"{place} is missing.")
+    if kind == "unexpected_keyword_argument":
+        return _refusal(f"{place} is an unknown key.")
+    limits = first.get("ctx", {})
+    expected = _EXPECTED.get(kind, "another value").format(**limits)
+    found = _shown(first["input"])
+    return _refusal(f"{place} is {found}: expected {expected}.")
+
+
+def _is_line(text: str) -> bool:
+    """Neither long nor with a character that breaks or turns a line."""
+    return len(text) <= TEXT_LIMIT and not any(
+        # controls, halves of a character, line and paragraph separators
+        unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")
+        or unicodedata.bidirectional(c) in ("LRO", "RLO")
+        for c in text
+    )
+
+
+def _check_texts(value: Any, place: tuple[Any, ...] = ()) -> None:
+    """Refuse a text that is not one line of a bounded length, wherever it stands."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_texts(key, place)
+            _check_texts(inner, (*place, key))
+    elif isinstance(value, str) and not _is_line(value):
+        raise _refusal(
+            f"{_place(place)} has a text of {len(value):,} characters, {_shown(value)}:"
+            f" expected one line of at most {TEXT_LIMIT}."
         )
-    return found
 
 
-def _field_names(owner: type) -> tuple[str, ...]:
-    return tuple(item.name for item in dataclasses.fields(owner))
+def _check_keys(content: Mapping[str, Any]) -> None:
+    for place, names in _REQUIRED.items():
+        inner = content.get(place) if place else content
+        for name in names:
+            if isinstance(inner, dict) and name not in inner:
+                raise _refusal(f"{f'{place}.{name}'.lstrip('.')} is missing.")
 
 
-def _text(value: Any, where: str, pattern: str = ".*") -> str:
-    good = isinstance(value, str) and len(value) <= TEXT_LIMIT
-    if not good or not value.isprintable() or not re.fullmatch(pattern, value):
-        raise CheckpointError(f"{where} is not a text of the expected form.")
-    return str(value)
+def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """Contents of version 1 as version 2 has them; what is damaged stays so."""
+    versions, figures = content.get("versions"), content.get("figures")
+    upgraded = dict(content)
+    if isinstance(versions, dict):
+        others = ("scan", "cores", "machine")
+        upgraded["versions"] = {k: v for k, v in versions.items() if k not in others}
+        upgraded["scan_impl"] = versions.get("scan")
+        cores, architecture = str(versions.get("cores")), versions.get("machine")
+        if architecture and re.fullmatch("[1-9][0-9]{0,3}", cores):
+            upgraded["machine"] = {"architecture": architecture, "cores": int(cores)}
+    if isinstance(figures, dict) and "steps" in figures:
+        kept = {key: value for key, value in figures.items() if key != "steps"}
+        upgraded["figures"] = {
+            **kept,
+            "kept_step": figures["steps"],
+            "total_steps": None,
+        }
+    return upgraded
 
 
-def _number(
-    value: Any, where: str, low: float, high: float, *, whole: bool = False
-) -> float:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise CheckpointError(f"{where} is not a number.")
-    if not low <= value <= high:  # NaN neither
-        raise CheckpointError(f"{where} is out of range.")
-    return value
+def _version_of(content: Any) -> int:
+    if isinstance(content, dict):
+        refuse_foreign_config(tuple(content), CONFIG)
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if type(version) is not int:  # neither True nor 1.0
+        raise CheckpointError(
+            "config.json has no format_version: it is damaged or no configuration of "
+            f"charrnn's; {REMEDY}."
+        )
+    if not 1 <= version <= FORMAT_VERSION:
+        writer = content.get("versions")
+        author = writer.get("charrnn") if isinstance(writer, dict) else None
+        raise CheckpointError(
+            f"config.json has format_version {str(version)[:20]}, written by charrnn "
+            f"{_shown(str(author)[:40])[1:-1]}: this program reads 1 to "
+            f"{FORMAT_VERSION}. Update charrnn."
+        )
+    return version
 
 
-def _parse_config(owner: type, values: Any, where: str) -> Any:
-    values = exact_keys(values, _field_names(owner), where)
-    for name, value in values.items():
-        if isinstance(value, str):  # a preset's name is free: newer ones are welcome
-            _text(value, f"{name} in config.json")
-    try:
-        return owner(**values)
-    except ConfigError as error:
-        raise CheckpointError(f"{where}: {error}") from error
-
-
-def _parse_corpus(values: Any) -> CorpusRecord:
-    corpus = exact_keys(values, _field_names(CorpusRecord), "corpus in config.json")
-    return CorpusRecord(
-        name=_text(corpus["name"], "corpus.name"),
-        characters=int(
-            _number(corpus["characters"], "corpus.characters", 0, 2**53, whole=True)
-        ),
-        distinct=int(
-            _number(corpus["distinct"], "corpus.distinct", 0, 2**21, whole=True)
-        ),
-        sha256=_text(corpus["sha256"], "corpus.sha256", "[0-9a-f]{64}"),
-        split=float(_number(corpus["split"], "corpus.split", 0.0, 1.0)),
-    )
-
-
-def _parse_figures(values: Any) -> Figures | None:
-    if values is None:
-        return None
-    figures = exact_keys(values, _field_names(Figures), "figures in config.json")
-    cold = figures["cold256_val_loss"]
-    return Figures(
-        val_loss=float(_number(figures["val_loss"], "figures.val_loss", 0, 1e6)),
-        cold256_val_loss=None
-        if cold is None
-        else float(_number(cold, "figures.cold256_val_loss", 0, 1e6)),
-        steps=int(_number(figures["steps"], "figures.steps", 0, 2**53, whole=True)),
-        seconds=float(_number(figures["seconds"], "figures.seconds", 0, 1e12)),
-    )
-
-
-def _parse_versions(values: Any) -> dict[str, str]:
-    if not isinstance(values, dict) or len(values) > 50:
-        raise CheckpointError("versions in config.json is not a small object.")
-    return {
-        _text(key, "a key of versions"): _text(value, "a value of versions")
-        for key, value in values.items()
-    }
-
-
-def _parse_origin(values: Any) -> Origin | None:
-    if values is None:
-        return None
-    origin = exact_keys(values, _field_names(Origin), "origin in config.json")
-    return Origin(
-        repo=_text(origin["repo"], "origin.repo"),
-        revision=_text(origin["revision"], "origin.revision"),
-    )
-
-
-def parse_record(data: bytes) -> Record:
+def parse_record(
+    data: bytes, *, old_license: Callable[[], str | None] = lambda: None
+) -> Record:
     """The contents of a `config.json`, every value checked.
+
+    Args:
+        data: The whole file.
+        old_license: Called for a model of version 1, which named its licence in
+            its card alone.
 
     Raises:
         CheckpointError: If it is damaged, of another version, or has values
             that this program would not have written.
     """
     content = parse_json(data, CONFIG)
-    version = content.get("format_version") if isinstance(content, dict) else None
-    if type(version) is not int:  # neither True nor 1.0
-        raise CheckpointError("config.json has no format_version: it is damaged.")
-    if version != FORMAT_VERSION:
-        writer = content.get("versions")
-        author = writer.get("charrnn") if isinstance(writer, dict) else None
-        raise CheckpointError(
-            f"config.json has format_version {str(version)[:20]}, written by charrnn "
-            f"{str(author)[:40]}: this program reads {FORMAT_VERSION}. Update charrnn."
-        )
-    content = exact_keys(content, ("format_version", *_field_names(Record)), CONFIG)
-    return Record(
-        title=_text(content["title"], "title"),
-        model=_parse_config(ModelConfig, content["model"], "model in config.json"),
-        training=_parse_config(
-            TrainingConfig, content["training"], "training in config.json"
-        ),
-        corpus=_parse_corpus(content["corpus"]),
-        figures=_parse_figures(content["figures"]),
-        versions=_parse_versions(content["versions"]),
-        origin=_parse_origin(content["origin"]),
-    )
+    if _version_of(content) == 1:
+        content = {**_upgrade(content), "license": old_license()}
+    del content["format_version"]
+    _check_keys(content)
+    _check_texts(content)
+    try:
+        # an object is one of our dataclasses only where it comes from JSON
+        return _ADAPTER.validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise _translate(error) from error
+    except ConfigError as error:
+        raise _refusal(str(error)) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from charrnn.config import MAX_LENGTH, SamplingConfig
+from charrnn.config import MAX_LENGTH, MAX_PROMPT, MAX_ROWS, MAX_STOP, SamplingConfig
 from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor
 from charrnn.model.cache import Loaded
@@ -17,9 +17,6 @@ from charrnn.model.network import Ids, States
 
 UPDATE_SECONDS: Final = 0.1  # between two texts shown: as fast as one reads
 HEARTBEAT_SECONDS: Final = 0.2  # until the same text is shown again
-MAX_ROWS: Final = 16  # texts of one request
-MAX_PROMPT: Final = 100_000  # characters; some ten seconds of reading at 1024 units
-MAX_STOP: Final = 1_000  # characters of a stop string
 Updates = Generator[list[str], None, None]
 
 

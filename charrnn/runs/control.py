@@ -21,11 +21,12 @@ from charrnn.machine import program
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
 from charrnn.runs import events
-from charrnn.runs.events import EventLog
-from charrnn.runs.history import histories, histories_lock, last_step
+from charrnn.runs.events import EventLog, Notice, Queued
+from charrnn.runs.history import forget, read_view
 from charrnn.runs.preparation import Prepared, check_memory, limit_minutes, prepare
 from charrnn.runs.queue import check_queue
-from charrnn.runs.status import LIVE, read_status, recorded_state
+from charrnn.runs.states import COMPLETE, LIVE, RunState
+from charrnn.runs.status import Status, read_status
 from charrnn.runs.store import (
     CORPUS_FILE,
     LEARNING_RATE,
@@ -110,8 +111,8 @@ def _write_run(
     checkpoint.save_record(path, record)
     log = EventLog(path)
     for notice in prepared.notices:
-        log.append("notice", 0, message=notice)
-    log.append("queued", 0, position=0)
+        log.append(Notice(step=0, message=notice))
+    log.append(Queued(step=0, position=0))
 
 
 def spawn(path: Path) -> int:
@@ -122,9 +123,9 @@ def spawn(path: Path) -> int:
     return _detach(path, ["train", "--resume", path.name, "--background"])
 
 
-def start_floor(path: Path) -> None:
-    """Have a process of lowest priority find the loss of a table of 5-grams."""
-    _detach(path, ["floor", path.name])
+def start_baseline(path: Path) -> None:
+    """Have a process of lowest priority find the loss of a table of n-grams."""
+    _detach(path, ["baseline", path.name])
 
 
 def _detach(path: Path, arguments: list[str]) -> int:
@@ -181,7 +182,7 @@ def resume(run_id: str, *, more_epochs: int | None = None) -> None:
     check_queue()
     path = own_run(run_id)
     request_resume(path, more_epochs=more_epochs)
-    EventLog(path).append("queued", last_step(run_id), position=0)
+    EventLog(path).append(Queued(step=read_view(path).step, position=0))
     spawn(path)
 
 
@@ -201,7 +202,7 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
         (path / name).unlink(missing_ok=True)
     if more_epochs is not None:
         _extend(path, more_epochs)
-    elif recorded_state(path.name) in ("finished", "early"):
+    elif read_view(path).state in COMPLETE:
         raise RunError(
             f"{path.name} has finished: continue it with a number of epochs "
             f"(`{program()} train --resume {path.name} --epochs 5`)."
@@ -210,8 +211,9 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
 
 def _extend(path: Path, more_epochs: int) -> None:
     record = checkpoint.read_record(path)
-    per_epoch = max(1, read_status(path.name).steps_per_epoch)
-    done = last_step(path.name) / per_epoch
+    view = read_view(path)
+    per_epoch = view.steps_per_epoch  # 0 where the line that tells it is damaged
+    done = view.step / per_epoch if per_epoch else view.epoch
     training = dataclasses.replace(
         record.training, epochs=math.ceil(done + more_epochs), minutes=None
     )
@@ -228,6 +230,13 @@ def continue_for(run_id: str, epochs: int) -> None:
     resume(run_id, more_epochs=epochs)
 
 
+def _check_live(status: Status, otherwise: str) -> None:
+    if status.state is RunState.UNREADABLE:
+        raise RunError(status.message)
+    if status.state not in LIVE:
+        raise RunError(f"{status.run_id} is not being trained: {otherwise}.")
+
+
 def stop(run_id: str) -> None:
     """Ask a run to finish its step, validate, save and end.
 
@@ -235,8 +244,7 @@ def stop(run_id: str) -> None:
         RunError: If it is not being trained.
     """
     path = own_run(run_id)
-    if read_status(run_id).state not in LIVE:
-        raise RunError(f"{run_id} is not being trained: there is nothing to stop.")
+    _check_live(read_status(run_id), "there is nothing to stop")
     write_file(path / STOP, b"")
 
 
@@ -249,8 +257,7 @@ def set_learning_rate_factor(run_id: str, factor: float) -> None:
     path = own_run(run_id)
     if not (math.isfinite(factor) and 0.01 <= factor <= 100):
         raise RunError(f"The factor is {factor}: expected a number from 0.01 to 100.")
-    if read_status(run_id).state not in LIVE:
-        raise RunError(f"{run_id} is not being trained: its learning rate rests.")
+    _check_live(read_status(run_id), "its learning rate rests")
     write_file(path / LEARNING_RATE, repr(float(factor)).encode())
 
 
@@ -283,8 +290,7 @@ def delete(run_id: str) -> None:
         aside = path.with_name(f".deleted-{secrets.token_hex(4)}")
         path.rename(aside)
         shutil.rmtree(aside)
-        with histories_lock:
-            histories.pop(path.resolve(), None)
+        forget(path)
     except OSError as error:
         raise RunError(f"{run_id} cannot be deleted ({error.strerror}).") from error
 

@@ -1,59 +1,75 @@
-"""A run's events as they count now, read on from where the last look ended."""
+"""Views of the runs that are being watched, read on from where the last look ended."""
 
 import threading
 from collections import OrderedDict
 from pathlib import Path
+from typing import Final
 
 from charrnn.runs import events
-from charrnn.runs.events import Event
-from charrnn.runs.store import find
+from charrnn.runs.view import Reducer, RunView
+
+MAX_FOLLOWED: Final = 64  # runs whose views are kept, the least recent dropped
 
 
-class _History:
-    """A run's events as they count now, read on from where the last look ended."""
+class _Follower:
+    """A run's history, read as far as it has been written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.offset = 0
-        self.identity: tuple[int, int] | None = None
-        self.events: list[Event] = []
         self.lock = threading.Lock()
+        self.identity: tuple[int, int] | None = None
+        self.offset = 0
+        self.reducer = Reducer()
 
-    def update(self) -> list[Event]:
+    def look(self) -> RunView:
         with self.lock:
             try:
                 stat = (self.path / events.FILE_NAME).stat()
-            except OSError:
-                self.events, self.offset = [], 0
-                return []
-            identity = (stat.st_dev, stat.st_ino)
-            if identity != self.identity or stat.st_size < self.offset:
-                self.identity, self.offset, self.events = identity, 0, []
-            while True:
-                more, following = events.read(self.path, self.offset)
-                if following == self.offset:
-                    return list(self.events)
-                self.offset = following
-                rewound = any(e["type"] == "resumed" for e in more)
-                joined = self.events + more
-                self.events = events.effective(joined) if rewound else joined
+            except OSError:  # no history; reading says what else is wrong
+                self._begin(None)
+            else:
+                identity = (stat.st_dev, stat.st_ino)
+                if identity != self.identity or stat.st_size < self.offset:
+                    self._begin(identity)
+                if stat.st_size == self.offset:
+                    return self.reducer.view()
+            self._read_on()
+            return self.reducer.view()
+
+    def _begin(self, identity: tuple[int, int] | None) -> None:
+        self.identity, self.offset, self.reducer = identity, 0, Reducer()
+
+    def _read_on(self) -> None:
+        while True:
+            part = events.read(self.path, self.offset)
+            self.reducer.count_damaged(part.damaged)
+            for event in part.events:
+                self.reducer.take(event)
+            if part.next == self.offset:
+                return
+            self.offset = part.next
 
 
-histories: OrderedDict[Path, _History] = OrderedDict()
-histories_lock = threading.Lock()
+_followers: OrderedDict[Path, _Follower] = OrderedDict()
+_lock = threading.Lock()
 
 
-def read_history(run_id: str) -> list[Event]:
-    """A run's events without what was taken back; cheap to ask again."""
-    path = find(run_id).resolve()
-    with histories_lock:
-        entry = histories.setdefault(path, _History(path))
-        histories.move_to_end(path)
-        while len(histories) > 64:
-            histories.popitem(last=False)
-    return entry.update()
+def read_view(path: Path) -> RunView:
+    """What the history in a run's folder amounts to; cheap to ask again.
+
+    Raises:
+        CheckpointError: If there is a history that cannot be read.
+    """
+    key = path.resolve()
+    with _lock:
+        follower = _followers.setdefault(key, _Follower(key))
+        _followers.move_to_end(key)
+        while len(_followers) > MAX_FOLLOWED:
+            _followers.popitem(last=False)
+    return follower.look()
 
 
-def last_step(run_id: str) -> int:
-    """The last step that a run's history tells of."""
-    return max((e["step"] for e in read_history(run_id)), default=0)
+def forget(path: Path) -> None:
+    """Drop what is kept of a run that is deleted."""
+    with _lock:
+        _followers.pop(path.resolve(), None)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, CheckpointError
 from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, WEIGHTS, Record
-from charrnn.runs.history import read_history
-from charrnn.runs.status import state_of
+from charrnn.runs.states import RunState
+from charrnn.runs.status import Situation, look_at
 from charrnn.runs.store import ID_PATTERN, STATE, folder, is_shipped, shipped_folder
+from charrnn.runs.view import RunView
 from charrnn.text.corpus import split_at
 
 
@@ -23,31 +24,53 @@ class ModelEntry:
     model_id: str
     path: Path
     record: Record
-    state: str  # as in Status
+    now: Situation
     has_weights: bool
     shipped: bool
     is_run: bool
     changed: float  # when its record was last written, seconds since the epoch
 
+    @property
+    def state(self) -> RunState:
+        """How it stands now."""
+        return self.now.state
+
+    @property
+    def problem(self) -> str:
+        """Why its history cannot be read; empty if it can."""
+        return self.now.message if self.state is RunState.UNREADABLE else ""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A folder that claims to be a model and whose record cannot be read."""
+
+    model_id: str
+    problem: str  # a sentence
+    shipped: bool
+    is_run: bool
+
+
+def _folders(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return []
+    return [p for p in sorted(place.iterdir()) if ID_PATTERN.fullmatch(p.name)]
+
 
 def _entries(place: Path) -> Iterator[ModelEntry]:
-    if not place.is_dir():
-        return
-    for path in sorted(place.iterdir()):
-        if not ID_PATTERN.fullmatch(path.name):
-            continue
+    none = Situation(RunState.MODEL, "", RunView())
+    for path in _folders(place):
         try:
             record = checkpoint.read_record(path)
-            recorded = read_history(path.name) if path.parent == folder() else []
-            state = state_of(path, recorded)
+            now = look_at(path) if place == folder() else none
             changed = (path / CONFIG).stat().st_mtime
         except (CharrnnError, FileNotFoundError):
-            continue  # no model, or no longer, or one that we cannot read
+            continue  # no model, or no longer; or one of `unreadable`
         yield ModelEntry(
             model_id=path.name,
             path=path,
             record=record,
-            state=state,
+            now=now,
             has_weights=(path / WEIGHTS).is_file(),
             shipped=is_shipped(path),
             is_run=(path / STATE).is_dir(),
@@ -73,22 +96,34 @@ def list_runs() -> list[ModelEntry]:
     return [entry for entry in entries() if entry.is_run]
 
 
+def unreadable() -> list[Unreadable]:
+    """What has a record that this program cannot read, and why."""
+    found = []
+    for path in _folders(folder()):
+        if not (path / CONFIG).is_file():
+            continue
+        try:
+            checkpoint.read_record(path)
+        except CheckpointError as error:
+            is_run = (path / STATE).is_dir()
+            found.append(Unreadable(path.name, str(error), is_shipped(path), is_run))
+    return found
+
+
 def expected_speed(model: ModelConfig, training: TrainingConfig) -> float | None:
-    """Characters a second of an earlier run here with the same sizes, or None."""
-    same = [
-        entry.record
-        for entry in list_runs()
-        if entry.record.figures is not None
-        and entry.record.figures.seconds > 0
-        and dataclasses.replace(entry.record.model, vocab_size=model.vocab_size)
-        == model
-        and entry.record.training.batch_size == training.batch_size
-    ]
-    for record in same:  # the newest first
-        figures = record.figures
-        if figures is not None:
+    """Characters a second of an earlier run here with the same sizes, or None.
+
+    Of the newest one, over all of its steps and seconds: the kept step may be an
+    early one.
+    """
+    for entry in list_runs():  # the newest first
+        record, figures = entry.record, entry.record.figures
+        sizes = dataclasses.replace(record.model, vocab_size=model.vocab_size)
+        if sizes != model or record.training.batch_size != training.batch_size:
+            continue
+        if figures is not None and figures.total_steps and figures.seconds > 0:
             window = record.training.batch_size * record.training.seq_length
-            return figures.steps * window / figures.seconds
+            return figures.total_steps * window / figures.seconds
     return None
 
 

@@ -11,10 +11,10 @@ from filelock import FileLock
 
 from charrnn.errors import RunError
 from charrnn.hosting import policy
-from charrnn.runs.events import EventLog
-from charrnn.runs.history import last_step
+from charrnn.runs.events import EventLog, Queued
+from charrnn.runs.history import read_view
 from charrnn.runs.listing import list_runs
-from charrnn.runs.status import LIVE
+from charrnn.runs.states import LIVE
 from charrnn.runs.store import folder, is_locked
 
 QUEUE: Final = ".queue"
@@ -99,7 +99,8 @@ def _wait(
         with mutex:
             position = _earlier(ticket)
         if position != told:
-            log.append("queued", last_step(log.path.parent.name), position=position)
+            step = read_view(log.path.parent).step
+            log.append(Queued(step=step, position=position))
             told = position
         if position == 0:
             return True

@@ -1,35 +1,18 @@
-"""The state of a run, from its folder alone."""
+"""The state of a run, from its folder alone: history, lock and stop file."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from charrnn.errors import CheckpointError
 from charrnn.model import checkpoint
-from charrnn.runs.events import Event
-from charrnn.runs.history import read_history
+from charrnn.runs.history import read_view
+from charrnn.runs.states import LIVE, RunState
 from charrnn.runs.store import STOP, find, is_alive
+from charrnn.runs.view import RunView
 
 START_GRACE: Final = 4.0  # seconds a spawned trainer may take to hold its lock
-LIVE: Final = frozenset({"queued", "running", "stopping"})
-
-
-@dataclass(frozen=True)
-class Status:
-    """What there is to say of a run now."""
-
-    run_id: str
-    title: str
-    state: str  # queued running stopping finished stopped early failed died model
-    message: str
-    position: int  # runs before it in the queue
-    step: int
-    planned_steps: int | None
-    steps_per_epoch: int
-    val_loss: float | None  # the best so far, nats per character
-    best_step: int
-    chars_per_second: float
-
 
 DIED = (
     "The training ended without a word: most likely the system ended it because "
@@ -38,61 +21,57 @@ DIED = (
 )
 
 
-def recorded_state(run_id: str, recorded: list[Event] | None = None) -> str:
-    """State by the history alone, as if its trainer were alive."""
-    for event in reversed(read_history(run_id) if recorded is None else recorded):
-        if event["type"] == "ended":
-            return str(event.get("reason", "finished"))
-        if event["type"] == "failed":
-            return "failed"
-        if event["type"] in ("started", "resumed"):
-            return "running"
-        if event["type"] == "queued":
-            return "queued"
-    return "model"
+@dataclass(frozen=True)
+class Situation:
+    """How a run stands now, and what its history tells."""
+
+    state: RunState
+    message: str  # why it failed, died or cannot be read; else empty
+    view: RunView
 
 
-def state_of(path: Path, recorded: list[Event]) -> str:
-    """A run's state now: by its history, its lock and its stop file."""
-    state = recorded_state(path.name, recorded)
-    if state not in LIVE:
-        return state
+@dataclass(frozen=True)
+class Status(Situation):
+    """The same with the names that people see."""
+
+    run_id: str
+    title: str
+
+
+def look_at(path: Path) -> Situation:
+    """How the run in a folder stands now; one without a history is a model."""
+    try:
+        view = read_view(path)
+        state = _state_now(path, view)
+        if state not in LIVE and view.state in LIVE:
+            view = read_view(path)  # it may have ended between our two looks
+            state = RunState.DIED if view.state in LIVE else view.state
+    except CheckpointError as error:
+        return Situation(RunState.UNREADABLE, str(error), RunView())
+    messages = {RunState.DIED: DIED, RunState.FAILED: view.message}
+    return Situation(state, messages.get(state, ""), view)
+
+
+def _state_now(path: Path, view: RunView) -> RunState:
+    """The recorded state, corrected by the lock and the stop file."""
+    if view.state not in LIVE:
+        return view.state
     if is_alive(path):
-        return "stopping" if (path / STOP).exists() else state
-    if state == "queued" and time.time() - recorded[-1]["time"] < START_GRACE:
-        return state
-    # it may have ended between our look at the history and at the lock
-    state = recorded_state(path.name)
-    return "died" if state in LIVE else state
+        return RunState.STOPPING if (path / STOP).exists() else view.state
+    waiting = view.state is RunState.QUEUED and view.queued is not None
+    # either way: a clock that was set back must not make the grace endless
+    if waiting and abs(time.time() - (view.queued or 0.0)) < START_GRACE:
+        return view.state
+    return RunState.DIED
 
 
 def read_status(run_id: str) -> Status:
-    """The state of a run, from its folder alone.
+    """How a run stands now, from its folder alone.
 
     Raises:
         CharrnnError: If there is no such run or its record is damaged.
     """
     path = find(run_id)
     record = checkpoint.read_record(path)
-    recorded = read_history(run_id)
-    state = state_of(path, recorded)
-    last: dict[str, Event] = {event["type"]: event for event in recorded}
-    begun = last.get("started", {})
-    best = [e for e in recorded if e["type"] == "validation" and e.get("best")]
-    message = DIED if state == "died" else ""
-    if state == "failed":
-        message = str(last["failed"].get("message", ""))
-    planned = last.get("planned", begun).get("planned_steps")
-    return Status(
-        run_id=run_id,
-        title=record.title,
-        state=state,
-        message=message,
-        position=int(last.get("queued", {}).get("position", 0)),
-        step=max((e["step"] for e in recorded), default=0),
-        planned_steps=planned,
-        steps_per_epoch=int(begun.get("steps_per_epoch", 0)),
-        val_loss=best[-1]["val_loss"] if best else None,
-        best_step=best[-1]["step"] if best else 0,
-        chars_per_second=float(last.get("step", {}).get("chars_per_second", 0.0)),
-    )
+    now = look_at(path)
+    return Status(now.state, now.message, now.view, run_id, record.title)

@@ -118,8 +118,7 @@ def new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
             name = wanted if number == 1 else f"{wanted}-{number}"
-            taken = (shipped_folder() / name).exists()
-            if not taken:
+            if not is_taken(parent, name):
                 with contextlib.suppress(FileExistsError):
                     (parent / name).mkdir()
                     return parent / name
@@ -131,6 +130,11 @@ def new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
             "a writable one with the variable CHARRNN_CHECKPOINTS."
         ) from error
     raise RunError(f"There are too many folders named {wanted}: delete some.")
+
+
+def is_taken(parent: Path, name: str) -> bool:
+    """Whether a folder of this name is there, or would hide the shipped model."""
+    return any((place / name).exists() for place in (parent, shipped_folder()))
 
 
 def hosted_id() -> str:

@@ -1,9 +1,9 @@
-"""Texts to learn from: named, own, uploaded, pasted.
+"""A text to learn from: decoded, checked, cleaned, split into two parts.
 
-Whatever comes in leaves as a `Corpus`: characters with LF line ends, no NUL,
-no byte order mark, nothing else changed (no Unicode normalisation: a model
-should write what its text holds). What is refused is refused with what was
-received, what is needed and what to do.
+Every text, named, uploaded or pasted, becomes a `Corpus`: characters with LF line
+ends, no NUL, no byte order mark, nothing else changed (no Unicode normalisation: a
+model should write what its text holds). A refusal says what was received, what is
+expected and what to do.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from charrnn.text.encoding import to_text
 from charrnn.text.vocabulary import Vocabulary, count_characters
 
 SPLIT: Final = 0.9  # share that trains; the rest validates
-CHUNK: Final = 1 << 20
+CHUNK: Final = 1 << 20  # characters encoded at once
 MIN_CHARACTERS: Final = 50  # one stream with windows of four characters
 
 
@@ -32,18 +32,22 @@ class Corpus:
     notices: tuple[str, ...] = ()  # what a person should know about it
 
 
-def split_at(characters: int) -> int:
+def split_at(characters: int, split: float = SPLIT) -> int:
     """How many of a text's first characters train; the rest validates.
+
+    Args:
+        characters: Length of the text.
+        split: Share that trains: a model's record has its own.
 
     Example:
         >>> split_at(1_115_394)
         1003854
     """
-    return int(SPLIT * characters)
+    return int(split * characters)
 
 
 def readable_size(count: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes in megabytes, or in bytes where it is small."""
     return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
 
 
@@ -76,7 +80,11 @@ def _sha256(text: str, name: str) -> tuple[str, int]:
 def clean(
     text: str, name: str, max_bytes: int, notices: tuple[str, ...] = ()
 ) -> Corpus:
-    """Line ends, length and hash: what every text goes through."""
+    """A `Corpus` of decoded text: line ends made LF, length checked, hash computed.
+
+    Raises:
+        CorpusError: If it holds NUL or half a character, is too short or too long.
+    """
     if "\0" in text:
         raise CorpusError(
             f"{name} holds the character NUL at {text.index(chr(0)):,}: it is no plain "
@@ -134,19 +142,31 @@ def from_text(text: str, *, name: str, max_bytes: int) -> Corpus:
     return clean(text.removeprefix("\ufeff"), name, max_bytes)
 
 
-def read_clean(path: Path | str) -> str:
+def read_clean(path: Path, sha256: str) -> str:
     """The text that a run keeps beside its state: UTF-8, LF, nothing to clean.
 
+    Args:
+        path: Of the text.
+        sha256: What the run's record says of it.
+
     Raises:
-        CorpusError: If it is missing or damaged.
+        CorpusError: If it cannot be read or is not the text on record.
     """
+    remedy = (
+        "Put the text back as it was, or train a new run, with `--init` from this one."
+    )
     try:
-        return Path(path).read_bytes().decode("utf-8")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise CorpusError(
+                f"The run's own copy of its text, {path.name}, is not the text that "
+                f"the run began with: its SHA-256 is not the recorded one. {remedy}"
+            )
+        return data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(
-            f"The run's own copy of its text, {Path(path).name}, cannot be read "
-            f"({getattr(error, 'strerror', None) or 'it is damaged'}): the run cannot "
-            "be resumed."
+            f"The run's own copy of its text, {path.name}, cannot be read "
+            f"({getattr(error, 'strerror', None) or 'it is not UTF-8'}). {remedy}"
         ) from error
 
 

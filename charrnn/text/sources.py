@@ -1,4 +1,8 @@
-"""Where texts come from: named ones that are downloaded or found here, and files."""
+"""Where texts come from: named ones, which are downloaded or made here, and files.
+
+`load` is the way in; it hands the bytes to `charrnn.text.corpus`, which decodes,
+checks and cleans them. A download is compared with its known SHA-256 and cached.
+"""
 
 import hashlib
 import http.client
@@ -21,10 +25,13 @@ from charrnn.errors import CheckpointError, CorpusError
 from charrnn.files import write_file
 from charrnn.text.corpus import Corpus, check_limit, clean, decode, readable_size
 
-Progress = Callable[[int, int], None]  # bytes so far, bytes in all
+OnBytes = Callable[[int, int], None]  # bytes so far, bytes in all
 STDLIB_BYTES: Final = 10_000_000
 CONNECT_SECONDS: Final = 10.0  # until the answer's headers are there
 DOWNLOAD_SECONDS: Final = 300.0  # the whole of it: 4 kB/s are enough
+_NOT_LIBRARY: Final = frozenset(  # folders whose files are left out
+    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def load(
     *,
     max_bytes: int,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnBytes | None = None,
 ) -> Corpus:
     """A named text, or a file.
 
@@ -105,25 +112,6 @@ def load(
     return decode(data, name=path.name, max_bytes=max_bytes)
 
 
-_NOT_LIBRARY: Final = frozenset(
-    {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
-)
-
-
-def _library_files(folder: Path) -> list[Path]:
-    """Source files in the order of their paths, tests and guests left out."""
-    found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
-        # _sysconfigdata is made by the build and tells of the builder's machine
-        found += [
-            Path(parent, name)
-            for name in files
-            if name.endswith(".py") and not name.startswith("_sysconfigdata")
-        ]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
 def standard_library(folder: Path, max_bytes: int) -> Corpus:
     """The library's files one after the other, whole, while there is room.
 
@@ -156,21 +144,18 @@ def standard_library(folder: Path, max_bytes: int) -> Corpus:
     return clean("".join(texts), "python-stdlib", max_bytes)
 
 
-def cache_folder() -> Path:
-    """`CHARRNN_CACHE`, else this user's cache folder.
-
-    Raises:
-        CorpusError: If there is neither the variable nor a home folder.
-    """
-    if os.environ.get("CHARRNN_CACHE"):
-        return Path(os.environ["CHARRNN_CACHE"])
-    try:
-        return user_cache_path("charrnn", appauthor=False)
-    except RuntimeError as error:
-        raise CorpusError(
-            "There is no home folder to keep a downloaded text in: set CHARRNN_CACHE "
-            "to a folder."
-        ) from error
+def _library_files(folder: Path) -> list[Path]:
+    """Source files by path, without tests and installed packages."""
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _NOT_LIBRARY]
+        # _sysconfigdata is made by the build and describes the builder's machine
+        found += [
+            Path(parent, name)
+            for name in files
+            if name.endswith(".py") and not name.startswith("_sysconfigdata")
+        ]
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def fetch(
@@ -178,7 +163,7 @@ def fetch(
     named: NamedText,
     max_bytes: int,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnBytes | None = None,
     connect_seconds: float = CONNECT_SECONDS,
 ) -> Corpus:
     """A text from the cache, or from its address and then kept in the cache.
@@ -212,6 +197,23 @@ def fetch(
     return clean(data.decode("utf-8"), key, max_bytes, notices)
 
 
+def cache_folder() -> Path:
+    """`CHARRNN_CACHE`, else this user's cache folder.
+
+    Raises:
+        CorpusError: If there is neither the variable nor a home folder.
+    """
+    if os.environ.get("CHARRNN_CACHE"):
+        return Path(os.environ["CHARRNN_CACHE"])
+    try:
+        return user_cache_path("charrnn", appauthor=False)
+    except RuntimeError as error:
+        raise CorpusError(
+            "There is no home folder to keep a downloaded text in: set CHARRNN_CACHE "
+            "to a folder."
+        ) from error
+
+
 def _cached(path: Path, named: NamedText) -> bytes | None:
     """The cached file if it is whole; what is damaged is downloaded again."""
     try:
@@ -224,7 +226,7 @@ def _cached(path: Path, named: NamedText) -> bytes | None:
 
 
 def _download(
-    named: NamedText, progress: Progress | None, connect_seconds: float
+    named: NamedText, progress: OnBytes | None, connect_seconds: float
 ) -> bytes:
     try:
         with _open(named.url, connect_seconds) as response:
@@ -250,7 +252,7 @@ def _open(url: str, seconds: float) -> IO[bytes]:
 
     A socket's own limit covers neither the look-up of the name nor the second
     of several addresses: without a network either can hang for minutes. So
-    the request waits in a thread, which is left behind if it takes too long.
+    the request is made in a thread, which is abandoned if it takes too long.
     """
     answer: queue.SimpleQueue[IO[bytes] | Exception] = queue.SimpleQueue()
 
@@ -270,7 +272,7 @@ def _open(url: str, seconds: float) -> IO[bytes]:
     return result
 
 
-def _receive(response: IO[bytes], size: int, progress: Progress | None) -> bytes:
+def _receive(response: IO[bytes], size: int, progress: OnBytes | None) -> bytes:
     """The answer's body, at most one byte more than expected."""
     data = bytearray()
     deadline = time.monotonic() + DOWNLOAD_SECONDS

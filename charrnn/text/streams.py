@@ -1,10 +1,9 @@
-"""The text cut into streams that are read side by side, window after window.
+"""A text as streams that are read side by side, window after window.
 
-Truncated backpropagation with carried states (Mikolov et al., 2010) needs
-every row of a batch to go on where it stopped: row ``b`` reads its own
-contiguous piece of the text, and window ``i + 1`` begins at the character that
-window ``i`` predicted last. Only ids are touched, and they are never copied as
-a whole: what is handed out are views, or gathers of one window.
+Truncated backpropagation with carried states (Mikolov et al., 2010) needs every row
+of a batch to continue where it stopped: row ``b`` reads its own contiguous piece of
+the text, and window ``i + 1`` begins at the character that window ``i`` predicted
+last. The ids are never copied as a whole: windows are views of them, or gathers.
 """
 
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ Mask = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class StreamShape:
-    """Streams and window that a text's length allows, and what was changed."""
+    """The streams and the window that a text's length allows, and what was changed."""
 
     batch_size: int
     seq_length: int

@@ -1,9 +1,9 @@
-"""This machine, with stock Keras beside us.
+"""Time this machine: this package beside stock Keras, and loss against seconds.
 
 `steps` times the training step of TensorFlow's tutorial as written and of this
 package, each in a process of its own, in turn, so that a machine whose speed
-drifts is fair to both. `quality` trains a preset as a person would and tells
-the validation loss against the seconds since the command began.
+drifts is fair to both. `quality` trains a preset as a person would and gives the
+validation loss at the seconds since the command began.
 """
 
 import dataclasses
@@ -33,7 +33,9 @@ from charrnn.errors import TrainingError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint, record, scores
 from charrnn.presets import from_preset
-from charrnn.runs import events, store
+from charrnn.runs import store
+from charrnn.runs.events import Validation
+from charrnn.runs.history import read_view
 from charrnn.text import corpus, sources
 from charrnn.trainer.choices import choose_gemm_dtype
 from charrnn.trainer.network import KerasNetwork
@@ -117,7 +119,7 @@ def _worker(kind: str, units: int, connection: Connection) -> None:
     connection.send((peak * kilobyte / 1e6, int(model.count_params())))
 
 
-class _Side:
+class _TimedProcess:
     """One of the two processes that are timed in turn."""
 
     def __init__(self, kind: str, units: int) -> None:
@@ -126,7 +128,7 @@ class _Side:
         self.process = context.Process(target=_worker, args=(kind, units, other))
         with quiet_start():
             self.process.start()
-        other.close()  # so that a worker that dies is told and not waited for
+        other.close()  # so that a worker that dies ends the wait
         self.times: list[float] = []  # seconds a step, round by round
         self.run(2)  # traces
         self.count = max(1, round(ROUND_SECONDS / self.run(2)))
@@ -168,18 +170,18 @@ def matmul_gflops(units: int, dtype: str, *, seconds: float = 0.5) -> float:
 
 
 def steps(
-    units: tuple[int, ...] = UNITS, *, tell: Callable[[str], None] = lambda text: None
+    units: tuple[int, ...] = UNITS, *, log: Callable[[str], None] = lambda text: None
 ) -> list[StepRow]:
     """Time training steps, ours and stock Keras', in turn.
 
     Args:
         units: Sizes to time.
-        tell: Called with a line at each size.
+        log: Called with a line at each size.
     """
     rows = []
     for size in units:
-        tell(f"timing {size} units ...")
-        stock, ours = _Side("stock", size), _Side("ours", size)
+        log(f"timing {size} units ...")
+        stock, ours = _TimedProcess("stock", size), _TimedProcess("ours", size)
         for _ in range(ROUNDS):
             for side in (stock, ours):
                 side.times.append(side.run(side.count))
@@ -207,7 +209,7 @@ def steps(
 
 
 def machine() -> dict[str, str]:
-    """What the figures hold for."""
+    """The processor, cores and versions that the figures are valid for."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -241,15 +243,15 @@ def quality(
     name: str = "shakespeare",
     *,
     settings: dict[str, Any] | None = None,
-    tell: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> list[QualityRow]:
     """Train a preset as a person would; score each kept model afterwards.
 
     Args:
-        preset: A key of `charrnn.config.PRESETS`.
+        preset: A key of `charrnn.presets.PRESETS`.
         name: The text.
         settings: Settings on top of the preset.
-        tell: Called with a line at the first step and at each validation.
+        log: Called with a line at the first step and at each validation.
 
     Raises:
         TrainingError: If the training failed.
@@ -257,7 +259,7 @@ def quality(
     from_preset(preset, settings or {}, vocab_size=2)  # refuse a typo at once
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        kept = _train_and_keep(folder, preset, name, settings or {}, tell)
+        kept = _train_and_keep(folder, preset, name, settings or {}, log)
         return [_score(folder, name, *item) for item in kept]
 
 
@@ -266,7 +268,7 @@ def _train_and_keep(
     preset: str,
     name: str,
     settings: dict[str, Any],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> list[tuple[float, int, float]]:
     options = [f"--{k.replace('_', '-')}={v}" for k, v in settings.items()]
     command = [sys.executable, "-m", "charrnn", "train", "--id", "run"]
@@ -278,20 +280,20 @@ def _train_and_keep(
         stderr=subprocess.DEVNULL,
     )
     kept: list[tuple[float, int, float]] = []
-    offset = 0
-    waiting: list[events.Event] = []
+    begun = False
+    waiting: list[Validation] = []
     while process.poll() is None or waiting:
-        told, offset = events.read(path, offset)
-        for event in told:
-            if event["type"] == "step" and event["step"] == 1:
-                tell(f"{event['time'] - started:6.1f} s  step      1")
-        waiting += [e for e in told if e["type"] == "validation" and e["best"]]
-        if waiting and _is_kept(path, waiting[0]["step"]):
+        view = read_view(path)
+        if view.steps.size and not begun:
+            begun = True
+            log(f"{time.time() - started:6.1f} s  step {view.steps[0]:6,}")
+        waiting = [v for v in view.validations if v.best][len(kept) :]
+        if waiting and _is_kept(path, waiting[0].step):
             event = waiting.pop(0)
-            shutil.copy(path / record.WEIGHTS, folder / f"{event['step']}.st")
-            seconds = event["time"] - started
-            kept.append((seconds, event["step"], event["val_loss"]))
-            tell(f"{seconds:6.1f} s  step {event['step']:6,}  {event['val_loss']:.4f}")
+            shutil.copy(path / record.WEIGHTS, folder / f"{event.step}.st")
+            seconds = event.time - started
+            kept.append((seconds, event.step, event.val_loss))
+            log(f"{seconds:6.1f} s  step {event.step:6,}  {event.val_loss:.4f}")
         elif process.poll() is not None:
             break
         time.sleep(0.05)
@@ -302,7 +304,7 @@ def _train_and_keep(
 
 def _is_kept(path: Path, step: int) -> bool:
     figures = checkpoint.read_record(path).figures
-    return figures is not None and figures.steps >= step
+    return figures is not None and figures.kept_step >= step
 
 
 def _score(
@@ -312,13 +314,14 @@ def _score(
     shutil.copy(folder / f"{step}.st", path / record.WEIGHTS)
     model = checkpoint.load(path)
     text = sources.load(name, max_bytes=policy().max_text_bytes).text
-    ids = model.vocabulary.encode(text[corpus.split_at(len(text)) :])
+    split = corpus.split_at(len(text), model.record.corpus.split)
+    ids = model.vocabulary.encode(text[split:])
     cold = {str(w): scores.cold(model, ids, window=w) for w in COLD_WINDOWS}
     return QualityRow(seconds, step, val_loss, cold)
 
 
 def as_json(rows: list[StepRow] | list[QualityRow]) -> dict[str, Any]:
-    """The figures with the machine they hold for."""
+    """The figures with the machine that they are valid for."""
     return {
         "machine": machine(),
         "batch_size": BATCH_SIZE,

@@ -16,6 +16,8 @@ from charrnn.model.checkpoint import Model, Weights
 from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
 from charrnn.runs import control, events, store
+from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import complete_schedule, learning_rate
 from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
@@ -64,7 +66,7 @@ class LearningRate(_Callback):
         except (OSError, ValueError):
             factor = math.nan
         if 0.01 <= factor <= 100:
-            self.session.log.append("learning_rate", step, factor=factor)
+            self.session.log.append(events.LearningRate(step=step, factor=factor))
             self.session.request_factor(step, factor)
         aside.unlink(missing_ok=True)
 
@@ -100,12 +102,13 @@ class LossRecorder(_Callback):
         if self.losses:
             characters = len(self.losses) * training.batch_size * training.seq_length
             self.session.log.append(
-                "step",
-                progress.step,
-                epoch=progress.schedule.epoch(progress.step),
-                loss=sum(self.losses) / len(self.losses),
-                learning_rate=float(self.model.optimizer.learning_rate),
-                chars_per_second=characters / max(now - self.last_event, 1e-9),
+                events.Step(
+                    step=progress.step,
+                    epoch=progress.schedule.epoch(progress.step),
+                    loss=sum(self.losses) / len(self.losses),
+                    learning_rate=float(self.model.optimizer.learning_rate),
+                    chars_per_second=characters / max(now - self.last_event, 1e-9),
+                )
             )
         self.losses = []
         self.last_event = now
@@ -138,11 +141,11 @@ class Checkpointer(_Callback):
         session, progress = self.session, self.session.progress
         patience = session.record.training.early_stopping
         if step == progress.schedule.planned_steps:
-            session.outcome = "finished"
+            session.outcome = EndReason.FINISHED
         elif patience and progress.worse >= patience:
-            session.outcome = "early"
+            session.outcome = EndReason.EARLY
         elif session.stop_asked():
-            session.outcome = "stopped"
+            session.outcome = EndReason.STOPPED
         if session.outcome:
             self.model.stop_training = True
 
@@ -164,8 +167,9 @@ class Checkpointer(_Callback):
             seconds_per_step=per_step,
             overhead=self._validation_seconds(per_step),
         )
+        planned = progress.schedule.planned_steps or progress.step  # never None
         self.session.log.append(
-            "planned", progress.step, planned_steps=progress.schedule.planned_steps
+            events.Planned(step=progress.step, planned_steps=planned)
         )
         self._save()
 
@@ -180,7 +184,7 @@ class Checkpointer(_Callback):
         return 0.25 * characters * per_character + 0.2
 
     def _save(self) -> None:
-        self.session.log.append("checkpoint", self.session.progress.step)
+        self.session.log.append(events.Checkpoint(step=self.session.progress.step))
         save_state(self.session)
         self.last_save = time.monotonic()
 
@@ -196,9 +200,10 @@ class Checkpointer(_Callback):
                 f"diverged. {session.kept()} Use a smaller learning_rate."
             )
         best = loss < progress.best_loss
-        extra = {} if scheduled else {"scheduled": False}
         session.log.append(
-            "validation", progress.step, val_loss=loss, best=best, **extra
+            events.Validation(
+                step=progress.step, val_loss=loss, best=best, scheduled=scheduled
+            )
         )
         self._sample(weights)
         if scheduled:
@@ -216,8 +221,8 @@ class Checkpointer(_Callback):
     def _start_baseline(self) -> None:
         """Have the n-gram baseline computed, unless the history has it already."""
         folder = self.session.folder
-        if not any(event["type"] == "floor" for event in events.read_all(folder)):
-            control.start_floor(folder)
+        if read_view(folder).baseline is None:
+            control.start_baseline(folder)
 
     def _sample(self, weights: Weights) -> None:
         session = self.session
@@ -229,11 +234,12 @@ class Checkpointer(_Callback):
             rows=[replace(SAMPLING, seed=session.record.training.seed)],
         )
         session.log.append(
-            "sample",
-            session.progress.step,
-            temperature=SAMPLING.temperature,
-            prompt=session.prompt,
-            text=texts[0],
+            events.Sample(
+                step=session.progress.step,
+                temperature=SAMPLING.temperature,
+                prompt=session.prompt,
+                text=texts[0],
+            )
         )
 
     def _keep(self, weights: Weights, loss: float, *, scheduled: bool) -> None:
@@ -246,8 +252,8 @@ class Checkpointer(_Callback):
         checkpoint.save_weights(session.folder, session.record.model, weights)
         figures = Figures(
             val_loss=loss,
-            cold256_val_loss=None,
-            steps=session.progress.step,
+            kept_step=session.progress.step,
+            total_steps=session.progress.step,
             seconds=round(session.elapsed(), 1),
         )
         update_figures(session, figures)

@@ -1,4 +1,8 @@
-"""The trainer's own output: into a file, without folders and access tokens."""
+"""The trainer's process: a quiet start, memory that stays, output into a file.
+
+What is written to the file has no names of folders and no access tokens. Nothing
+here imports TensorFlow.
+"""
 
 import atexit
 import contextlib
@@ -14,13 +18,17 @@ from typing import Final
 from charrnn.files import redact
 from charrnn.machine import has_gpu
 
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
+LOG: Final = "train.log"
+LOG_LIMIT: Final = 1_000_000  # bytes of train.log
+
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Import TensorFlow, or start a process that does, inside this.
+    """A context in which to import TensorFlow, or to start a process that does.
 
-    What it says tells of CUDA drivers; where there is no card it is also kept
-    from asking for one.
+    What it prints about missing CUDA drivers is dropped; where there is no card it
+    is also kept from looking for one.
     """
     if not has_gpu():
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -30,7 +38,7 @@ def quiet_start() -> Iterator[None]:
     try:
         os.dup2(nowhere, 2)
         yield
-        if "tensorflow" in sys.modules:  # the first look for devices talks too
+        if "tensorflow" in sys.modules:  # it prints at the first look for devices
             sys.modules["tensorflow"].config.list_physical_devices()
     finally:
         os.dup2(kept, 2)
@@ -38,25 +46,18 @@ def quiet_start() -> Iterator[None]:
         os.close(nowhere)
 
 
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
-
-
 def keep_memory() -> None:
     """Have this process keep the memory that each training step frees.
 
     glibc hands large blocks back to the system at once and gets them anew, page by
-    page, zeroed: at 1024 units 34,000 page faults a step, an eighth of its time.
-    Elsewhere this does nothing. What a text's loading needed should be freed before.
+    page, zeroed: an eighth of a large step's time. Elsewhere this does nothing. Free
+    what loading the text needed before.
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-LOG: Final = "train.log"
-LOG_LIMIT: Final = 1_000_000  # bytes of train.log
 
 
 def capture_output(path: Path) -> None:

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import platform
-import struct
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,18 +12,25 @@ from typing import Any, Final
 
 import keras
 import numpy as np
-import safetensors.numpy
 import tensorflow as tf
 
 import charrnn
 from charrnn.errors import CheckpointError
 from charrnn.files import write_file
 from charrnn.model import checkpoint
-from charrnn.model.checkpoint import Weights
 from charrnn.model.network import Ids
-from charrnn.model.record import WEIGHTS, Figures, Record
-from charrnn.runs import events, store
+from charrnn.model.record import VOCAB, WEIGHTS, Figures, Machine, Record
+from charrnn.model.tensors import (
+    MAX_HEADER,
+    Tensors,
+    bytes_to_tensors,
+    read_header,
+    tensors_to_bytes,
+)
+from charrnn.runs import store
 from charrnn.runs.events import EventLog
+from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason
 from charrnn.text import corpus
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
@@ -83,7 +89,7 @@ class Session:
     begun: float
     seconds_before: float = 0.0
     writing: float = 0.0  # seconds inside the writer
-    outcome: str = ""
+    outcome: EndReason | None = None
     pending_factors: list[tuple[int, float]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
@@ -132,57 +138,80 @@ def save_state(session: Session) -> None:
     started = time.monotonic()
     session.progress.seconds = session.elapsed()
     arrays = {k: np.asarray(v.numpy()) for k, v in _state_variables(session).items()}
-    data = checkpoint.tensors_to_bytes(
+    data = tensors_to_bytes(
         {name: np.atleast_1d(array) for name, array in arrays.items()},
         {"progress": session.progress.to_json()},
+        context=checkpoint.read_bounded(session.folder, VOCAB),
     )
     write_file(session.folder / store.STATE / STATE_FILE, data)
     session.writing += time.monotonic() - started
 
 
-def _assign(variables: dict[str, Any], tensors: Weights) -> None:
+def _assign(variables: dict[str, Any], tensors: Tensors) -> None:
     if tensors.keys() != variables.keys():
         raise ValueError("it has other parts than this network")
     for name, variable in variables.items():
         variable.assign(tensors[name].reshape(variable.shape))
 
 
-def load_state(session: Session) -> None:
-    """Put the saved state back into the network, optimiser and streams.
+@dataclass(frozen=True)
+class SavedState:
+    """What `save_state` wrote, of one moment."""
+
+    tensors: Tensors
+    progress: Progress
+
+
+def read_state(folder: Path) -> SavedState | None:
+    """A run's saved state, compared with its hash; None if nothing was saved yet.
 
     Raises:
-        CheckpointError: If it is damaged or does not fit the configuration.
-    """
-    data = (session.folder / store.STATE / STATE_FILE).read_bytes()
-    try:
-        tensors = safetensors.numpy.load(data)
-        _assign(_state_variables(session), tensors)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"The saved state of {session.folder.name} cannot be used: {error}. "
-            "Start a new run with `--init` from its best weights."
-        ) from error
-
-
-def read_progress(folder: Path) -> Progress | None:
-    """Where a run's saved state stands; None if nothing was saved yet.
-
-    Raises:
-        CheckpointError: If the state is damaged.
+        CheckpointError: If it cannot be read or is damaged.
     """
     path = folder / store.STATE / STATE_FILE
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, checkpoint.MAX_HEADER)))
-        return Progress.from_json(header["__metadata__"]["progress"])
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        data = path.read_bytes()
+        context = checkpoint.read_bounded(folder, VOCAB)
+        tensors = bytes_to_tensors(data, path.name, context=context)
+        progress = read_header(data[: MAX_HEADER + 8], path.name).metadata["progress"]
+        return SavedState(tensors, Progress.from_json(progress))
+    except OSError as error:
         raise CheckpointError(
-            f"The saved state of {folder.name} is damaged: start a new run with "
-            "`--init` from its best weights."
+            f"The saved state of {folder.name}, {path.name}, cannot be read "
+            f"({error.strerror}): make it readable, then resume."
         ) from error
+    except CheckpointError as error:
+        raise _unusable(folder, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unusable(folder, "it does not say where the run stands") from error
+
+
+def _unusable(folder: Path, reason: object) -> CheckpointError:
+    return CheckpointError(
+        f"The saved state of {folder.name} cannot be used: {str(reason).rstrip('.')}. "
+        "Or start a new run with `--init` from its best weights."
+    )
+
+
+def _load_state(session: Session, saved: SavedState) -> None:
+    """Put a saved state back into the network, optimiser and streams.
+
+    Raises:
+        CheckpointError: If it does not fit the configuration or the text.
+    """
+    planned = saved.progress.schedule.steps_per_epoch
+    given = session.streams.steps_per_epoch
+    if planned != given:
+        raise _unusable(
+            session.folder,
+            f"its plan has {planned:,} steps an epoch, the text gives {given:,}",
+        )
+    try:
+        _assign(_state_variables(session), saved.tensors)
+    except ValueError as error:
+        raise _unusable(session.folder, error) from error
 
 
 def _versions() -> dict[str, str]:
@@ -193,13 +222,11 @@ def _versions() -> dict[str, str]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": str(os.cpu_count()),
     }
 
 
 def _settle(folder: Path, record: Record) -> Record:
-    """Choose the GEMMs' dtype and the scan once, and note the versions.
+    """Choose the GEMMs' dtype and the scan once; note machine and versions.
 
     A resumed run keeps both, on whatever processor it goes on: its numbers depend
     on them.
@@ -208,14 +235,36 @@ def _settle(folder: Path, record: Record) -> Record:
     if training.compute_dtype == "auto":
         dtype = choose_gemm_dtype(units)
         training = dataclasses.replace(training, compute_dtype=dtype)
-    scan_impl = record.versions.get("scan")
+    scan_impl = record.scan_impl
     if scan_impl not in SCAN_IMPLS:
         scan_impl = choose_scan_impl(units, training.compute_dtype)
-    versions = {**_versions(), "scan": scan_impl}
-    settled = dataclasses.replace(record, training=training, versions=versions)
+    settled = dataclasses.replace(
+        record,
+        training=training,
+        scan_impl=scan_impl,
+        machine=Machine(
+            architecture=platform.machine() or "unknown", cores=os.cpu_count() or 1
+        ),
+        versions=_versions(),
+    )
     if settled != record:
         checkpoint.save_record(folder, settled)
     return settled
+
+
+def _changes(stored: Record, record: Record) -> dict[str, str]:
+    """What a run's numbers depend on that is not as it was, "before -> now"."""
+
+    def circumstances(of: Record) -> dict[str, Any]:
+        machine = {} if of.machine is None else dataclasses.asdict(of.machine)
+        return {**of.versions, **machine, "scan_impl": of.scan_impl}
+
+    before = circumstances(stored)
+    return {
+        name: f"{before.get(name)} -> {now}"
+        for name, now in circumstances(record).items()
+        if before.get(name) != now
+    }
 
 
 def _optimizer(record: Record) -> Any:
@@ -236,7 +285,7 @@ def _network(record: Record) -> KerasNetwork:
     network = KerasNetwork(
         record.model,
         gemm_dtype=training.compute_dtype,
-        scan_impl=record.versions["scan"],
+        scan_impl=str(record.scan_impl),
         seed=training.seed,
     )
     network.start_training(training.batch_size)
@@ -259,10 +308,11 @@ def open_session(folder: Path, log: EventLog) -> Session:
     stored = checkpoint.read_record(folder)
     record = _settle(folder, stored)
     vocabulary = checkpoint.read_vocabulary(folder, record)
-    text = corpus.read_clean(folder / store.STATE / store.CORPUS_FILE)
+    path = folder / store.STATE / store.CORPUS_FILE
+    text = corpus.read_clean(path, record.corpus.sha256)
     prompt = "".join(c for c in _sample_prompt(text) if not vocabulary.unknown(c))
     ids = vocabulary.encode(text)
-    split = corpus.split_at(len(ids))
+    split = corpus.split_at(len(ids), record.corpus.split)
     del text  # from here on the ids are enough
     keep_memory()
     streams = Streams(
@@ -298,29 +348,25 @@ def open_session(folder: Path, log: EventLog) -> Session:
     for leftover in (*folder.glob(".*.tmp"), *(folder / store.STATE).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)  # of a write that a kill cut short
     _restore(session)
-    if session.progress.step and stored.versions != record.versions:
-        changed = {
-            key: f"{stored.versions.get(key)} -> {value}"
-            for key, value in record.versions.items()
-            if stored.versions.get(key) != value
-        }
+    changes = _changes(stored, record)
+    if session.progress.step and changes:
         session.notices.append(
             "Resumed elsewhere than it was trained before, so not bit for bit what "
-            f"an uninterrupted run would be: {changed}."
+            f"an uninterrupted run would be: {changes}."
         )
     return session
 
 
 def _restore(session: Session) -> None:
     """Bring back a saved state, or the weights that a new run begins with."""
-    saved = read_progress(session.folder)
-    if saved is None:
+    state = read_state(session.folder)
+    if state is None:
         if (session.folder / WEIGHTS).is_file():  # --init
             weights, _ = checkpoint.load_weights(session.folder, session.record.model)
             assign_weights(session.network, weights)
         return
-    load_state(session)
-    session.progress = saved
+    _load_state(session, state)
+    session.progress = saved = state.progress
     session.seconds_before = saved.seconds
     _restore_best(session)
     training = session.record.training
@@ -334,36 +380,42 @@ def _restore(session: Session) -> None:
             step=saved.step,
             seconds=saved.seconds,
         )
-    for event in events.read_all(session.folder):
-        if event["type"] == "learning_rate":
-            session.request_factor(event["step"], float(event["factor"]))
+    for event in read_view(session.folder).factors:
+        session.request_factor(event.step, event.factor)
     session.pending_factors = [
         item for item in session.pending_factors if item[0] > saved.step
     ]
 
 
 def _restore_best(session: Session) -> None:
-    """Make the best weights on disk those that the state knows of.
+    """Make weights and figures on disk those of the best step that the state knows.
 
-    The state is written before them; and a stop may have put other weights in
-    their place, which an uninterrupted run would never have tried.
+    The state is written before them, and a kill may come in between; and a stop may
+    have put other weights in their place, which an uninterrupted run would never
+    have tried.
     """
     aside = session.folder / store.STATE / BEST_FILE
-    progress = session.progress
+    progress, model = session.progress, session.record.model
     if progress.best_step and progress.best_step == progress.step:
         with session.network.averaged():
             weights = to_weights(session.network)
-        checkpoint.save_weights(session.folder, session.record.model, weights)
     elif aside.is_file():
-        write_file(session.folder / WEIGHTS, aside.read_bytes())
+        weights, _ = checkpoint.load_weights(session.folder, model, path=aside)
+    else:
+        if (session.folder / WEIGHTS).is_file():  # damage is told now, not at the end
+            checkpoint.load_weights(session.folder, model)
+        return
+    checkpoint.save_weights(session.folder, model, weights)
+    aside.unlink(missing_ok=True)
+    known = session.record.figures
+    if known is None or known.kept_step != progress.best_step:
         figures = Figures(
             val_loss=progress.best_loss,
-            cold256_val_loss=None,
-            steps=progress.best_step,
+            kept_step=progress.best_step,
+            total_steps=progress.step,
             seconds=round(progress.seconds, 1),
         )
         update_figures(session, figures)
-    aside.unlink(missing_ok=True)
 
 
 def update_figures(session: Session, figures: Figures) -> None:

@@ -1,11 +1,11 @@
 """Train a run's folder: `model.fit` with the callbacks that record and save.
 
-The folder says everything (`charrnn.runs.control.create` writes it): text, settings,
-and, when the run was begun before, the whole state. `fit` sees one long
-stream of windows; epochs are ours, since a resumed run begins in the middle
-of one. After each step, in this order: the history is appended, the state is
-saved, the best weights are written. Whatever moment the process is killed at,
-what is on disk is a state from which the same numbers follow again.
+The folder holds all that is needed (`charrnn.runs.control.create` writes it): the
+text, the settings and, when the run was begun before, the whole state. Keras' `fit`
+sees one long sequence of windows as a single epoch; ours are counted by the schedule,
+since a resumed run begins in the middle of one. After each step, in this order: the
+history is appended, the state is saved, the best weights are written. Whenever the
+process is killed, the state on disk leads to the same numbers again.
 """
 
 import contextlib
@@ -27,6 +27,9 @@ from charrnn.model import checkpoint, scores
 from charrnn.model.record import Figures
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
+from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason
+from charrnn.runs.view import damage_notices
 from charrnn.text.streams import Streams
 from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
 from charrnn.trainer.session import (
@@ -36,9 +39,9 @@ from charrnn.trainer.session import (
     update_figures,
 )
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its chatter is for developers
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-EXACT_OPERATIONS: Final = 8e11  # weights times characters of the last, exact pass
+EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
 
 
 def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
@@ -62,22 +65,24 @@ def _dataset(session: Session) -> Any:
 
 def _announce(session: Session) -> None:
     progress, log = session.progress, session.log
-    history = events.read_all(session.folder)
-    if any(event["type"] == "started" for event in history):
+    view = read_view(session.folder)
+    if view.started is not None or view.step:  # its `started` line may be damaged
         # events after the saved state's step are taken back and will come again
-        log.append("resumed", progress.step)
+        log.append(events.Resumed(step=progress.step))
     log.append(
-        "started",
-        progress.step,
-        planned_steps=progress.schedule.planned_steps,
-        steps_per_epoch=session.streams.steps_per_epoch,
-        parameters=session.record.model.num_parameters(),
-        pid=os.getpid(),
+        events.Started(
+            step=progress.step,
+            planned_steps=progress.schedule.planned_steps,
+            steps_per_epoch=session.streams.steps_per_epoch,
+            parameters=session.record.model.num_parameters(),
+            pid=os.getpid(),
+        )
     )
+    session.notices += damage_notices(view.damaged)
     for device in tf.config.list_physical_devices("GPU"):
         session.notices.append(f"Training on a GPU: {device.name}.")
     for notice in session.notices:
-        log.append("notice", progress.step, message=notice)
+        log.append(events.Notice(step=progress.step, message=notice))
 
 
 def _final_figures(session: Session) -> None:
@@ -86,29 +91,32 @@ def _final_figures(session: Session) -> None:
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
     result = scores.evaluate(model, session.validation[: limit + 1])
-    known = model.record.figures
+    known, total = model.record.figures, session.progress.step
+    partial = result.characters < len(session.validation) - 1
     update_figures(
         session,
         Figures(
             val_loss=result.nats_per_char,
             cold256_val_loss=result.cold_nats_per_char,
-            steps=known.steps if known else session.progress.step,
+            val_characters=result.characters if partial else None,
+            kept_step=known.kept_step if known else total,
+            total_steps=total,
             seconds=round(session.elapsed(), 1),
         ),
     )
     card.write_card(session.folder)
 
 
-def fit(session: Session) -> str:
+def fit(session: Session) -> EndReason:
     """Train to the planned end, a stop or an early end; returns which."""
     progress = session.progress
     if progress.schedule.is_complete and progress.step >= (
         progress.schedule.planned_steps or 0
     ):
-        return "finished"  # killed between the last step and the last line
+        return EndReason.FINISHED  # killed between the last step and the last line
     patience = session.record.training.early_stopping
     if patience and progress.worse >= patience:
-        return "early"  # likewise
+        return EndReason.EARLY  # likewise
     recorder = LossRecorder(session)
     session.network.fit(
         _dataset(session),
@@ -118,7 +126,7 @@ def fit(session: Session) -> str:
         callbacks=[LearningRate(session), recorder, Checkpointer(session, recorder)],
     )
     recorder.flush(time.monotonic())
-    return session.outcome or "finished"
+    return session.outcome or EndReason.FINISHED
 
 
 def _catch_signals(session: Session) -> Callable[[], None]:
@@ -146,7 +154,7 @@ def _catch_signals(session: Session) -> Callable[[], None]:
     return restore_handlers
 
 
-def _work(session: Session) -> str:
+def _work(session: Session) -> EndReason:
     restore_handlers = _catch_signals(session)
     try:
         _announce(session)
@@ -156,15 +164,18 @@ def _work(session: Session) -> str:
         restore_handlers()
     (session.folder / store.STOP).unlink(missing_ok=True)
     session.log.append(
-        "ended",
-        session.progress.step,
-        reason=reason,
-        writing_seconds=round(session.writing, 3),
+        events.Ended(
+            step=session.progress.step,
+            reason=reason,
+            writing_seconds=round(session.writing, 3),
+        )
     )
     return reason
 
 
-def train(folder: Path, *, listener: Callable[[Event], None] | None = None) -> str:
+def train(
+    folder: Path, *, listener: Callable[[Event], None] | None = None
+) -> EndReason:
     """Train a run's folder in this process, alone with it.
 
     The caller has waited for its turn (`charrnn.runs.queue.turn`) and holds the
@@ -175,7 +186,7 @@ def train(folder: Path, *, listener: Callable[[Event], None] | None = None) -> s
         listener: Called with each event after it is written.
 
     Returns:
-        Why it ended: ``finished``, ``stopped`` or ``early``.
+        Why it ended.
 
     Raises:
         TrainingError: If the run could not go on; the history says why.
@@ -192,7 +203,7 @@ def train(folder: Path, *, listener: Callable[[Event], None] | None = None) -> s
         raise TrainingError(message, recorded=recorded) from error
     except KeyboardInterrupt:
         if session is None:
-            log.append("ended", 0, reason="stopped")
+            log.append(events.Ended(step=0, reason=EndReason.STOPPED))
         else:
             _record_failure(log, session, "Interrupted before it was saved: resume.")
         raise
@@ -216,6 +227,6 @@ def _record_failure(log: EventLog, session: Session | None, message: str) -> boo
     """Whether it could be recorded: a full disk is what a message may be about."""
     step = 0 if session is None else session.progress.step
     with contextlib.suppress(CheckpointError):
-        log.append("failed", step, message=message)
+        log.append(events.Failed(step=step, message=message))
         return True
     return False

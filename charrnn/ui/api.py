@@ -17,30 +17,32 @@ from charrnn.runs import control, events, listing
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, from_text
-from charrnn.ui.generate_tab import CONCURRENCY, Wish, engine, order
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.shared import allowed, reach, shown, visible
+from charrnn.ui.shared import checked_id, model_folder, page_error, visible
+from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
+from charrnn.ui.writing import CONCURRENCY
+from charrnn.ui.writing_request import WritingRequest, engine, prepare
 
 
 def _write(
-    wish: Wish, at_least: int, request: gr.Request | None
+    asked: WritingRequest, at_least: int, request: gr.Request | None
 ) -> Iterator[tuple[list[str], int]]:
     """The texts so far and the seed, which was drawn if none was given."""
     try:
-        made = order("en", wish, at_least=at_least)
-        rows = made.rows()
+        prepared = prepare(FALLBACK, asked, at_least=at_least)
+        rows = prepared.rows()
         stream = engine.generate(
-            made.path,
-            wish.prompt,
-            length=made.link.length,
+            prepared.path,
+            asked.prompt,
+            length=prepared.link.length,
             rows=rows,
             visitor=visitor_of(request),
         )
         for texts in stream:
             yield texts, rows[0].seed
     except CharrnnError as error:
-        raise shown(error) from error
+        raise page_error(error) from error
 
 
 def generate(
@@ -69,9 +71,19 @@ def generate(
     Returns:
         The text, and the seed that was used.
     """
-    given = (model, prompt, length, seed, seed is None, top_k, top_p, "")
-    for texts, drawn in _write(Wish(*given, (temperature,)), 1, request):
-        yield texts[0], drawn
+    asked = WritingRequest(
+        model=model,
+        prompt=prompt,
+        length=length,
+        seed=seed,
+        new_seed=seed is None,
+        top_k=top_k,
+        top_p=top_p,
+        stop="",
+        temperatures=(temperature,),
+    )
+    for texts, used_seed in _write(asked, 1, request):
+        yield texts[0], used_seed
 
 
 def compare(
@@ -104,8 +116,18 @@ def compare(
             f"{len(temperatures)} temperatures are given: expected 2 to {MAX_COLUMNS}.",
             print_exception=False,
         )
-    given = (model, prompt, length, seed, seed is None, top_k, top_p, "")
-    yield from _write(Wish(*given, tuple(temperatures)), 2, request)
+    asked = WritingRequest(
+        model=model,
+        prompt=prompt,
+        length=length,
+        seed=seed,
+        new_seed=seed is None,
+        top_k=top_k,
+        top_p=top_p,
+        stop="",
+        temperatures=tuple(temperatures),
+    )
+    yield from _write(asked, 2, request)
 
 
 def models() -> list[dict[str, Any]]:
@@ -165,7 +187,7 @@ def train(
             settings=settings,
         )
     except CharrnnError as error:
-        raise shown(error) from error
+        raise page_error(error) from error
 
 
 def status(run: str, since: int = 0) -> dict[str, Any]:
@@ -180,16 +202,16 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
         run's events.jsonl, and `next`.
     """
     try:
-        now = read_status(allowed(run))
-        recent, following = events.read(reach(run), since)
+        now = read_status(checked_id(run))
+        recent = events.read(model_folder(run), since)
     except CharrnnError as error:
-        raise shown(error) from error
+        raise page_error(error) from error
     return {
         "state": now.state,
-        "step": now.step,
-        "planned_steps": now.planned_steps,
-        "events": recent,
-        "next": following,
+        "step": now.view.step,
+        "planned_steps": now.view.planned_steps,
+        "events": [events.to_dict(event) for event in recent.events],
+        "next": recent.next,
     }
 
 
@@ -203,10 +225,10 @@ def stop(run: str) -> str:
         The run's state now.
     """
     try:
-        control.stop(allowed(run))
-        return read_status(allowed(run)).state
+        control.stop(checked_id(run))
+        return read_status(checked_id(run)).state
     except CharrnnError as error:
-        raise shown(error) from error
+        raise page_error(error) from error
 
 
 def publish() -> None:

@@ -2,8 +2,8 @@
 
 Vega fixes the colours of the series when it draws the first frame, so each
 series is there from the beginning with a row that has no number, and names
-and colours never change while a run is followed. Everything that can is told
-by data: a reference line is two points, the best point a short upright line.
+and colours never change while a run is followed. All marks are data too: a
+reference line is two points, the best point a short upright line.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd  # type: ignore[import-untyped]
 
-from charrnn.ui.history import RunView
+from charrnn.runs.view import RunView
 
 MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
 SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
@@ -58,21 +58,22 @@ def smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     Centred, so that it does not lag behind; at the ends it narrows.
     """
     count = len(values)
-    reach = int(count * SMOOTHING / 2)
+    half_width = int(count * SMOOTHING / 2)
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(count)
-    half = np.minimum(reach, np.minimum(index, count - 1 - index))
+    half = np.minimum(half_width, np.minimum(index, count - 1 - index))
     start, end = index - half, index + half + 1
     result: npt.NDArray[np.float64] = (total[end] - total[start]) / (end - start)
     return result
 
 
 def _curve(
-    name: str, steps: Sequence[int], values: Sequence[float], *, smoothed: bool = False
+    name: str,
+    at: npt.NDArray[np.int64],
+    losses: npt.NDArray[np.float64],
+    *,
+    smoothed: bool = False,
 ) -> list[Row]:
-    at, losses = np.asarray(steps, np.int64), np.asarray(values, np.float64)
-    finite = np.isfinite(losses)
-    at, losses = at[finite], losses[finite]
     if smoothed and len(losses):
         losses = smooth(losses)
         if len(at) > MAX_POINTS:  # already smooth: evenly spaced points do
@@ -85,6 +86,12 @@ def _curve(
     ]
 
 
+def _validation_curve(name: str, view: RunView) -> list[Row]:
+    points = view.validations
+    at = np.array([point.step for point in points], np.int64)
+    return _curve(name, at, np.array([point.val_loss for point in points], float))
+
+
 def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
     """All rows of a run's plot: step, loss in nats per character, series.
 
@@ -94,18 +101,18 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
             logarithm.
         names: What a reader sees for each of `SERIES`.
     """
-    last = max(view.planned_steps or 0, *view.steps[-1:], *view.val_steps[-1:], 1)
+    last = max(view.planned_steps or 0, view.step, 1)
     result: list[Row] = [(0, math.nan, names[name]) for name in SERIES]
     result += _curve(names["train"], view.steps, view.losses)
     result += _curve(names["smooth"], view.steps, view.losses, smoothed=True)
-    result += _curve(names["validation"], view.val_steps, view.val_losses)
+    result += _validation_curve(names["validation"], view)
     guessing = math.log(max(2, vocab_size))
     if view.best is not None:
-        step, loss = view.best
+        step, loss = view.best.step, view.best.val_loss
         mark = 0.06 * (guessing - min(loss, guessing)) + 0.02
         ends = max(0.0, loss - mark), loss + mark
         result += [(step, round(end, 4), names["best"]) for end in ends]
-    for name, level in (("guessing", guessing), ("floor", view.floor)):
+    for name, level in (("guessing", guessing), ("floor", view.baseline)):
         if level is not None:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]
     return result
@@ -113,7 +120,7 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
 
 def overlay_rows(name: str, view: RunView) -> list[Row]:
     """An older run laid over the plot: its validation losses alone."""
-    return [(0, math.nan, name), *_curve(name, view.val_steps, view.val_losses)]
+    return [(0, math.nan, name), *_validation_curve(name, view)]
 
 
 def frame(result: Sequence[Row]) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """The settings of a training as a form: built from the settings' own metadata."""
 
 import dataclasses
-import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -9,17 +8,20 @@ import gradio as gr
 
 from charrnn.config import (
     MODEL_SETTINGS,
-    TRAINING_SETTINGS,
     ModelConfig,
     TrainingConfig,
     setting_field,
 )
 from charrnn.errors import ConfigError
 from charrnn.presets import from_preset
-from charrnn.ui.shared import mark
-from charrnn.ui.texts import i18n, is_optional, say, shorten
+from charrnn.ui.labels import i18n
+from charrnn.ui.settings import SETTINGS, format_bound, is_optional, is_whole
+from charrnn.ui.shared import flag_field
+from charrnn.ui.texts import translate
+from charrnn.ui.wiring import Update
 
-SETTINGS: Final = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
+Value = float | str | None
+Field = gr.Number | gr.Dropdown
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "network": MODEL_SETTINGS,
     "duration": ("epochs", "minutes"),
@@ -37,32 +39,22 @@ STEPS: Final[dict[str, float]] = {  # what an arrow key adds to a fraction
     "weight_decay": 0.005,
     "clipnorm": 0.5,
 }
-PAGE_SEED: Final = 2**53 - 1  # the largest that a browser counts to exactly
 
 
-def whole(name: str) -> bool:
-    """Whether a setting is a whole number."""
-    for owner in (ModelConfig, TrainingConfig):
-        kind = typing.get_type_hints(owner).get(name)
-        if kind is not None:
-            return kind is int or int in typing.get_args(kind)
-    return False
-
-
-def preset_values(preset: str) -> dict[str, Any]:
-    """Every setting as a preset leaves it."""
+def preset_values(preset: str) -> dict[str, Value]:
+    """Every setting as a preset leaves it, in the order of the form."""
     model, training = from_preset(preset, {}, vocab_size=2)
     both = dataclasses.asdict(model) | dataclasses.asdict(training)
     return {name: both[name] for name in SETTINGS}
 
 
-def values_of(preset: str) -> list[Any]:
-    """The same in the order of the form."""
+def values_of(preset: str) -> list[Value]:
+    """A preset's values for the form's components."""
     return list(preset_values(preset).values())
 
 
-def read(values: Sequence[Any]) -> dict[str, Any]:
-    """Name to value of a form; an emptied optional number is None.
+def by_name(values: Sequence[Value]) -> dict[str, Value]:
+    """Name to value of the form's components; an emptied optional number is None.
 
     A number field that never had a value sends 0 instead of nothing, and none
     of the optional settings may be 0.
@@ -74,7 +66,7 @@ def read(values: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def changed(preset: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def changed(preset: str, given: Mapping[str, Value]) -> dict[str, Value]:
     """What a person changed of a preset.
 
     ``epochs`` and ``minutes`` go together: giving one alone would lift the
@@ -90,39 +82,42 @@ def changed(preset: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def problems(lang: str, given: Mapping[str, Any]) -> dict[str, str]:
+def _problem(lang: str, name: str, value: Value) -> str:
+    """What is wrong with a setting's value; empty if nothing is."""
+    metadata = setting_field(name).metadata
+    low, high = metadata["low"], metadata["high"]
+    if value is None:
+        return "" if is_optional(name) else translate(lang, "field.missing")
+    if low is None or (not isinstance(value, str) and low <= value <= high):
+        return ""  # a choice, or a number within its bounds (NaN is in none)
+    return translate(
+        lang, "field.range", low=format_bound(low), high=format_bound(high)
+    )
+
+
+def problems(lang: str, given: Mapping[str, Value]) -> dict[str, str]:
     """A sentence for each setting that is wrong, by its name."""
-    found: dict[str, str] = {}
-    for name, value in given.items():
-        metadata = setting_field(name).metadata
-        if value is None:
-            if not is_optional(name):
-                found[name] = say(lang, "field.missing")
-            continue
-        low, high = metadata["low"], metadata["high"]
-        if low is not None and not low <= value <= high:
-            bounds = {"low": shorten(low), "high": shorten(high)}
-            found[name] = say(lang, "field.range", **bounds)
+    found = {name: _problem(lang, name, value) for name, value in given.items()}
     if given.get("epochs") is None and given.get("minutes") is None:
-        found["epochs"] = found["minutes"] = say(lang, "field.needed")
-    return found
+        found["epochs"] = found["minutes"] = translate(lang, "field.needed")
+    return {name: problem for name, problem in found.items() if problem}
 
 
-def marks(lang: str, given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Updates that mark the wrong fields, in the order of `SETTINGS`."""
+def flags(lang: str, given: Mapping[str, Value]) -> tuple[Update, ...]:
+    """Updates that flag the wrong fields, in the order of `SETTINGS`."""
     found = problems(lang, given)
-    return [mark(found.get(n, ""), i18n(f"help.{n}")) for n in SETTINGS]
+    return tuple(flag_field(found.get(n, ""), i18n(f"help.{n}")) for n in SETTINGS)
 
 
-def first_problem(lang: str, given: Mapping[str, Any]) -> str:
+def first_problem(lang: str, given: Mapping[str, Value]) -> str:
     """The first of the problems with its field's name; empty if there is none."""
     for name, problem in problems(lang, given).items():
-        return f"{say(lang, f'setting.{name}')}: {problem}"
+        return f"{translate(lang, f'setting.{name}')}: {problem}"
     return ""
 
 
 def configs(
-    preset: str, given: Mapping[str, Any], vocab_size: int
+    preset: str, given: Mapping[str, Value], vocab_size: int
 ) -> tuple[ModelConfig, TrainingConfig] | None:
     """The configurations that a form stands for; None while it is wrong."""
     try:
@@ -131,7 +126,7 @@ def configs(
         return None
 
 
-def _component(name: str, value: Any) -> Any:
+def _component(name: str, value: Any) -> Field:
     label, info = i18n(f"setting.{name}"), i18n(f"help.{name}")
     choices = setting_field(name).metadata["choices"]
     if choices:
@@ -142,24 +137,24 @@ def _component(name: str, value: Any) -> Any:
         value,
         label=label,
         info=info,
-        precision=0 if whole(name) else None,
-        step=1 if whole(name) else STEPS[name],
+        precision=0 if is_whole(name) else None,
+        step=1 if is_whole(name) else STEPS[name],
         elem_id=f"set-{name}",
     )
 
 
-def build(preset: str) -> list[Any]:
+def build(preset: str) -> tuple[Field, ...]:
     """Lay the fields out in their groups.
 
     Returns:
         The components in the order of `SETTINGS`.
     """
     start = preset_values(preset)
-    fields: dict[str, Any] = {}
+    fields: dict[str, Field] = {}
     for group, names in GROUPS.items():
         gr.Markdown(i18n(f"train.advanced.{group}"), elem_classes="group")
         with gr.Row():
             for name in names:
                 with gr.Column(min_width=150):
                     fields[name] = _component(name, start[name])
-    return [fields[name] for name in SETTINGS]
+    return tuple(fields[name] for name in SETTINGS)

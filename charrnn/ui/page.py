@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
@@ -41,85 +41,99 @@ import gradio as gr  # noqa: E402  reads the variables above when imported
 from charrnn.hosting import policy  # noqa: E402
 from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
-from charrnn.runs.status import LIVE  # noqa: E402
+from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
     doors,
+    following,
     form,
+    generate_form,
     generate_tab,
     hub_tab,
-    theme,
+    sharing,
     train_tab,
     watch_panel,
 )
-from charrnn.ui.shared import NEW_BROWSER, STORAGE_KEY, STORAGE_SECRET  # noqa: E402
-from charrnn.ui.texts import ENGLISH, i18n, language  # noqa: E402
+from charrnn.ui.labels import i18n  # noqa: E402
+from charrnn.ui.shared import (  # noqa: E402
+    NEW_BROWSER,
+    STORAGE_KEY,
+    STORAGE_SECRET,
+    PageState,
+)
+from charrnn.ui.texts import FALLBACK, translate  # noqa: E402
+from charrnn.ui.theme import theme  # noqa: E402
+from charrnn.ui.wiring import QUIET, SKIP, Update  # noqa: E402
 
+HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
 
 
-def language_of(request: gr.Request) -> str:
-    """The visitor's language, for the sentences that are written here."""
-    return language(request)
-
-
-def first_tab(request: gr.Request) -> Any:
+def first_tab(request: gr.Request) -> Update:
     """The Train tab if the address names a run; else none that was not chosen."""
     if request.query_params.get("run"):
         return gr.update(selected="train")
-    return gr.skip()
+    return SKIP
 
 
-with gr.Blocks(title=ENGLISH["title"], delete_cache=(3600, 86_400)) as demo:
-    api.publish()  # first, so that their names are theirs
-    browser = gr.BrowserState(
-        NEW_BROWSER, storage_key=STORAGE_KEY, secret=STORAGE_SECRET
+def build() -> gr.Blocks:
+    """The page, its endpoints and its queue."""
+    title = translate(FALLBACK, "title")
+    blocks = gr.Blocks(title=title, delete_cache=(3600, 86_400))
+    with blocks:
+        api.publish()  # first, so that their names are theirs
+        _lay_out(blocks)
+    blocks.queue(max_size=200, default_concurrency_limit=8)
+    blocks._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
+    blocks._queue.progress_update_sleep_when_free = PROGRESS_SLEEP
+    return blocks
+
+
+def _lay_out(blocks: gr.Blocks) -> None:
+    """The tabs, what happens when the page opens, and what joins the tabs."""
+    page = PageState(
+        followed=gr.Textbox("", visible=False),
+        browser=gr.BrowserState(
+            NEW_BROWSER, storage_key=STORAGE_KEY, secret=STORAGE_SECRET
+        ),
     )
-    lang = gr.Textbox("en", visible=False)
-    followed = gr.Textbox("", visible=False)
     gr.HTML(i18n("masthead"), elem_id="masthead", apply_default_css=False)
     with gr.Tabs(selected="generate") as tabs:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
-            generating = generate_tab.build(lang)
+            generating = generate_tab.build()
         with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
             with gr.Column(scale=2, min_width=300):
-                training = train_tab.build(train_view, lang, followed, browser)
+                training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
-                watching = watch_panel.build(lang, followed, browser)
+                watching = watch_panel.build(page)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
-            sharing = hub_tab.build(lang, browser, generating.model)
+            pushed_model = hub_tab.build(page, generating)
 
-    quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    demo.load(language_of, None, lang, **quiet)
-    demo.load(first_tab, None, tabs, **quiet)
-    demo.load(generate_tab.opened, browser, generating.filled, **quiet)
-    demo.load(watch_panel.opened, browser, [*watching.outputs, browser], **quiet).then(
-        None, None, None, js=theme.SHOW_LINKED_RUN, **quiet
+    blocks.load(first_tab, None, tabs, **QUIET)
+    blocks.load(generate_form.opened, page.browser, generating.opened(), **QUIET)
+    blocks.load(following.opened, page.browser, watching.outputs(), **QUIET).then(
+        None, None, None, js="() => charrnn.showLinkedRun()", **QUIET
     )
-    demo.load(form.values_of, training.preset, training.settings, **quiet)
-    training.started.success(
-        watch_panel.follow,
-        [lang, followed, browser],
-        [*watching.outputs, browser],
-        **quiet,
-    ).then(None, None, None, js=theme.SHOW_RUN, **quiet)
+    blocks.load(form.values_of, training.preset, list(training.settings), **QUIET)
+    started.success(
+        following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
+    ).then(None, None, None, js="() => charrnn.showRun()", **QUIET)
     generate_view.select(
-        generate_tab.refresh,
-        [lang, generating.model, browser],
+        generate_form.refresh,
+        [generating.model, page.browser],
         generating.model,
-        **quiet,
+        **QUIET,
     )
     hub_view.select(
-        hub_tab.refresh, [lang, sharing.model, browser], sharing.model, **quiet
+        sharing.refresh, [pushed_model, page.browser], pushed_model, **QUIET
     )
 
-demo.queue(max_size=200, default_concurrency_limit=8)
-demo._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
-demo._queue.progress_update_sleep_when_free = PROGRESS_SLEEP
+
+demo = build()
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """A line for whoever started the page."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -143,9 +157,9 @@ def main() -> None:
         share=SHARE,  # asked for by name, never guessed from the surroundings
         app_kwargs={"lifespan": doors.lifespan(doors.Rules.of())},
         i18n=i18n,
-        theme=theme.theme(),
-        css=theme.CSS,
-        head=theme.HEAD,
+        theme=theme(),
+        css_paths=HERE / "page.css",
+        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
@@ -157,12 +171,12 @@ def main() -> None:
         demo.close(verbose=False)
         raise SystemExit("The page's doors could not be closed: it is not opened.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    say(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
+    log(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         for line in living_runs():
-            say(line)
+            log(line)
     finally:
         demo.close(verbose=False)
 

@@ -2,35 +2,35 @@
 
 # ruff: noqa: RUF001  signs that a reader is used to
 import html
-import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 from charrnn.config import TrainingConfig
 from charrnn.hosting import policy
 from charrnn.model.record import Record
-from charrnn.runs.events import Event
-from charrnn.runs.history import read_history
-from charrnn.runs.listing import ModelEntry
-from charrnn.runs.status import LIVE, Status
+from charrnn.runs.events import Sample
+from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.states import LIVE, RunState
+from charrnn.runs.status import Status
+from charrnn.runs.view import RunView
 from charrnn.ui import chart, links
-from charrnn.ui.history import RunView
 from charrnn.ui.shared import note
-from charrnn.ui.texts import duration, say
+from charrnn.ui.texts import duration, translate
 
-SHOWN_SAMPLES = 40  # the newest; more would only slow the page down
+FrameKey = dict[str, object]
+SHOWN_SAMPLES: Final = 40  # the newest; more would only slow the page down
 
 
 def head_html(lang: str, status: Status, record: Record) -> str:
     """Title, state and link of a run."""
-    state = html.escape(say(lang, f"state.{status.state}"))
+    state = html.escape(translate(lang, f"state.{status.state}"))
     href = html.escape(links.build_run(status.run_id))
-    copied = html.escape(say(lang, "generate.copied"))
-    link = html.escape(say(lang, "progress.link"))
+    copied = html.escape(translate(lang, "generate.copied"))
+    link = html.escape(translate(lang, "progress.link"))
     text = html.escape(record.corpus.name)
     count = record.model.num_parameters()
-    parameters = say(lang, "estimate.parameters", count=count)
+    parameters = translate(lang, "estimate.parameters", count=count)
     return (
         f'<div class="run-head"><strong dir="auto">{html.escape(status.title)}</strong>'
         f'<span class="badge {html.escape(status.state)}">{state}</span>'
@@ -41,41 +41,46 @@ def head_html(lang: str, status: Status, record: Record) -> str:
     )
 
 
-def _count(lang: str, key: str, value: int, total: int | None, of: str) -> str:
-    if total is None:
-        return say(lang, key, **{key.split(".")[1]: value})
-    return say(lang, f"{key}_of", **{key.split(".")[1]: value, of: total})
+def welcome_html(lang: str) -> str:
+    """What stands in the panel's place while no run is followed."""
+    return f'<p class="welcome">{html.escape(translate(lang, "train.empty"))}</p>'
+
+
+def _epoch(lang: str, epoch: int, epochs: int | None) -> str:
+    if epochs is None:
+        return translate(lang, "progress.epoch", epoch=epoch)
+    return translate(lang, "progress.epoch_of", epoch=epoch, epochs=epochs)
+
+
+def _step(lang: str, step: int, planned: int | None) -> str:
+    if planned is None:
+        return translate(lang, "progress.step", step=step)
+    return translate(lang, "progress.step_of", step=step, planned=planned)
 
 
 def figures(
     lang: str, status: Status, view: RunView, training: TrainingConfig
 ) -> list[str]:
     """The progress in words: epoch, step, speed, time left, rate factor."""
-    if status.state == "queued" and status.position:
-        return [say(lang, "progress.queue", count=status.position)]
-    latest = view.latest.get("step")
-    if latest is None:
-        return [say(lang, "progress.starting")] if status.state in LIVE else []
+    if status.state is RunState.QUEUED and view.position:
+        return [translate(lang, "progress.queue", count=view.position)]
+    if not view.steps.size:
+        return [translate(lang, "progress.starting")] if status.state in LIVE else []
     epochs = training.epochs if training.minutes is None else None
-    step = int(latest["step"])
     parts = [
-        _count(lang, "progress.epoch", int(latest.get("epoch", 1)), epochs, "epochs"),
-        _count(lang, "progress.step", step, view.planned_steps, "planned"),
+        _epoch(lang, view.epoch, epochs),
+        _step(lang, view.step, view.planned_steps),
     ]
-    speed = float(latest.get("chars_per_second", 0.0))
-    if status.state not in LIVE or not speed > 0:
+    if status.state not in LIVE or not view.chars_per_second > 0:
         return parts
-    parts.append(say(lang, "progress.speed", speed=round(speed)))
+    parts.append(translate(lang, "progress.speed", speed=round(view.chars_per_second)))
+    seconds = view.seconds_left(training.batch_size * training.seq_length)
     if view.planned_steps is None:
-        parts.append(say(lang, "progress.measuring"))
-    else:
-        window = training.batch_size * training.seq_length
-        seconds = max(0, view.planned_steps - step) * window / speed
-        left = duration(lang, seconds)
-        parts.append(say(lang, "progress.left", time=left))
-    factor = view.latest.get("learning_rate", {}).get("factor", 1)
-    if isinstance(factor, (int, float)) and factor != 1:
-        parts.append(say(lang, "progress.factor", factor=factor))
+        parts.append(translate(lang, "progress.measuring"))
+    elif seconds is not None:
+        parts.append(translate(lang, "progress.left", time=duration(lang, seconds)))
+    if view.factor != 1:
+        parts.append(translate(lang, "progress.factor", factor=view.factor))
     return parts
 
 
@@ -83,7 +88,7 @@ def progress_html(
     lang: str, status: Status, view: RunView, training: TrainingConfig
 ) -> str:
     """A bar and the progress in words."""
-    step, planned = status.step, view.planned_steps
+    step, planned = view.step, view.planned_steps
     share = min(1.0, step / planned) if planned else 0.0
     words = "".join(
         f"<span>{html.escape(part)}</span>"
@@ -97,20 +102,20 @@ def progress_html(
 
 
 def news_html(lang: str, status: Status, view: RunView) -> str:
-    """What a screen reader should say: once a validation, not once a tick."""
+    """What a screen reader announces: once a validation, not once a tick."""
     parts = []
     if status.message:
         parts.append(note(status.message, "warn"))
     if view.best is not None:
-        step, loss = view.best
-        parts.append(note(say(lang, "progress.best", loss=loss, step=step)))
+        step, loss = view.best.step, view.best.val_loss
+        parts.append(note(translate(lang, "progress.best", loss=loss, step=step)))
         if view.rising:
-            parts.append(note(say(lang, "progress.rising", step=step), "warn"))
-    if status.state == "early":
-        parts.append(note(say(lang, "progress.early")))
-    parts += [note(notice) for notice in dict.fromkeys(view.notices)]
+            parts.append(note(translate(lang, "progress.rising", step=step), "warn"))
+    if status.state is RunState.EARLY:
+        parts.append(note(translate(lang, "progress.early")))
+    parts += [note(notice) for notice in view.notices]
     if policy().keep_days is not None:
-        parts.append(note(say(lang, "progress.hosted")))
+        parts.append(note(translate(lang, "progress.hosted")))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
 
 
@@ -118,14 +123,14 @@ def legend_html(
     lang: str, view: RunView, vocab_size: int, overlays: Sequence[str]
 ) -> str:
     """What the lines of the plot are, with the levels that do not change."""
-    values = {"guessing": math.log(max(2, vocab_size)), "floor": view.floor}
+    values = {"guessing": math.log(max(2, vocab_size)), "floor": view.baseline}
     if view.best is not None:
-        values["best"] = view.best[1]
+        values["best"] = view.best.val_loss
     items = []
     for key in chart.SERIES:
         value = values.get(key)
         level = "" if value is None else f" {value:.3f}"
-        items.append((chart.COLOURS[key], say(lang, f"series.{key}") + level))
+        items.append((chart.COLOURS[key], translate(lang, f"series.{key}") + level))
     items += zip(chart.OVERLAY_COLOURS, overlays, strict=False)
     parts = [
         f'<li><i style="background:{colour}"></i>'
@@ -135,43 +140,56 @@ def legend_html(
     return f'<ul class="legend">{"".join(parts)}</ul>'
 
 
-def samples_html(lang: str, view: RunView, *, code: bool) -> str:
-    """The samples, the newest first, each with its step and loss."""
-    losses = dict(zip(view.val_steps, view.val_losses, strict=True))
+def samples_html(lang: str, view: RunView, *, written: str) -> str:
+    """The samples, the newest first, each with its step and loss.
+
+    Args:
+        lang: Language code.
+        view: The run so far.
+        written: Style classes of a sample's text.
+    """
+    losses = {event.step: event.val_loss for event in view.validations}
     shown = [
-        _sample(lang, event, losses.get(event["step"]), code=code)
+        _sample(lang, event, losses.get(event.step), written=written)
         for event in reversed(view.samples[-SHOWN_SAMPLES:])
     ]
     if not shown:
-        return note(say(lang, "train.samples_none"))
-    label = html.escape(say(lang, "train.samples"))
+        return note(translate(lang, "train.samples_none"))
+    label = html.escape(translate(lang, "train.samples"))
     return (
         f'<div class="samples" tabindex="0" role="region" aria-label="{label}">'
         f"{''.join(shown)}</div>"
     )
 
 
-def _sample(lang: str, event: Event, loss: float | None, *, code: bool) -> str:
-    heads = [say(lang, "sample.head", step=event["step"])]
-    if loss is not None and math.isfinite(loss):
-        heads.append(say(lang, "sample.loss", loss=loss))
+def _sample(lang: str, event: Sample, loss: float | None, *, written: str) -> str:
+    heads = [translate(lang, "sample.head", step=event.step)]
+    if loss is not None:
+        heads.append(translate(lang, "sample.loss", loss=loss))
     spans = "".join(f"<span>{html.escape(part)}</span>" for part in heads)
-    prompt = html.escape(str(event.get("prompt", "")))
-    written = "written code" if code else "written"
+    prompt = html.escape(event.prompt)
     return (
         f'<article class="sample"><h4>{spans}</h4><div class="{written}" dir="auto">'
-        f'<span class="prompt">{prompt}</span>{html.escape(event["text"])}</div>'
+        f'<span class="prompt">{prompt}</span>{html.escape(event.text)}</div>'
         "</article>"
     )
 
 
-def runs_table(lang: str, entries: Sequence[ModelEntry]) -> str:
-    """All runs with text, settings, best loss and state."""
-    if not entries:
-        return note(say(lang, "runs.none"))
+def runs_table(
+    lang: str, entries: Sequence[ModelEntry], damaged: Sequence[Unreadable] = ()
+) -> str:
+    """All runs with text, settings, best loss and state, or why there is none."""
+    if not entries and not damaged:
+        return note(translate(lang, "runs.none"))
     keys = ("title", "text", "settings", "loss", "state")
-    heads = "".join(f"<th>{html.escape(say(lang, f'runs.{k}'))}</th>" for k in keys)
+    names = [html.escape(translate(lang, f"runs.{key}")) for key in keys]
+    heads = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(_run_row(lang, entry) for entry in entries)
+    rows += "".join(
+        f'<tr><td dir="auto">{html.escape(folder.model_id)}</td>'
+        f'<td colspan="4" dir="auto">{html.escape(folder.problem)}</td></tr>'
+        for folder in damaged
+    )
     return (
         '<div class="table-scroll"><table class="runs"><thead><tr>'
         f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -196,51 +214,38 @@ def _run_row(lang: str, entry: ModelEntry) -> str:
         record.corpus.name,
         settings_line(record),
         "–" if best is None else f"{best:.3f}",
-        say(lang, f"state.{entry.state}"),
+        entry.problem or translate(lang, f"state.{entry.state}"),
     )
-    return (
-        "<tr>"
-        + "".join(f'<td dir="auto">{html.escape(c)}</td>' for c in cells)
-        + ("</tr>")
-    )
+    columns = "".join(f'<td dir="auto">{html.escape(cell)}</td>' for cell in cells)
+    return f"<tr>{columns}</tr>"
 
 
 def best_loss(entry: ModelEntry) -> float | None:
     """The best validation loss: of the record, or so far."""
     if entry.record.figures is not None:
         return entry.record.figures.val_loss
-    losses = [
-        float(event["val_loss"])
-        for event in read_history(entry.model_id)
-        if event["type"] == "validation"
-        and math.isfinite(event.get("val_loss", math.nan))
-    ]
-    return min(losses, default=None)
+    best = entry.now.view.best
+    return None if best is None else best.val_loss
 
 
-def mark_of(status: Status, view: RunView, extra: Sequence[str]) -> str:
-    """What a frame of the page was drawn from: the same again needs no frame."""
-    latest = view.latest.get("step", {}).get("step", 0)
-    seen = {
+def frame_key(status: Status, view: RunView, extra: Sequence[str]) -> FrameKey:
+    """What a frame of the page is drawn from: with the same key it stays."""
+    return {
         "run": status.run_id,
         "state": status.state,
         "events": view.taken,
         "samples": len(view.samples),
-        "last_sample": view.samples[-1]["step"] if view.samples else 0,
-        "step": latest,
-        "validations": len(view.val_losses),
-        "floor": view.floor,
+        "last_sample": view.samples[-1].step if view.samples else 0,
+        "step": len(view.steps),
+        "validations": len(view.validations),
+        "baseline": view.baseline,
         "title": status.title,
         "notices": len(view.notices),
         "extra": list(extra),
     }
-    return json.dumps(seen)
 
 
-def read_mark(text: str) -> dict[str, Any]:
-    """A mark as the page sent it back; anything odd counts as none."""
-    try:
-        mark = json.loads(text)
-    except ValueError:
-        return {}
-    return mark if isinstance(mark, dict) else {}
+def changed_parts(new: FrameKey, old: object) -> set[str]:
+    """The parts of a frame's key that differ from the one the page sent back."""
+    before = old if isinstance(old, dict) else {}
+    return {name for name, value in new.items() if value != before.get(name)}

@@ -1,4 +1,4 @@
-"""What the tabs share: who sees what, errors, and small pieces of HTML.
+"""What the tabs share: who sees what, lists, errors, and small pieces of HTML.
 
 Nothing of a visitor is kept in this process: what a page remembers lies in
 its browser (`BrowserState`) and comes back with each request, as a stranger's
@@ -10,24 +10,26 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import gradio as gr
 
 from charrnn.errors import CharrnnError, RunError
 from charrnn.hosting import policy
 from charrnn.runs import listing
-from charrnn.runs.listing import ModelEntry
-from charrnn.runs.status import LIVE
+from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.states import LIVE
 from charrnn.runs.store import ID_PATTERN, SHIPPED_ID, find
-from charrnn.ui.texts import say
+from charrnn.ui.texts import translate
+from charrnn.ui.wiring import Update
 
 STORAGE_KEY: Final = "charrnn"
 STORAGE_SECRET: Final = "charrnn-page"  # it ships to the browser: no secret
-NEW_BROWSER: Final[dict[str, Any]] = {"run": None, "held": []}
+NEW_BROWSER: Final[dict[str, object]] = {"run": None, "held": []}
 MAX_HELD: Final = 200  # ids that a browser remembers
 KEY: Final = re.compile(r"[0-9a-f]{32}")  # as `runs.hosted_id` makes them
 Choice = tuple[str, str]
+Listed = TypeVar("Listed", ModelEntry, Unreadable)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Browser:
     held: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, value: Any) -> "Browser":
+    def of(cls, value: object) -> "Browser":
         """From whatever the browser sent; anything odd is dropped."""
         if not isinstance(value, dict):
             return cls()
@@ -61,13 +63,21 @@ class Browser:
         """The same, holding one more id."""
         return Browser(self.run, self.following(model_id).held)
 
-    def store(self) -> dict[str, Any]:
+    def store(self) -> dict[str, object]:
         """The value to send: never empty, since empty ones are not saved."""
         return {"run": self.run, "held": list(self.held)}
 
 
-def allowed(model_id: str) -> str:
-    """The same id, if whoever knows it may use it here.
+@dataclass(frozen=True)
+class PageState:
+    """What the page itself keeps, out of sight."""
+
+    followed: gr.Textbox  # id of the run that this page follows, or nothing
+    browser: gr.BrowserState  # a `Browser`
+
+
+def checked_id(model_id: str) -> str:
+    """The same id, if a visitor who knows it may use it here.
 
     On a hosted page an id is the only key to a run, so one that could be
     guessed, as a local run's readable id can, opens nothing.
@@ -80,16 +90,16 @@ def allowed(model_id: str) -> str:
     return model_id
 
 
-def reach(model_id: str) -> Path:
+def model_folder(model_id: str) -> Path:
     """The folder of a model that a visitor names.
 
     Raises:
         RunError: If there is no such model, or it is not theirs to name.
     """
-    return find(allowed(model_id))
+    return find(checked_id(model_id))
 
 
-def visible(found: Iterable[ModelEntry], held: Sequence[str]) -> list[ModelEntry]:
+def visible(found: Iterable[Listed], held: Sequence[str]) -> list[Listed]:
     """The entries that a visitor may see in a list.
 
     On one's own computer all of them; on a hosted page the shipped ones and
@@ -105,11 +115,12 @@ def model_label(lang: str, entry: ModelEntry) -> str:
     """A model in a list: title, loss, whether it still trains, its origin."""
     figures = entry.record.figures
     parts = [entry.record.title]
-    parts.append(
-        say(lang, "generate.no_loss") if figures is None else f"{figures.val_loss:.3f}"
-    )
+    if figures is None:
+        parts.append(translate(lang, "generate.no_loss"))
+    else:
+        parts.append(f"{figures.val_loss:.3f}")
     if entry.state in LIVE:
-        parts.append(say(lang, "generate.still_training"))
+        parts.append(translate(lang, "generate.still_training"))
     if entry.record.origin is not None:
         parts.append(entry.record.origin.repo)
     return " · ".join(parts)
@@ -131,15 +142,15 @@ def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
 def run_choices(lang: str, browser: Browser) -> list[Choice]:
     """The runs a visitor can follow, by label and id."""
     return [
-        (f"{e.record.title} · {say(lang, 'state.' + e.state)}", e.model_id)
+        (f"{e.record.title} · {translate(lang, f'state.{e.state}')}", e.model_id)
         for e in visible(listing.list_runs(), browser.held)
     ]
 
 
-def mark(problem: str, info: Any, *classes: str) -> dict[str, Any]:
-    """A field's update: marked with what is wrong, or as it was.
+def flag_field(problem: str, info: object, *classes: str) -> Update:
+    """A field's update: flagged with what is wrong, or as it was.
 
-    Gradio's own validators mark a field only until the next event of the page,
+    Gradio's own validators flag a field only until the next event of the page,
     and this page polls.
 
     Args:
@@ -151,7 +162,7 @@ def mark(problem: str, info: Any, *classes: str) -> dict[str, Any]:
     return gr.update(info=problem or info, elem_classes=[*classes, *wrong])
 
 
-def shown(error: CharrnnError) -> gr.Error:
+def page_error(error: CharrnnError) -> gr.Error:
     """An error as the page shows it: the sentence, nothing of it read as HTML."""
     return gr.Error(html.escape(str(error)), print_exception=False, title="")
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from charrnn.runs import events, store
+from charrnn.runs import store
 from charrnn.runs.events import EventLog
-from tests.builders import make_folder, make_record
+from charrnn.runs.history import read_view
+from tests.builders import make_event, make_folder, make_record
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
@@ -256,7 +257,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
 
 
 def last_step(served: Any, run: str) -> int:
-    return max(event["step"] for event in events.read_all(served.folder / run))
+    return read_view(served.folder / run).step
 
 
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
@@ -264,14 +265,14 @@ def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     path = make_folder(folder / model_id, make_record(title=title))
     (path / store.STATE).mkdir()
     log = EventLog(path)
-    log.append("started", 0, planned_steps=100, steps_per_epoch=10, parameters=1)
-    log.append("notice", 0, message=EVIL)
+    log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=10))
+    log.append(make_event("notice", 0, message=EVIL))
     for step in range(1, 101):
-        log.append("step", step, epoch=1, loss=4 - step / 50, chars_per_second=9.0)
-    log.append("validation", 100, val_loss=2.0, best=True)
-    log.append("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL)
-    log.append("floor", 100, order=5, loss=1.7)
-    log.append("ended", 100, reason="finished")
+        log.append(make_event("step", step, loss=4 - step / 50))
+    log.append(make_event("validation", 100, val_loss=2.0, best=True))
+    log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
+    log.append(make_event("baseline", 100, order=5, loss=1.7))
+    log.append(make_event("ended", 100, reason="finished"))
 
 
 def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, visit):
@@ -375,6 +376,9 @@ def test_every_tab_fits_its_width(served, visit, width, theme, locale):
     if "other" in {path.name for path in served.folder.iterdir()}:
         page.goto(served.url + "?run=other")
         page.locator("#plot svg").first.wait_for()
+        page.wait_for_function(  # on a phone it stands below the form
+            "() => document.querySelector('#watch').getBoundingClientRect().top < 500"
+        )
     for tab in range(3):
         page.get_by_role("tab").nth(tab).click()
         page.wait_for_timeout(300)
@@ -387,6 +391,16 @@ def test_every_tab_fits_its_width(served, visit, width, theme, locale):
     assert page.evaluate("() => document.body.classList.contains('dark')") == (
         theme == "dark"
     )
+
+
+def test_sentences_are_in_the_language_that_was_chosen(served, visit):
+    visitor = visit(locale="en-US")
+    visitor.context.add_cookies(
+        [{"name": "charrnn_lang", "value": "ja", "url": served.url}]
+    )
+    page = visitor.open(served.url)
+    compare(page)
+    assert "文字" in page.locator("#writing-status").inner_text()
 
 
 def test_the_page_is_used_by_keyboard(served, visit):

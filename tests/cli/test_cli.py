@@ -1,10 +1,12 @@
 """Every command end to end: what it prints, its errors and exit codes."""
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from charrnn.cli.parser import main
 from charrnn.hub import client
 from charrnn.model import checkpoint
 from charrnn.runs import control, preparation, store
+from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus
+from tests.builders import make_folder, make_record
 from tests.hub.hub_server import Hub
 
 TINY = [
@@ -56,6 +60,7 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     (mine,) = [m for m in json.loads(out) if m["id"] == "sea-stories"]
     figures = mine["figures"]
     assert mine["title"] == "Sea stories"
+    assert 0 < time.time() - mine["started"] - mine["seconds"] < 600
 
     code, out, err = run(
         capfd, "evaluate", "sea-stories", "--corpus", str(text_file), "--json"
@@ -225,7 +230,7 @@ def test_a_reader_that_goes_away_does_not_end_a_training(
         process.stderr.readline()
     process.stderr.close()
     process.wait(timeout=120)
-    assert read_status("sea").state == "finished"
+    assert read_status("sea").state is RunState.FINISHED
 
 
 def test_a_folder_that_vanishes_is_told(
@@ -237,6 +242,36 @@ def test_a_folder_that_vanishes_is_told(
     code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
     assert code == 2  # before a training began
     assert "history" in err
+
+
+def test_what_cannot_be_read_is_listed_with_the_reason(
+    small_corpus: Corpus, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = {"rnn_units": 8, "embedding_dim": 4}
+    for name in ("newer", "torn"):
+        prepared = preparation.prepare(small_corpus, settings=small)
+        control.create(prepared, model_id=name)
+    config = store.find("newer") / "config.json"
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "format_version": 99}))
+    (store.find("torn") / "events.jsonl").unlink()
+    (store.find("torn") / "events.jsonl").mkdir()
+    code, out, err = run(capfd, "runs")
+    assert code == 0
+    assert re.search(r"^newer +unreadable", out, re.M)
+    assert re.search(r"^torn +unreadable", out, re.M)
+    assert "note: newer is unreadable: config.json has format_version 99" in err
+    assert "note: torn is unreadable: The history of torn (events.jsonl)" in err
+    problems = {
+        r["id"]: r["problem"] for r in json.loads(run(capfd, "runs", "--json")[1])
+    }
+    assert "format_version 99" in problems["newer"]
+    assert "cannot be read" in problems["torn"]
+    assert "format_version 99" in run(capfd, "models")[2]
+    listed = {
+        m["id"]: m["problem"] for m in json.loads(run(capfd, "models", "--json")[1])
+    }
+    assert listed == {store.SHIPPED_ID: "", "newer": problems["newer"]}
 
 
 def test_a_run_of_the_background_keeps_its_log_clean(
@@ -259,3 +294,18 @@ def test_a_run_of_the_background_keeps_its_log_clean(
     assert "finished after step" in log
     assert str(isolated) not in log
     assert checkpoint.load(path).weights_hash
+
+
+def test_a_score_is_of_the_part_that_the_record_says(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, isolated: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("ab c\n" * 40, encoding="utf-8")
+    record = make_record()
+    halved = dataclasses.replace(record.corpus, split=0.5)
+    make_folder(isolated / "half", dataclasses.replace(record, corpus=halved))
+    for split, expected in (("val", 99), ("train", 99), ("all", 199)):
+        options = ("--corpus", str(text), "--split", split, "--json")
+        code, out, _ = run(capfd, "evaluate", "half", *options)
+        assert code == 0
+        assert json.loads(out)["characters"] == expected

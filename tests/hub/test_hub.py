@@ -25,12 +25,13 @@ import pytest
 from charrnn import card
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, HubError
+from charrnn.hosting import policy
 from charrnn.hub import client as client_module
 from charrnn.hub import names, transfer
-from charrnn.hub.pull import _is_taken, _place, pull_model
+from charrnn.hub.pull import _place, pull_model
 from charrnn.hub.push import push_model
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import PUBLIC_FILES, Origin
+from charrnn.model.record import PUBLIC_FILES, Origin, parse_record
 from charrnn.runs import store
 from charrnn.text.vocabulary import Vocabulary
 from tests.builders import (
@@ -103,14 +104,22 @@ def texts(folder: Path) -> list[str]:
     )[-1]
 
 
+def connected(
+    server: Hub, token: str | None, settings: dict[str, Any]
+) -> transfer.Connection:
+    """A connection to the server, with what the settings say of one taken out."""
+    fields = ("token", "endpoint", "on_progress", "limits")
+    given = {name: settings.pop(name) for name in fields if name in settings}
+    return transfer.Connection(**{"token": token, "endpoint": server.url, **given})
+
+
 def push(folder: Path, server: Hub, repo: str = "alice/model", **settings: Any) -> Any:
-    settings = {"token": ALICE, "endpoint": server.url, **settings}
-    return push_model(folder, repo, **settings)
+    return push_model(folder, repo, connected(server, ALICE, settings), **settings)
 
 
 def pull(source: str, models: Path, server: Hub, **settings: Any) -> Any:
-    settings = {"token": None, "endpoint": server.url, **settings}
-    return pull_model(source, destination=models, **settings)
+    connection = connected(server, None, settings)
+    return pull_model(source, connection, destination=models, **settings)
 
 
 def nothing_in(folder: Path) -> bool:
@@ -132,7 +141,7 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
         there,
         license="mit",
         message="Try\nthis",
-        progress=lambda stage, *_: stages.append(stage),
+        on_progress=lambda stage, *_: stages.append(stage),
     )
     repository = there.repositories["alice/model"]
     assert repository.private
@@ -144,7 +153,9 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
     assert len(repository.commits) == 2  # the Hub's own first one, and one push
     assert repository.head.message == "Try this"
     assert repository.head.files["README.md"] == (model / "README.md").read_bytes()
-    assert card.license_of(model) == "mit"
+    pushed_config = parse_record(repository.head.files["config.json"])
+    assert pushed_config.license == "mit"
+    assert checkpoint.read_record(model) == pushed_config
     assert 'given.get(1, "alice/model")' in (model / "README.md").read_text("utf-8")
     assert list(dict.fromkeys(stages)) == ["preparing", "connecting", "uploading"]
 
@@ -330,7 +341,7 @@ def test_what_a_killed_page_left_behind_is_swept(there, model, models):
 
 
 def test_the_shipped_models_id_is_not_taken_over(models):
-    assert _is_taken(models, store.SHIPPED_ID) == (
+    assert store.is_taken(models, store.SHIPPED_ID) == (
         (store.shipped_folder() / store.SHIPPED_ID).exists()
     )
 
@@ -383,7 +394,7 @@ def test_a_token_is_nowhere_to_be_read(there, model, caplog, capfd):
     there.fail("POST", "/commit/", status=403, body=echo)
     told: list[object] = []
     with pytest.raises(HubError) as caught:
-        push(model, there, token=f" {ALICE}\n", progress=lambda *a: told.append(a))
+        push(model, there, token=f" {ALICE}\n", on_progress=lambda *a: told.append(a))
     assert "you sent [token]" in str(caught.value)
     output = capfd.readouterr()
     everything = [caught.value, caught.value.__cause__, told, output, caplog.text]
@@ -450,7 +461,7 @@ def test_a_long_upload_that_moves_is_no_failure(there, tmp_path):
     done: list[int] = []
     start = time.monotonic()
     limits = transfer.Limits(idle=2.0)
-    push(folder, there, limits=limits, progress=lambda _, n, total: done.append(n))
+    push(folder, there, limits=limits, on_progress=lambda _, n, total: done.append(n))
     assert time.monotonic() - start > 1.5 * limits.idle
     assert done == sorted(done)
     assert len(set(done)) > 5
@@ -479,7 +490,7 @@ def test_who_calls_can_end_it(there, model):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        push(model, there, progress=progress)
+        push(model, there, on_progress=progress)
     commands = [child.cmdline() for child in psutil.Process().children()]
     assert not [command for command in commands if "charrnn.hub.client" in command]
 
@@ -488,6 +499,7 @@ def test_the_other_process_ends_with_this_one(there, tmp_path):
     there.fail("GET", "/api/models/", hang=True)
     job = {"action": "pull", "repo": "alice/model", "token": None, "revision": None}
     job |= {"endpoint": there.url, "folder": str(tmp_path), "known": [], "max_bytes": 1}
+    job["visitor"] = False
     with subprocess.Popen(
         [sys.executable, "-m", "charrnn.hub.client"],
         stdin=subprocess.PIPE,
@@ -532,6 +544,7 @@ def work(client: Any, server: Hub, folder: Path, action: str, **job: Any) -> dic
     }
     common = {"action": action, "repo": "alice/model", "token": ALICE}
     common |= {"endpoint": server.url, "folder": str(folder)}
+    common["visitor"] = not policy().owner_token
     answers: list[dict] = []
     job = common | defaults[action] | job
     client.run(job, lambda kind, **fields: answers.append({"kind": kind, **fields}))
@@ -713,12 +726,12 @@ def test_xet_would_fail_in_a_sentence(client, there, model, tmp_path, monkeypatc
     """It is switched off; were it on, a Hub without it must not puzzle anyone."""
     error = ConnectionError("Xet: no such endpoint")
     job = {"action": "push", "repo": "a/b", "token": None, "endpoint": there.url}
-    assert client.explain(error, job) == (
+    assert client.sentence_of(error, job) == (
         "The push failed (ConnectionError: Xet: no such endpoint): try again."
     )
     assert transfer._environment(tmp_path)["HF_HUB_DISABLE_XET"] == "1"
     full = OSError(28, "No space left on device")
-    assert client.explain(full, job).startswith("The disk is full")
+    assert client.sentence_of(full, job).startswith("The disk is full")
 
 
 def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path):
@@ -738,7 +751,8 @@ def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path)
         ({"vocab.json": b" " * 1_000_001}, "at most 1,000,000 are taken"),
         ({"config.json": b"{}"}, "config.json has no format_version"),
         ({"config.json": b"[" * 60_000}, "is not JSON"),
-        ({"config.json": b'{"format_version": 2}'}, "format_version 2"),
+        ({"config.json": b'{"format_version": 3}'}, "format_version 3"),
+        ({"config.json": b'{"model_type": "gpt2"}'}, "another library (transformers)"),
         ({"model.safetensors": b"short"}, "configuration implies"),
     ],
 )
@@ -772,6 +786,18 @@ def test_more_bytes_than_announced_are_not_taken(client, tmp_path):
     meter.update(10)
     with pytest.raises(HubError, match="more than the files' size"):
         meter.update(1)
+
+
+def test_a_byte_order_mark_in_a_pulled_configuration_is_said(there, model, models):
+    files = public_files(model)
+    whole = files["config.json"]
+    there.add_repository(
+        "alice/model", files | {"config.json": b"\xef\xbb\xbf" + whole}
+    )
+    pulled = pull("alice/model", models, there)
+    (notice,) = pulled.notices
+    assert notice.startswith("config.json begins with a byte-order mark")
+    assert checkpoint.load(pulled.path).notices == ()  # it is written without
 
 
 def test_a_card_is_not_needed_to_pull(there, model, models):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from charrnn.config import MAX_LENGTH
+from charrnn.config import MAX_LENGTH, MAX_PROMPT, MAX_ROWS, MAX_STOP
 from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.hosting import Visitor
 from charrnn.model import engine, request, turns
@@ -156,10 +156,10 @@ def test_closing_ends_everything_with_a_sentence(tmp_path):
     [
         ({"length": 0}, "length"),
         ({"length": MAX_LENGTH + 1}, "length"),
-        ({"prompt": "a" * (request.MAX_PROMPT + 1)}, "prompt"),
+        ({"prompt": "a" * (MAX_PROMPT + 1)}, "prompt"),
         ({"rows": []}, "temperatures"),
-        ({"rows": rows(*[1.0] * (request.MAX_ROWS + 1))}, "temperatures"),
-        ({"rows": rows(1.0, stop="a" * (request.MAX_STOP + 1))}, "stop"),
+        ({"rows": rows(*[1.0] * (MAX_ROWS + 1))}, "temperatures"),
+        ({"rows": rows(1.0, stop="a" * (MAX_STOP + 1))}, "stop"),
     ],
 )
 def test_what_is_too_much_is_refused_at_the_call(writer, tmp_path, wrong, field):

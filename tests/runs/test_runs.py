@@ -1,11 +1,13 @@
 """Runs as folders: names, queue, life and death, without TensorFlow."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,14 +21,15 @@ from charrnn.files import redact
 from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
-from charrnn.runs import baseline, control, events, listing, preparation, store
+from charrnn.runs import baseline, control, listing, preparation, store
 from charrnn.runs.events import EventLog
-from charrnn.runs.history import last_step, read_history
 from charrnn.runs.queue import check_queue, turn
+from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
-from charrnn.text import baseline as ngram
 from charrnn.text import corpus
+from charrnn.text.baseline import ngram_loss
 from charrnn.text.corpus import Corpus
+from tests.builders import make_event
 
 TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
 
@@ -109,51 +112,43 @@ def test_settings_are_checked_and_shrunk(small_corpus: Corpus) -> None:
 def test_state_follows_history_and_lock(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     log = EventLog(folder)
-    assert read_status(folder.name).state == "queued"  # just written: it may start
-    log.append("started", 0, planned_steps=100, steps_per_epoch=50)
-    assert read_status(folder.name).state == "died"
+    now = read_status(folder.name).state
+    assert now is RunState.QUEUED  # just written: it may start
+    log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=50))
+    assert read_status(folder.name).state is RunState.DIED
     with store.hold(folder):
-        log.append("validation", 10, val_loss=2.5, best=True)
-        log.append("validation", 20, val_loss=2.75, best=False)
+        log.append(make_event("validation", 10, val_loss=2.5, best=True))
+        log.append(make_event("validation", 20, val_loss=2.75, best=False))
         status = read_status(folder.name)
-        assert (status.state, status.step) == ("running", 20)
-        assert (status.val_loss, status.best_step) == (2.5, 10)
-        assert status.planned_steps == 100
+        assert (status.state, status.view.step) == (RunState.RUNNING, 20)
+        assert status.view.best is not None
+        assert (status.view.best.step, status.view.best.val_loss) == (10, 2.5)
+        assert status.view.planned_steps == 100
         control.stop(folder.name)
-        assert read_status(folder.name).state == "stopping"
+        assert read_status(folder.name).state is RunState.STOPPING
         with pytest.raises(RunError, match="being trained"):
             control.delete(folder.name)
-    log.append("ended", 20, reason="stopped")
-    assert read_status(folder.name).state == "stopped"
+    log.append(make_event("ended", 20, reason="stopped"))
+    assert read_status(folder.name).state is RunState.STOPPED
     with pytest.raises(RunError, match="nothing to stop"):
         control.stop(folder.name)
-    log.append("failed", 20, message="because")
+    log.append(make_event("failed", 20, message="because"))
     assert read_status(folder.name).message == "because"
 
 
-def test_a_run_that_never_started_is_told_dead(small_corpus: Corpus) -> None:
+@pytest.mark.parametrize("age", [60, -3600])  # or the clock was set back since then
+def test_a_run_that_never_started_is_told_dead(small_corpus: Corpus, age: int) -> None:
     folder = created(small_corpus)
-    old = EventLog(folder, clock=lambda: time.time() - 60)
-    old.append("queued", 0, position=0)
-    assert read_status(folder.name).state == "died"
-
-
-def test_history_follows_rewinding(small_corpus: Corpus) -> None:
-    folder = created(small_corpus)
-    log = EventLog(folder)
-    for step in (1, 2, 3):
-        log.append("step", step, loss=1.0)
-    assert last_step(folder.name) == 3
-    log.append("resumed", 1)
-    assert [e["step"] for e in read_history(folder.name) if e["type"] == "step"] == [1]
-    assert read_history(folder.name) == events.read_all(folder)
+    old = EventLog(folder, clock=lambda: time.time() - age)
+    old.append(make_event("queued"))
+    assert read_status(folder.name).state is RunState.DIED
 
 
 def test_a_finished_run_needs_a_number_of_epochs(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     log = EventLog(folder)
-    log.append("started", 0, planned_steps=100, steps_per_epoch=50)
-    log.append("ended", 100, reason="finished")
+    log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=50))
+    log.append(make_event("ended", 100, reason="finished"))
     with pytest.raises(RunError, match="--epochs"):
         control.request_resume(folder)
     control.request_resume(folder, more_epochs=3)
@@ -185,12 +180,46 @@ def test_models_are_renamed_listed_packed_and_deleted(
     assert folder.name not in [e.model_id for e in listing.entries()]
 
 
-def test_a_damaged_folder_hides_itself_alone(small_corpus: Corpus) -> None:
+def newer(config: Path) -> None:
+    content = json.loads(config.read_text())
+    config.write_text(json.dumps({**content, "format_version": 99}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (newer, "has format_version 99, written by charrnn"),
+        (lambda config: config.write_text("{"), "is not JSON"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_listed_with_the_reason(
+    small_corpus: Corpus, damage: Callable[[Path], object], problem: str
+) -> None:
     good, bad = created(small_corpus), created(small_corpus)
-    (bad / "config.json").write_text("{")
+    damage(bad / "config.json")
+    (store.folder() / "a-folder").mkdir()  # is no model and claims to be none
     assert [e.model_id for e in listing.list_runs()] == [good.name]
+    (found,) = listing.unreadable()
+    assert (found.model_id, found.is_run) == (bad.name, True)
+    assert problem in found.problem
     with pytest.raises(CharrnnError):
         read_status(bad.name)
+
+
+def test_a_history_that_cannot_be_read_is_a_state(small_corpus: Corpus) -> None:
+    folder = created(small_corpus)
+    (folder / "events.jsonl").unlink()
+    (folder / "events.jsonl").mkdir()
+    (entry,) = listing.list_runs()
+    assert entry.state is RunState.UNREADABLE
+    assert entry.problem == (
+        f"The history of {folder.name} (events.jsonl) cannot be read (Is a directory)."
+    )
+    status = read_status(folder.name)
+    assert (status.state, status.message) == (RunState.UNREADABLE, entry.problem)
+    for act in (control.stop, control.resume):
+        with pytest.raises(CharrnnError, match="cannot be read"):
+            act(folder.name)
 
 
 QUEUE_SCRIPT = """
@@ -228,8 +257,8 @@ def test_three_processes_train_in_order_of_arrival(
     for number, folder in enumerate(folders, start=1):
         processes.append(queue(folder, out, tmp_path / "go"))
         wait_until(lambda n=number: len(list(isolated.glob(".queue/0*"))) >= n)
-    wait_until(lambda: read_status("b").position == 2)
-    assert read_status("b").state == "queued"
+    wait_until(lambda: read_status("b").view.position == 2)
+    assert read_status("b").state is RunState.QUEUED
     (tmp_path / "go").touch()
     for process in processes:
         assert process.wait(timeout=30) == 0
@@ -249,7 +278,7 @@ def test_a_clock_that_is_set_back_does_not_jump_the_queue(
         log = EventLog(second)
         with turn(second, log, stopped=lambda: next(looks)) as ours:
             assert not ours
-        assert read_status(second.name).position == 1
+        assert read_status(second.name).view.position == 1
     with turn(first, EventLog(first), stopped=lambda: False) as ours:
         assert ours
 
@@ -331,7 +360,7 @@ def test_the_dead_do_not_hold_the_queue(
     first = queue(created(small_corpus, model_id="first"), out, tmp_path / "never")
     wait_until(lambda: "in first" in out.read_text())
     second = queue(created(small_corpus, model_id="second"), out, out)
-    wait_until(lambda: read_status("second").position == 1)
+    wait_until(lambda: read_status("second").view.position == 1)
     first.kill()
     first.wait()
     assert second.wait(timeout=30) == 0
@@ -353,17 +382,17 @@ def test_the_command_line_is_quoted_and_complete() -> None:
     )
 
 
-def test_the_floor_is_found_once_for_a_text(
+def test_the_baseline_is_found_once_for_a_text(
     small_corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHARRNN_CACHE", str(tmp_path / "cache"))
     folder = created(small_corpus)
     vocabulary = checkpoint.read_vocabulary(folder, checkpoint.read_record(folder))
     ids = vocabulary.encode(small_corpus.text)
-    expected = ngram.ngram_loss(ids[:5400], ids[5400:], len(vocabulary), order=5)
-    assert baseline.floor(folder) == expected
+    expected = ngram_loss(ids[:5400], ids[5400:], len(vocabulary), order=5)
+    assert baseline.baseline_loss(folder) == expected
     (folder / "state" / "corpus.txt").unlink()  # from here on it is the cache's
-    assert baseline.floor(folder) == expected
+    assert baseline.baseline_loss(folder) == expected
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, CheckpointError])

@@ -1,4 +1,4 @@
-"""The ngram_loss against a text computed by hand, and against plain counting."""
+"""The n-gram baseline against a text computed by hand, and against plain counting."""
 
 import math
 from collections import Counter, defaultdict

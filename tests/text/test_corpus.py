@@ -310,15 +310,18 @@ def test_a_runs_own_text_comes_back_as_it_is(tmp_path):
     path = tmp_path / "corpus.txt"
     text = EMOJI + "\ufeffa\u2028\x85\x1c\f"
     path.write_bytes(text.encode())
-    assert corpus.read_clean(path) == text
+    recorded = hashlib.sha256(text.encode()).hexdigest()
+    assert corpus.read_clean(path, recorded) == text
+    for other in (text.replace("\u2028", "\n"), text[:-1], ""):
+        path.write_bytes(other.encode())
+        with pytest.raises(CorpusError, match=r"corpus\.txt, is not the text that"):
+            corpus.read_clean(path, recorded)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(
-        CorpusError, match=r"corpus\.txt, cannot be read .it is damaged"
-    ):
-        corpus.read_clean(path)
+    with pytest.raises(CorpusError, match=r"cannot be read \(it is not UTF-8\)"):
+        corpus.read_clean(path, hashlib.sha256(b"\xff\xfe").hexdigest())
     path.unlink()
     with pytest.raises(CorpusError, match="No such file"):
-        corpus.read_clean(path)
+        corpus.read_clean(path, recorded)
 
 
 # --- vocabulary ----------------------------------------------------------------

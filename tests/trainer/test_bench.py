@@ -13,11 +13,11 @@ def test_the_tutorials_step_costs_24_million_operations_a_character() -> None:
     assert bench.flops_per_character(1024) == pytest.approx(24.0e6, rel=1e-3)
 
 
-def test_both_sides_are_timed_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_sides_are_timed_and_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "ROUND_SECONDS", 0.01)
     monkeypatch.setattr(bench, "ROUNDS", 3)
     told: list[str] = []
-    (row,) = bench.steps((8,), tell=told.append)
+    (row,) = bench.steps((8,), log=told.append)
     assert told == ["timing 8 units ..."]
     config = ModelConfig(embedding_dim=256, rnn_units=8, vocab_size=66)
     assert row.parameters == config.num_parameters()

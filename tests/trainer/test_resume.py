@@ -12,7 +12,8 @@ import pytest
 import safetensors.numpy
 
 from charrnn.runs import control, events, preparation, store
-from charrnn.runs.history import read_history
+from charrnn.runs.history import read_view
+from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text.corpus import Corpus
 
@@ -59,7 +60,8 @@ def outcome(folder: Path) -> dict[str, bytes]:
 def wait_for(run_id: str, kind: str, *, count: int = 1) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if sum(event["type"] == kind for event in read_history(run_id)) >= count:
+        told = events.read(store.find(run_id)).events
+        if sum(event.type == kind for event in told) >= count:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {kind} event came")
@@ -77,8 +79,7 @@ def reference(small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) ->
 
 def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     """Kill a run at random moments, compare its end with an untouched one's."""
-    told = events.read_all(reference)
-    training = told[-1]["time"] - told[1]["time"]  # from `started` to `ended`
+    training = read_view(reference).seconds
     folder = new_run(text, "killed")
     rng = random.Random(5)
     for kill in range(kills):
@@ -91,17 +92,14 @@ def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        if read_status("killed").state == "finished":
+        if read_status("killed").state is RunState.FINISHED:
             break
-        assert read_status("killed").state == "died"
-    if read_status("killed").state != "finished":
+        assert read_status("killed").state is RunState.DIED
+    if read_status("killed").state is not RunState.FINISHED:
         finish("killed")
     assert outcome(folder) == outcome(reference)
-    told = events.read_all(folder)
-    steps = [e["step"] for e in told if e["type"] == "validation"]
-    assert steps == [
-        e["step"] for e in events.read_all(reference) if e["type"] == "validation"
-    ]
+    steps = [event.step for event in read_view(folder).validations]
+    assert steps == [event.step for event in read_view(reference).validations]
 
 
 def test_three_kills_change_nothing(small_corpus: Corpus, reference: Path) -> None:
@@ -124,7 +122,7 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     first = read_status("stopped")
-    assert first.state == "stopped"
+    assert first.state is RunState.STOPPED
     assert (folder / "model.safetensors").is_file()
 
     process = begin("stopped")
@@ -132,8 +130,8 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     control.stop("stopped")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert read_status("stopped").state == "stopped"
-    assert read_status("stopped").step >= first.step
+    assert read_status("stopped").state is RunState.STOPPED
+    assert read_status("stopped").view.step >= first.view.step
     finish("stopped")
     assert outcome(folder) == outcome(reference)
 
@@ -142,10 +140,10 @@ def test_a_dead_trainer_is_told_at_once_and_named(small_corpus: Corpus) -> None:
     new_run(small_corpus, "dying")
     process = begin("dying")
     wait_for("dying", "step")
-    assert read_status("dying").state == "running"
+    assert read_status("dying").state is RunState.RUNNING
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     status = read_status("dying")
-    assert status.state == "died"
+    assert status.state is RunState.DIED
     assert "memory" in status.message
     assert "batch_size" in status.message

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import struct
 import subprocess
 import sys
 import time
@@ -18,19 +19,21 @@ import safetensors.numpy
 import tensorflow as tf
 
 from charrnn.errors import RunError, TrainingError
-from charrnn.model import checkpoint, scores
+from charrnn.model import checkpoint, scores, tensors
 from charrnn.model.generation import generate
+from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.events import Event, EventLog
-from charrnn.runs.history import last_step
+from charrnn.runs.history import read_view
+from charrnn.runs.states import EndReason, RunState
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
 from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
-from charrnn.trainer.session import Progress, open_session, read_progress, save_state
-from tests.builders import rows
+from charrnn.trainer.session import Progress, open_session, save_state
+from tests.builders import make_event, rows
 
 TINY = {
     "rnn_units": 24,
@@ -46,27 +49,32 @@ def created(text: Corpus, **settings: object) -> Path:
     return control.create(preparation.prepare(text, settings={**TINY, **settings}))
 
 
-def of(kind: str, told: list[Event]) -> list[Event]:
-    return [event for event in told if event["type"] == kind]
+def read_all(folder: Path) -> list[Event]:
+    """The whole history, what was taken back included."""
+    return events.read(folder).events
+
+
+def of(kind: str, told: list[Event]) -> list[Any]:
+    return [event for event in told if event.type == kind]
 
 
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
     heard: list[Event] = []
     folder = created(small_corpus, num_layers=2, dropout=0.2, cell="lstm")
-    assert train.train(folder, listener=heard.append) == "finished"
-    told = [e for e in events.read_all(folder) if e["type"] != "floor"]
-    assert told[1:] == heard  # all but `queued` and `floor`, which others write
+    assert train.train(folder, listener=heard.append) is EndReason.FINISHED
+    told = [e for e in read_all(folder) if e.type != "baseline"]
+    assert told[1:] == heard  # all but `queued` and `baseline`, which others write
     (started,) = of("started", told)
     record = checkpoint.read_record(folder)
-    assert started["parameters"] == record.model.num_parameters()
-    assert started["planned_steps"] == 2 * started["steps_per_epoch"]
+    assert started.parameters == record.model.num_parameters()
+    assert started.planned_steps == 2 * started.steps_per_epoch
     validations = of("validation", told)
-    assert validations[0]["step"] == 30
-    assert validations[-1]["step"] == started["planned_steps"]
+    assert validations[0].step == 30
+    assert validations[-1].step == started.planned_steps
     assert len(of("sample", told)) == len(validations)
-    assert of("ended", told)[0]["reason"] == "finished"
+    assert of("ended", told)[0].reason is EndReason.FINISHED
     # the kept weights are those of the best validation, and score as told
-    best = min(e["val_loss"] for e in validations)
+    best = min(e.val_loss for e in validations)
     assert record.figures is not None
     assert record.figures.val_loss == pytest.approx(best, abs=2e-3)
     model = checkpoint.load(folder)
@@ -75,7 +83,7 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     assert record.figures.val_loss == exact.nats_per_char
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
     state = read_status(folder.name)
-    assert (state.state, state.step) == ("finished", started["planned_steps"])
+    assert (state.state, state.view.step) == (RunState.FINISHED, started.planned_steps)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +95,10 @@ def test_the_implementation_of_the_scan_stays_with_a_run(
     folder = created(small_corpus)
     if stored is not None:
         record = checkpoint.read_record(folder)
-        versions = {**record.versions, "scan": stored}
-        checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
+        checkpoint.save_record(folder, dataclasses.replace(record, scan_impl=stored))
     session = open_session(folder, EventLog(folder))
     assert [layer.scan_impl for layer in session.network.rnn] == [expected]
-    assert checkpoint.read_record(folder).versions["scan"] == expected
+    assert checkpoint.read_record(folder).scan_impl == expected
 
 
 FAULTS = """
@@ -169,13 +176,13 @@ def test_two_thousand_characters_are_learnt_by_heart() -> None:
         learning_rate=6e-3,
     )
     session = open_session(folder, EventLog(folder))
-    assert train.fit(session) == "finished"
-    steps = of("step", events.read_all(folder))
+    assert train.fit(session) is EndReason.FINISHED
+    steps = of("step", read_all(folder))
     # over the last tenth: a stream that begins again does not know where it is
-    tail = [e for e in steps if e["step"] > 0.9 * steps[-1]["step"]]
-    before = [e["step"] for e in steps][-len(tail) - 1 : -1]
-    counts = [e["step"] - b for e, b in zip(tail, before, strict=True)]
-    assert np.average([e["loss"] for e in tail], weights=counts) < 0.05
+    tail = [e for e in steps if e.step > 0.9 * steps[-1].step]
+    before = [e.step for e in steps][-len(tail) - 1 : -1]
+    counts = [e.step - b for e, b in zip(tail, before, strict=True)]
+    assert np.average([e.loss for e in tail], weights=counts) < 0.05
     # the last weights, not the best by validation, know the text by heart
     model = checkpoint.Model(
         session.record, session.vocabulary, to_weights(session.network), ""
@@ -224,9 +231,9 @@ def test_step_events_hold_the_batches_own_losses(small_corpus: Corpus) -> None:
 
     session.network.train_step = watched
     train.fit(session)
-    steps = of("step", events.read_all(folder))
+    steps = of("step", read_all(folder))
     # validated after each step, so that each event is of one batch
-    assert [e["loss"] for e in steps] == pytest.approx(own, abs=1e-6)
+    assert [e.loss for e in steps] == pytest.approx(own, abs=1e-6)
     running = np.cumsum(own) / np.arange(1, len(own) + 1)
     assert np.abs(running - own).max() > 0.1  # which Keras' own metric would show
 
@@ -244,9 +251,9 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(
     save_state(session)
     with pytest.raises(TrainingError, match="diverged"):
         train.train(folder)
-    failed = of("failed", events.read_all(folder))[-1]
-    assert "smaller learning_rate" in failed["message"]
-    assert read_status(folder.name).state == "failed"
+    failed = of("failed", read_all(folder))[-1]
+    assert "smaller learning_rate" in failed.message
+    assert read_status(folder.name).state is RunState.FAILED
     assert (folder / "model.safetensors").read_bytes() == kept
 
 
@@ -257,11 +264,25 @@ def test_a_continued_run_keeps_its_history_and_goes_on(small_corpus: Corpus) -> 
     control.request_resume(folder, more_epochs=1)
     train.train(folder)
     second = read_status(folder.name)
-    assert second.step == second.planned_steps == first.step + first.steps_per_epoch
-    told = events.read_all(folder)
-    assert [e["step"] for e in of("ended", told)] == [first.step, second.step]
-    rates = [e["learning_rate"] for e in of("step", told) if e["step"] > first.step]
+    begun, ended = first.view, second.view
+    assert ended.step == ended.planned_steps == begun.step + begun.steps_per_epoch
+    told = read_all(folder)
+    assert [e.step for e in of("ended", told)] == [begun.step, ended.step]
+    rates = [e.learning_rate for e in of("step", told) if e.step > begun.step]
     assert max(rates) <= 0.5 * checkpoint.read_record(folder).training.learning_rate
+
+
+def test_a_damaged_history_is_resumed_and_the_damage_told(small_corpus: Corpus) -> None:
+    folder = created(small_corpus, epochs=1)
+    train.train(folder)
+    with (folder / events.FILE_NAME).open("ab") as file:
+        for line in ("garbage", {"type": "learning_rate", "step": 3, "factor": None}):
+            file.write(json.dumps(line).encode() + b"\n")
+    control.request_resume(folder, more_epochs=1)
+    assert train.train(folder) is EndReason.FINISHED
+    (notice,) = of("notice", read_all(folder))
+    assert "2 lines of it cannot be read" in notice.message
+    assert read_view(folder).damaged == 2
 
 
 def test_a_factor_changes_the_learning_rate_from_the_next_step(
@@ -270,10 +291,10 @@ def test_a_factor_changes_the_learning_rate_from_the_next_step(
     folder = created(small_corpus, schedule="constant", warmup_steps=0)
     control.set_learning_rate_factor(folder.name, 0.25)
     train.train(folder)
-    told = events.read_all(folder)
-    assert [(e["step"], e["factor"]) for e in of("learning_rate", told)] == [(1, 0.25)]
+    told = read_all(folder)
+    assert [(e.step, e.factor) for e in of("learning_rate", told)] == [(1, 0.25)]
     peak = checkpoint.read_record(folder).training.learning_rate
-    assert {e["learning_rate"] for e in of("step", told)} == {np.float32(0.25 * peak)}
+    assert {e.learning_rate for e in of("step", told)} == {np.float32(0.25 * peak)}
 
 
 def test_a_factor_set_later_drops_one_that_was_to_begin_after_it(
@@ -286,7 +307,7 @@ def test_a_factor_set_later_drops_one_that_was_to_begin_after_it(
     save_state(session)
     # a first pass went on to step 30; a second one, from 10, was told at step 20
     for step, factor in ((5, 0.25), (30, 0.5), (20, 2.0), (40, 4.0)):
-        log.append("learning_rate", step, factor=factor)
+        log.append(make_event("learning_rate", step, factor=factor))
     again = open_session(folder, log)
     assert again.pending_factors == [(20, 2.0), (40, 4.0)]
 
@@ -300,22 +321,22 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
         early_stopping=2,
         validate_every=5,
     )
-    assert train.train(folder) == "early"
-    told = events.read_all(folder)
+    assert train.train(folder) is EndReason.EARLY
+    told = read_all(folder)
     worse = 0
     for event in of("validation", told):
-        worse = 0 if event["best"] else worse + 1
+        worse = 0 if event.best else worse + 1
         if worse == 2:
             assert event is of("validation", told)[-1]
     assert worse == 2
-    assert of("ended", told)[0]["reason"] == "early"
+    assert of("ended", told)[0].reason is EndReason.EARLY
     # it needs to be told how much more, and then has another chance
     with pytest.raises(RunError, match="--epochs"):
         control.request_resume(folder)
-    before = last_step(folder.name)
+    before = read_view(folder).step
     control.request_resume(folder, more_epochs=1)
     train.train(folder)
-    assert last_step(folder.name) >= before + 2 * 5  # two worse ones, at least
+    assert read_view(folder).step >= before + 2 * 5  # two worse ones, at least
 
 
 def test_training_begins_with_the_weights_of_another_model(
@@ -336,9 +357,9 @@ def test_training_begins_with_the_weights_of_another_model(
         init=parent,
     )
     train.train(child)
-    first = of("validation", events.read_all(child))[0]
+    first = of("validation", read_all(child))[0]
     assert known is not None
-    assert first["val_loss"] == pytest.approx(known.val_loss, abs=0.1)
+    assert first.val_loss == pytest.approx(known.val_loss, abs=0.1)
 
 
 def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> None:
@@ -367,9 +388,9 @@ def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> N
     )
     assert result.returncode == 1
     assert {name: (folder / name).read_bytes() for name in names} == before
-    failed = of("failed", events.read_all(folder))[-1]
-    assert "cannot be written" in failed["message"]
-    assert "free some space" in failed["message"]
+    failed = of("failed", read_all(folder))[-1]
+    assert "cannot be written" in failed.message
+    assert "free some space" in failed.message
     assert not [path.name for path in folder.rglob("*.tmp")]
 
 
@@ -383,12 +404,14 @@ def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
     with pytest.raises(TrainingError, match="--init"):
         train.train(folder)
     # as another version may have written it
-    progress = read_progress(folder)
-    assert progress is not None
-    tensors = safetensors.numpy.load(whole)
-    del tensors["average.0"]
-    metadata = {"progress": progress.to_json()}
-    state.write_bytes(checkpoint.tensors_to_bytes(tensors, metadata))
+    saved = safetensors.numpy.load(whole)
+    del saved["average.0"]
+    (length,) = struct.unpack("<Q", whole[:8])
+    progress = json.loads(whole[8 : 8 + length])["__metadata__"]["progress"]
+    vocabulary = (folder / "vocab.json").read_bytes()
+    state.write_bytes(
+        tensors.tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
+    )
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
         train.train(folder)
 
@@ -397,14 +420,14 @@ def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     train.train(folder)
     record = checkpoint.read_record(folder)
-    versions = {**record.versions, "cores": "96"}
-    checkpoint.save_record(folder, dataclasses.replace(record, versions=versions))
+    machine = Machine(architecture="x86_64", cores=96)
+    checkpoint.save_record(folder, dataclasses.replace(record, machine=machine))
     (folder / "state" / ".x.tmp").write_bytes(b"cut short")
     control.request_resume(folder, more_epochs=1)
     train.train(folder)
-    (notice,) = of("notice", events.read_all(folder))[-1:]
-    assert "not bit for bit" in notice["message"]
-    assert "96" in notice["message"]
+    (notice,) = of("notice", read_all(folder))[-1:]
+    assert "not bit for bit" in notice.message
+    assert "96" in notice.message
     assert not (folder / "state" / ".x.tmp").exists()
 
 

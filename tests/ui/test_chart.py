@@ -3,23 +3,18 @@ import math
 import numpy as np
 import pytest
 
+from charrnn.runs.view import reduce
 from charrnn.ui import chart
-from charrnn.ui.history import view_of
-from charrnn.ui.texts import TABLES, say
+from charrnn.ui.texts import TABLES, translate
+from tests.builders import make_event
 
 NAMES = {key: key for key in chart.SERIES}
 
 
-def events_of(losses, validations=(), **floor):
-    recorded = [
-        {"type": "step", "time": 0.0, "step": step, "loss": loss}
-        for step, loss in enumerate(losses, start=1)
-    ]
-    recorded += [
-        {"type": "validation", "time": 0.0, "step": step, "val_loss": loss}
-        for step, loss in validations
-    ]
-    return [*recorded, {"type": "floor", "time": 0.0, "step": 1, **floor}]
+def view_of(losses, validations=(), **baseline):
+    recorded = [make_event("step", step, loss=x) for step, x in enumerate(losses, 1)]
+    recorded += [make_event("validation", s, val_loss=loss) for s, loss in validations]
+    return reduce([*recorded, make_event("baseline", 1, **baseline)])
 
 
 def series(rows, name):
@@ -27,7 +22,7 @@ def series(rows, name):
 
 
 def test_every_series_is_there_from_the_first_frame():
-    rows = chart.rows(view_of([]), 65, NAMES)
+    rows = chart.rows(reduce([]), 65, NAMES)
     seeded = [name for _, loss, name in rows if math.isnan(loss)]
     assert seeded == list(chart.SERIES)
     assert series(rows, "train") == []
@@ -35,7 +30,7 @@ def test_every_series_is_there_from_the_first_frame():
 
 
 def test_each_line_says_what_the_events_said():
-    view = view_of(events_of([3.0, 2.0], [(1, 2.5), (2, 2.25)], order=5, loss=1.669))
+    view = view_of([3.0, 2.0], [(1, 2.5), (2, 2.25)], loss=1.669)
     rows = chart.rows(view, 66, NAMES)
     assert series(rows, "train") == [(1, 3.0), (2, 2.0)]
     assert series(rows, "smooth") == [(1, 3.0), (2, 2.0)]
@@ -47,15 +42,15 @@ def test_each_line_says_what_the_events_said():
 
 
 def test_reference_lines_reach_to_the_planned_end():
-    planned = {"type": "planned", "time": 0.0, "step": 2, "planned_steps": 500}
-    rows = chart.rows(view_of([*events_of([3.0, 2.0]), planned]), 66, NAMES)
+    recorded = [make_event("step", 2), make_event("planned", 2, planned_steps=500)]
+    rows = chart.rows(reduce(recorded), 66, NAMES)
     assert [s for s, _ in series(rows, "guessing")] == [0, 500]
 
 
 def test_a_long_run_has_few_points_and_keeps_its_spikes():
     losses = [2.0] * 20_000
     losses[12_345], losses[777] = 9.0, 0.5
-    rows = chart.rows(view_of(events_of(losses)), 66, NAMES)
+    rows = chart.rows(view_of(losses), 66, NAMES)
     for name in chart.SERIES:
         assert len(series(rows, name)) <= 300
     assert (12_346, 9.0) in series(rows, "train")
@@ -73,13 +68,10 @@ def test_smoothing_is_the_mean_of_a_centred_neighbourhood():
     assert chart.smooth(np.full(1000, 3.0)) == pytest.approx(np.full(1000, 3.0))
 
 
-def test_values_that_are_not_finite_are_left_out():
-    rows = chart.rows(view_of(events_of([2.0, math.inf, math.nan, 1.0])), 66, NAMES)
-    assert series(rows, "train") == [(1, 2.0), (4, 1.0)]
-
-
 def test_colours_are_known_in_every_language():
-    tables = [{k: say(lang, f"series.{k}") for k in chart.SERIES} for lang in TABLES]
+    tables = [
+        {k: translate(lang, f"series.{k}") for k in chart.SERIES} for lang in TABLES
+    ]
     colours = chart.colour_map(tables, ["another run"])
     assert colours["validation"] == chart.COLOURS["validation"]
     assert colours["検証"] == chart.COLOURS["validation"]

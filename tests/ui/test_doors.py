@@ -22,7 +22,7 @@ from starlette.datastructures import Headers
 
 from charrnn.errors import CorpusError
 from charrnn.text import sources
-from charrnn.ui import doors, train_tab
+from charrnn.ui import corpus_form, doors
 from charrnn.ui.doors import Rules
 from tests.builders import make_folder, make_record
 
@@ -253,7 +253,7 @@ def test_a_remote_file_in_an_input_is_not_downloaded(page, elsewhere):
         number = call.json()["event_id"]
         told = page.ask("GET", f"/gradio_api/call/generate/{number}").text
         assert "downloads nothing" in event_of(told, "error")["error"]
-    join = {"data": ["en", "upload", remote, ""], "session_hash": "s"}
+    join = {"data": ["upload", remote, ""], "session_hash": "s"}
     page.ask(
         "POST",
         "/gradio_api/queue/join",
@@ -273,7 +273,7 @@ def test_an_upload_is_refused_by_its_size_before_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole, which no memory would hold
     with pytest.raises(CorpusError, match=r"large\.txt has 1,099,511\.6 MB"):
-        train_tab.read_corpus(train_tab.UPLOAD, str(path), "")
+        corpus_form.read_corpus(corpus_form.UPLOAD, str(path), "")
     with pytest.raises(CorpusError, match="at most 10 bytes"):
         sources.read_file(path, max_bytes=10)
 

@@ -14,7 +14,7 @@ def test_every_setting_has_its_place_once():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_form_left_alone_is_the_preset_itself(preset):
-    given = form.read(form.values_of(preset))
+    given = form.by_name(form.values_of(preset))
     assert form.changed(preset, given) == {}
     assert form.problems("en", given) == {}
     assert form.configs(preset, given, 66) == from_preset(preset, {}, vocab_size=66)
@@ -40,7 +40,7 @@ def test_an_emptied_optional_number_is_none():
     values = dict(zip(form.SETTINGS, form.values_of("quick"), strict=True))
     for empty in (0, None):
         values |= {"minutes": empty, "validate_every": empty}
-        given = form.read(list(values.values()))
+        given = form.by_name(list(values.values()))
         assert given["minutes"] is given["validate_every"] is None
     assert given["early_stopping"] == 0  # not optional: 0 is a value
 
@@ -60,7 +60,7 @@ def test_each_number_is_bounded_as_the_settings_are(name):
         assert found[name].startswith("expected a number from")
 
 
-def test_wrong_values_are_told_on_their_fields_all_at_once():
+def test_wrong_values_are_named_on_their_fields_all_at_once():
     given = form.preset_values("quick") | {
         "rnn_units": 0,
         "dropout": None,
@@ -74,11 +74,3 @@ def test_wrong_values_are_told_on_their_fields_all_at_once():
         "minutes": "give epochs or minutes: one of them ends the run",
     }
     assert form.configs("quick", given, 66) is None
-
-
-def test_whole_numbers_are_known():
-    assert form.whole("rnn_units")
-    assert form.whole("epochs")
-    assert form.whole("seed")
-    assert not form.whole("minutes")
-    assert not form.whole("learning_rate")

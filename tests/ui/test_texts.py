@@ -1,45 +1,135 @@
+"""The locale files: complete, used, and chosen by the request."""
+
+import ast
+import json
 import string
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from charrnn.config import setting_field
 from charrnn.presets import PRESETS
-from charrnn.runs.status import LIVE
-from charrnn.ui import texts
-from charrnn.ui.form import SETTINGS
+from charrnn.runs.states import RunState
+from charrnn.text import sources
+from charrnn.ui import chart, labels, texts
+from charrnn.ui.form import GROUPS
+from charrnn.ui.links import MAX_COLUMNS
+from charrnn.ui.settings import SETTINGS
 from charrnn.ui.texts import TABLES
+from charrnn.ui.writing_request import NUMBERS
+from tests.builders import PageRequest
+
+UI = Path(texts.__file__).parent
+TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
+COMPOSED = {  # made of other texts in `labels`, in no locale file
+    *("masthead", "welcome"),
+    *(f"card.{index}" for index in range(MAX_COLUMNS)),
+}
+# keys that the code puts together: what stands before the part that varies, and
+# all that the part can be
+DYNAMIC = {
+    "card.": {str(index) for index in range(MAX_COLUMNS)},
+    "generate.card.": {str(index) for index in range(MAX_COLUMNS)},
+    "generate.": {
+        *(*NUMBERS, "one_temperature_info"),
+        *(f"{name}_info" for name in NUMBERS),
+    },
+    "help.": set(SETTINGS),
+    "setting.": set(SETTINGS),
+    "train.advanced.": set(GROUPS),
+    "train.preset.": set(PRESETS),
+    "train.about.": set(PRESETS),
+    "text.": set(sources.NAMED),
+    "state.": set(RunState),
+    "series.": set(chart.SERIES),
+    "runs.": {"title", "text", "settings", "loss", "state"},
+}
 
 
-class Asked:
-    """A request as far as its headers go."""
-
-    def __init__(self, header):
-        self.headers = {"accept-language": header} if header else {}
-
-
-def placeholders(text):
+def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
-def test_both_languages_say_the_same_things_with_the_same_values():
-    english, japanese = TABLES["en"], TABLES["ja"]
-    assert english.keys() == japanese.keys()
-    for key, text in english.items():
-        assert placeholders(text) == placeholders(japanese[key]), key
-        assert japanese[key].strip(), key
+def keys_of(node: ast.expr) -> Iterator[str]:
+    """The keys that an argument can be: literals, and prefixes with a star."""
+    match node:
+        case ast.Constant(value=str(key)):
+            yield key
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from keys_of(body)
+            yield from keys_of(orelse)
+        case ast.JoinedStr(values=[ast.Constant(value=prefix), *_]):
+            yield f"{prefix}*"
+        case _:
+            raise AssertionError(f"a key that cannot be found: {ast.unparse(node)}")
 
 
-def test_every_setting_preset_and_state_has_words():
+def used_in(source: str) -> Iterator[str]:
+    """The keys of all calls of `translate` and `i18n`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            place = TRANSLATING.get(node.func.id)
+            if place is not None:
+                yield from keys_of(node.args[place])
+
+
+def used_keys() -> set[str]:
+    found: set[str] = set()
+    for path in UI.glob("*.py"):
+        for key in used_in(path.read_text(encoding="utf-8")):
+            prefix = key.removesuffix("*")
+            found |= (
+                {prefix + rest for rest in DYNAMIC[prefix]} if prefix != key else {key}
+            )
+    return found
+
+
+def test_every_language_says_the_same_things_with_the_same_values():
+    english = TABLES[texts.FALLBACK]
+    for lang, table in TABLES.items():
+        assert table.keys() == english.keys(), lang
+        for key, text in table.items():
+            assert placeholders(text) == placeholders(english[key]), (lang, key)
+            assert text.strip(), (lang, key)
+
+
+def test_every_text_is_used_and_every_used_text_is_there():
+    assert used_keys() == TABLES[texts.FALLBACK].keys() | COMPOSED
+
+
+def test_the_scan_finds_each_way_of_naming_a_text():
+    source = """
+translate(lang, "a.literal", count=1)
+translate(lang, "one" if wrong else "two")
+i18n(f"prefix.{name}")
+"""
+    assert set(used_in(source)) == {"a.literal", "one", "two", "prefix.*"}
+    with pytest.raises(AssertionError, match="cannot be found: key"):
+        list(used_in("translate(lang, key)"))
+
+
+def test_explanations_are_those_of_the_settings_and_presets():
+    english = TABLES["en"]
     for name in SETTINGS:
-        assert {f"setting.{name}", f"help.{name}"} <= TABLES["en"].keys()
-    for name in PRESETS:
-        assert {f"train.preset.{name}", f"train.about.{name}"} <= TABLES["en"].keys()
-    states = {"finished", "stopped", "early", "failed", "died", "model", *LIVE}
-    assert {f"state.{state}" for state in states} <= TABLES["en"].keys()
-
-
-def test_presets_are_told_as_their_own_summaries():
+        assert english[f"help.{name}"] == setting_field(name).metadata["help"]
     for name, preset in PRESETS.items():
-        assert TABLES["en"][f"train.about.{name}"] == preset.summary
+        assert english[f"train.about.{name}"] == preset.summary
+
+
+def test_a_language_is_one_file(tmp_path):
+    (tmp_path / "de.json").write_text('{"title": "x"}', encoding="utf-8")
+    assert texts.load(tmp_path) == {"de": {"title": "x"}}
+    assert set(TABLES) == {path.stem for path in texts.LOCALES.iterdir()}
+
+
+def test_a_locale_file_names_no_key_twice():
+    def no_duplicates(pairs: list[tuple[str, str]]) -> dict[str, str]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    for path in texts.LOCALES.iterdir():
+        json.loads(path.read_text("utf-8"), object_pairs_hook=no_duplicates)
 
 
 @pytest.mark.parametrize(
@@ -55,12 +145,29 @@ def test_presets_are_told_as_their_own_summaries():
     ],
 )
 def test_the_language_is_the_first_one_known(header, lang):
-    assert texts.language(Asked(header)) == lang
+    assert texts.language(PageRequest(lang=header)) == lang
 
 
-def test_a_code_from_the_browser_is_checked():
-    assert texts.known("ja") == "ja"
-    assert texts.known("__class__") == "en"
+@pytest.mark.parametrize(
+    ("headers", "lang"),
+    [
+        ({"cookie": "charrnn_lang=ja"}, "ja"),
+        ({"cookie": "a=b; charrnn_lang=ja-JP; get=x"}, "ja"),
+        ({"x-charrnn-lang": "ja"}, "ja"),
+        ({"x-charrnn-lang": "ja", "cookie": "charrnn_lang=en"}, "ja"),
+        ({"x-charrnn-lang": "xx", "cookie": "charrnn_lang=ja"}, "ja"),
+        ({"cookie": "charrnn_lang=__class__"}, "en"),
+        ({"cookie": "charrnn_lang"}, "en"),
+    ],
+)
+def test_a_language_chosen_in_the_page_comes_before_the_browsers(headers, lang):
+    assert texts.language(PageRequest(lang="en-US", **headers)) == lang
+
+
+def test_no_header_at_all_is_english():
+    request = PageRequest()
+    request.headers = {}
+    assert texts.language(request) == "en"
 
 
 @pytest.mark.parametrize(
@@ -77,18 +184,8 @@ def test_durations(seconds, told):
     assert texts.duration("en", seconds) == told
 
 
-def test_bounds_are_written_as_people_write_them():
-    assert texts.shorten(1e-6) == "0.000001"
-    assert texts.shorten(0.99999) == "0.99999"
-    assert texts.shorten(10_000) == "10,000"
-    assert texts.shorten(2**63 - 1) == "2^63"
-    assert texts.shorten(0) == "0"
-
-
-def test_fixed_html_holds_no_script_and_escapes_its_words():
-    for table in TABLES.values():
-        for key in ("masthead", "welcome", "card.0"):
+def test_the_browser_is_given_every_label_in_every_language():
+    for lang, table in labels.i18n.translations_dict.items():
+        assert table.keys() == TABLES[lang].keys() | COMPOSED
+        for key in COMPOSED:
             assert "<script" not in table[key]
-    assert texts.resting_card("<b>") == (
-        '<article class="card"><p class="resting">&lt;b&gt;</p></article>'
-    )

@@ -6,9 +6,10 @@ import pytest
 from charrnn.errors import HubError
 from charrnn.model import checkpoint, record
 from charrnn.runs import store
-from charrnn.ui import hub_tab, shared
+from charrnn.ui import shared, sharing
 from charrnn.ui.shared import NEW_BROWSER, Browser
-from tests.builders import make_folder, make_record
+from charrnn.ui.wiring import SKIP
+from tests.builders import ENGLISH, make_folder, make_record
 from tests.hub.hub_server import Hub
 
 TOKEN = "hf_" + "a" * 30
@@ -32,25 +33,21 @@ def there(server, monkeypatch):
 
 def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
     make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
-    said, token = hub_tab.push(
-        "en", "m", "alice/mine", False, "", TOKEN, None, progress=None
-    )
+    said, token = sharing.push(ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN)
     assert "Pushed" in said
     assert f'href="{there.url}/alice/mine"' in said
     assert token == ""
     assert there.repositories["alice/mine"].private
-    again, _ = hub_tab.push(
-        "en", "m", "alice/mine", False, "", TOKEN, None, progress=None
-    )
+    again, _ = sharing.push(ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN)
     assert "Nothing had changed" in again
-    pulled = hub_tab.pull("en", "alice/mine", "", TOKEN, NEW_BROWSER, None, None)
-    assert "is in the Generate tab now" in pulled.said
-    assert "<img" not in pulled.said
-    assert pulled.token == ""
+    pulled = sharing.pull(ENGLISH, None, None, "alice/mine", "", TOKEN, NEW_BROWSER)
+    assert "is in the Generate tab now" in pulled.pulled
+    assert "<img" not in pulled.pulled
+    assert pulled.pull_token == ""
     model_id = pulled.model["value"]
     assert checkpoint.read_record(store.find(model_id)).origin.repo == "alice/mine"
     assert model_id in pulled.browser["held"]
-    assert TOKEN not in pulled.said + said
+    assert TOKEN not in pulled.pulled + said
 
 
 def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatch):
@@ -58,7 +55,7 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
     folder = make_folder(isolated / "m", make_record())
     files = {name: (folder / name).read_bytes() for name in record.PUBLIC_FILES[:3]}
     there.add_repository("alice/secret", {**files, "README.md": b"# x"}, private=True)
-    pulled = hub_tab.pull("en", "alice/secret", "", TOKEN, NEW_BROWSER, None, None)
+    pulled = sharing.pull(ENGLISH, None, None, "alice/secret", "", TOKEN, NEW_BROWSER)
     model_id = pulled.model["value"]
     assert store.ID_PATTERN.fullmatch(model_id)
     assert len(model_id) == 32
@@ -69,34 +66,34 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
 
 
 def test_a_failure_is_one_sentence_and_escaped(there):
-    failed = hub_tab.pull("en", EVIL, "", TOKEN, NEW_BROWSER, None, None)
-    assert "names no model on the Hub" in failed.said
-    assert "<img" not in failed.said
-    assert failed.token == hub_tab.SKIP  # never sent back
-    assert failed.browser == hub_tab.SKIP
+    failed = sharing.pull(ENGLISH, None, None, EVIL, "", TOKEN, NEW_BROWSER)
+    assert "names no model on the Hub" in failed.pulled
+    assert "<img" not in failed.pulled
+    assert failed.pull_token == SKIP  # never sent back
+    assert failed.browser == SKIP
 
 
 def test_whose_token_is_used(there, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     login = gr.OAuthToken("hf_login", "write", 0)
-    assert hub_tab.token_for("en", " hf_given ", None) == "hf_given"
-    assert hub_tab.token_for("en", "", None) == TOKEN  # the computer's own
+    assert sharing.token_for("en", " hf_given ", None) == "hf_given"
+    assert sharing.token_for("en", "", None) == TOKEN  # the computer's own
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    assert hub_tab.token_for("en", "", None) is None  # never the page's
+    assert sharing.token_for("en", "", None) is None  # never the page's
     monkeypatch.setenv("OAUTH_CLIENT_ID", "x")
-    assert not hub_tab.has_login()
+    assert not sharing.has_login()
     monkeypatch.setenv("SYSTEM", "spaces")
-    assert hub_tab.token_for("en", "", login) == "hf_login"
+    assert sharing.token_for("en", "", login) == "hf_login"
     with pytest.raises(HubError, match="Sign in"):
-        hub_tab.token_for("en", "", None)
-    assert hub_tab._reading_token("en", "", None) is None
+        sharing.token_for("en", "", None)
+    assert sharing._reading_token("en", "", None) is None
 
 
 def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     make_folder(isolated / "m", make_record())
-    said, _ = hub_tab.push("en", None, "a/b", False, "", TOKEN, None, None)
+    said, _ = sharing.push(ENGLISH, None, None, None, "a/b", False, "", TOKEN)
     assert "Choose a model" in said
-    said, _ = hub_tab.push("en", "m", "a/b", False, "", "", None, None)
+    said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "")
     assert "access token is needed" in said
     assert TOKEN not in said

@@ -1,0 +1,108 @@
+"""The columns that written text stands in, and the line under them: HTML."""
+
+import html
+from collections.abc import Sequence
+from typing import Final
+
+from charrnn.model.record import Record
+from charrnn.runs import store
+from charrnn.ui import links
+from charrnn.ui.links import Link
+from charrnn.ui.shared import note
+from charrnn.ui.texts import translate
+
+CODE: Final = frozenset({"python-stdlib"})  # texts that are set in a fixed width
+
+
+def written_class(record: Record) -> str:
+    """The style classes of a text that a model wrote."""
+    return "written code" if record.corpus.name in CODE else "written"
+
+
+def _card_class(*, wide: bool) -> str:
+    return "card wide" if wide else "card"
+
+
+def resting_card(text: str, *, wide: bool = False) -> str:
+    """A column in which nothing has been written yet."""
+    return (
+        f'<article class="{_card_class(wide=wide)}">'
+        f'<p class="resting">{html.escape(text)}</p></article>'
+    )
+
+
+def file_name(link: Link, temperature: float) -> str:
+    """What a downloaded text is called."""
+    return f"{store.slug(link.model)}-{temperature:g}-{link.seed}.txt"
+
+
+def card_head(
+    lang: str, link: Link, temperature: float, *, written: str, wide: bool
+) -> str:
+    """A column up to where the model's own text begins.
+
+    It stays open: each frame that is streamed begins like the one before, so
+    that only what was added travels; the browser closes what is left open.
+
+    Args:
+        lang: Language code.
+        link: What is written.
+        temperature: That of this column.
+        written: Style classes of the text.
+        wide: Whether the column takes the whole width.
+    """
+    name = html.escape(file_name(link, temperature))
+    copied = html.escape(translate(lang, "generate.copied"))
+    copy = html.escape(translate(lang, "generate.copy"))
+    save = html.escape(translate(lang, "generate.save"))
+    return (
+        f'<article class="{_card_class(wide=wide)}"><div class="tools">'
+        f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
+        f"{copy}</button>"
+        f'<button class="tool" type="button" data-act="save" data-file="{name}">'
+        f"{save}</button></div>"
+        f'<div class="{written}" dir="auto" data-temperature="{temperature:g}">'
+        f'<span class="prompt">{html.escape(link.prompt)}</span>'
+    )
+
+
+def highlight(text: str, passages: Sequence[tuple[int, int]]) -> str:
+    """A text as HTML with some passages (start, end) highlighted."""
+    parts, done = [], 0
+    for start, end in passages:
+        parts.append(html.escape(text[done:start]))
+        parts.append(f"<mark>{html.escape(text[start:end])}</mark>")
+        done = end
+    return "".join(parts) + html.escape(text[done:])
+
+
+def progress_line(sentence: str) -> str:
+    """What happens now, announced to screen readers."""
+    return f'<p class="status" role="status">{html.escape(sentence)}</p>'
+
+
+def status_line(lang: str, link: Link, texts: Sequence[str]) -> str:
+    """What was written, with which seed, and the link that reproduces it."""
+    href = html.escape(links.build(link))
+    count = translate(lang, "generate.done", count=sum(map(len, texts)))
+    seed = translate(lang, "generate.seed_is", seed=link.seed)
+    title = html.escape(translate(lang, "generate.link_machine"))
+    this = html.escape(translate(lang, "generate.link"))
+    copied = html.escape(translate(lang, "generate.copied"))
+    copy = html.escape(translate(lang, "generate.copy_link"))
+    return (
+        '<div class="status" role="status">'
+        f"<span>{html.escape(count)}</span><span>{html.escape(seed)}</span>"
+        f'<a href="{href}" title="{title}">{this}</a>'
+        f'<button class="tool" type="button" data-act="link" data-href="{href}" '
+        f'data-done="{copied}">{copy}</button></div>'
+    )
+
+
+def unknown_note(lang: str, unknown: str) -> str:
+    """Names the characters of a prompt that the model has never seen."""
+    if not unknown:
+        return ""
+    named = " ".join(c if c.isprintable() and c != " " else ascii(c) for c in unknown)
+    sentence = translate(lang, "generate.unknown", characters=f"“{named[:120]}”")
+    return note(sentence, "warn")

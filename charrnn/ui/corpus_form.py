@@ -1,0 +1,151 @@
+"""The text to train on: where the form takes it from, and its facts."""
+
+import html
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import gradio as gr
+
+from charrnn.errors import CharrnnError, CorpusError
+from charrnn.hosting import policy
+from charrnn.text import corpus, sources
+from charrnn.text.corpus import Corpus
+from charrnn.ui.shared import note
+from charrnn.ui.texts import language, translate
+from charrnn.ui.wiring import Update
+
+UPLOAD, PASTE = "upload", "paste"
+OFFLINE: Final = "python-stdlib"
+DEFAULT_SOURCE: Final = "shakespeare"
+EXCERPT: Final = 250  # characters
+
+
+def read_corpus(
+    source: str, file: str | None, pasted: str, progress: gr.Progress | None = None
+) -> Corpus | None:
+    """The text that the form stands for; None while there is none.
+
+    Args:
+        source: The name of a text, `upload` or `paste`.
+        file: The uploaded file.
+        pasted: The pasted text.
+        progress: Shows how far a download is.
+
+    Raises:
+        CorpusError: If it cannot be read or downloaded, or is no text.
+    """
+    limit = policy().max_text_bytes
+    if source == PASTE:
+        return (
+            corpus.from_text(pasted, name="pasted", max_bytes=limit) if pasted else None
+        )
+    if source == UPLOAD:
+        if not file:
+            return None
+        path = Path(file)
+        data = _read_file(path, limit)
+        return corpus.decode(data, name=path.name, max_bytes=limit)
+    if source not in sources.NAMED:
+        raise CorpusError(f"There is no text {source[:40]!r}.")
+    return sources.load(source, max_bytes=limit, progress=_reporter(progress))
+
+
+def _read_file(path: Path, limit: int) -> bytes:
+    try:
+        return sources.read_file(path, max_bytes=limit)
+    except OSError as error:
+        raise CorpusError(
+            f"{path.name} is not here any more ({error.strerror}): upload it again."
+        ) from error
+
+
+def _reporter(progress: gr.Progress | None) -> sources.OnBytes | None:
+    if progress is None:
+        return None
+
+    def report(done: int, total: int) -> None:
+        progress(done / max(1, total), desc=f"{done / 1e6:.1f} / {total / 1e6:.1f} MB")
+
+    return report
+
+
+class TextSize(NamedTuple):
+    """What the estimate needs of a text."""
+
+    characters: int
+    vocab_size: int
+
+    @classmethod
+    def of(cls, value: object) -> "TextSize | None":
+        """From what the browser sends back; anything odd counts as none."""
+        if not isinstance(value, dict):
+            return None
+        characters, vocab_size = value.get("characters"), value.get("vocab_size")
+        if isinstance(characters, int) and isinstance(vocab_size, int):
+            return cls(characters, vocab_size)
+        return None
+
+
+class TextUpdate(NamedTuple):
+    """What choosing a text changes."""
+
+    facts: str  # HTML
+    text_size: dict[str, int] | None  # a `TextSize`, for the estimate
+    offline: Update  # the button that offers the offline text
+
+
+def facts_html(lang: str, text: Corpus, distinct: int, notices: tuple[str, ...]) -> str:
+    """The tutorial's facts of a text, its beginning, and what to know of it."""
+    train = corpus.split_at(len(text.text))
+    facts = [
+        translate(lang, "facts.characters", count=len(text.text)),
+        translate(lang, "facts.distinct", count=distinct),
+        translate(lang, "facts.split", train=train, val=len(text.text) - train),
+    ]
+    spans = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
+    begin = html.escape(text.text[:EXCERPT])
+    label = html.escape(translate(lang, "facts.begin"))
+    warnings = "".join(note(notice, "warn") for notice in (*text.notices, *notices))
+    return (
+        f'<div class="facts">{spans}</div><div class="excerpt written" dir="auto" '
+        f'tabindex="0" role="region" aria-label="{label}">{begin}</div>{warnings}'
+    )
+
+
+def look(
+    request: gr.Request,
+    source: str,
+    file: str | None,
+    pasted: str | None,
+    progress: gr.Progress | None = gr.Progress(),  # noqa: B008  Gradio's own way
+) -> TextUpdate:
+    """Read the chosen text and show its facts; a failure offers another text."""
+    lang, hidden = language(request), gr.update(visible=False)
+    try:
+        text = read_corpus(source, file, pasted or "", progress)
+        if text is None:
+            return TextUpdate(note(missing_text(lang, source)), None, hidden)
+        vocabulary, notices = corpus.vocabulary_of(text.text)
+    except CharrnnError as error:
+        offer = gr.update(visible=source in sources.NAMED and source != OFFLINE)
+        return TextUpdate(note(str(error), "warn"), None, offer)
+    facts = facts_html(lang, text, len(vocabulary) - 1, notices)
+    size = TextSize(len(text.text), len(vocabulary))
+    return TextUpdate(facts, size._asdict(), hidden)
+
+
+def missing_text(lang: str, source: str) -> str:
+    """What to do where a file or a pasted text is awaited."""
+    return translate(
+        lang, "facts.none_upload" if source == UPLOAD else "facts.none_paste"
+    )
+
+
+def show_box(source: str) -> tuple[Update, Update]:
+    """The box that the chosen kind of text needs: for a file, or for pasting."""
+    return gr.update(visible=source == UPLOAD), gr.update(visible=source == PASTE)
+
+
+def take_offline() -> str:
+    """The text that needs no network."""
+    return OFFLINE

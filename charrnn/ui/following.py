@@ -1,0 +1,278 @@
+"""Following a run: what the panel shows of it, and what changes as it trains.
+
+A timer asks once a second; the answer is empty unless the run's history has
+grown. The chart's node stays while a run is followed: only its data change.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+import gradio as gr
+import pandas as pd  # type: ignore[import-untyped]
+
+from charrnn.errors import CharrnnError
+from charrnn.hosting import policy
+from charrnn.model import checkpoint
+from charrnn.runs import listing
+from charrnn.runs.states import LIVE, RESUMABLE, RunState
+from charrnn.runs.status import read_status
+from charrnn.ui import chart, panel, plot
+from charrnn.ui.cards import written_class
+from charrnn.ui.panel import FrameKey
+from charrnn.ui.shared import (
+    Browser,
+    checked_id,
+    model_folder,
+    note,
+    run_choices,
+    visible,
+)
+from charrnn.ui.texts import language, translate
+from charrnn.ui.wiring import SKIP, Html, Update
+
+IDLE: Final = 5.0  # seconds between looks for runs that a terminal started
+PlotRows: TypeAlias = pd.DataFrame | Update
+
+
+class PanelUpdate(NamedTuple):
+    """What following a run shows; what did not change is skipped."""
+
+    followed: str | Update = SKIP
+    frame_key: FrameKey | Update | None = SKIP
+    timer: Update = SKIP
+    choice: Update = SKIP  # the list of runs to follow
+    overlay: Update = SKIP
+    welcome: Update = SKIP
+    body: Update = SKIP  # all that is about the run
+    head: Html = SKIP
+    progress: Html = SKIP
+    news: Html = SKIP
+    plot: PlotRows = SKIP
+    legend: Html = SKIP
+    samples: Html = SKIP
+    stop: Update = SKIP
+    resume: Update = SKIP
+    more: Update = SKIP
+    rate: Update = SKIP
+    table: Html = SKIP
+    browser: dict[str, object] | Update = SKIP
+    question: Update = SKIP  # whether to delete the run
+
+
+def _timer(*, live: bool, following: bool) -> Update:
+    """Quick while a run lives; slow where something may still come.
+
+    The n-gram baseline of a run may be found after its end, and on one's own
+    computer a terminal may start or resume a run.
+    """
+    if live:
+        return gr.update(value=policy().poll_seconds, active=True)
+    return gr.update(value=IDLE, active=following or not policy().secret_ids)
+
+
+def buttons(state: RunState) -> dict[str, Update]:
+    """Which of the buttons are there in which state, as fields of `PanelUpdate`."""
+    live = state in LIVE
+    return {
+        "stop": gr.update(visible=live, interactive=state is not RunState.STOPPING),
+        "resume": gr.update(visible=state in RESUMABLE),
+        "more": gr.update(
+            visible=not live and state not in (RunState.FAILED, RunState.UNREADABLE)
+        ),
+        "rate": gr.update(visible=state is RunState.RUNNING),
+    }
+
+
+def _extra(state: str, overlay: Sequence[str]) -> list[str]:
+    """What else a frame is drawn from: the overlay and, at rest, all runs.
+
+    Reading all runs takes a millisecond each, so it is left to the slow ticks;
+    strangers' runs on a hosted page are none of a visitor's frame.
+    """
+    if state in LIVE or policy().secret_ids:
+        return list(overlay)
+    return [*overlay, *(f"{e.model_id} {e.state}" for e in listing.list_runs())]
+
+
+def _runs_table(lang: str, browser: Browser) -> str:
+    """The runs that a visitor may see, those with a damaged record included."""
+    damaged = [folder for folder in listing.unreadable() if folder.is_run]
+    entries = visible(listing.list_runs(), browser.held)
+    return panel.runs_table(lang, entries, visible(damaged, browser.held))
+
+
+def empty_panel(lang: str, browser: Browser, message: str = "") -> PanelUpdate:
+    """No run is followed."""
+    entries = visible(listing.list_runs(), browser.held)
+    welcome = note(message, "warn") + panel.welcome_html(lang)
+    return PanelUpdate(
+        followed="",
+        frame_key=None,
+        timer=_timer(live=False, following=False),
+        choice=gr.update(
+            choices=run_choices(lang, browser), value=None, visible=bool(entries)
+        ),
+        welcome=gr.update(value=welcome, visible=True),
+        body=gr.update(visible=False),
+        table=_runs_table(lang, browser),
+    )
+
+
+def whole_panel(
+    lang: str, run_id: str, browser: Browser, overlay: Sequence[str] = ()
+) -> PanelUpdate:
+    """Everything about a run, as when it is first followed.
+
+    Raises:
+        CharrnnError: If there is no such run.
+    """
+    status = read_status(checked_id(run_id))
+    record = checkpoint.read_record(model_folder(run_id))
+    view = status.view
+    browser = browser.following(run_id)
+    choices = run_choices(lang, browser)
+    others = [choice for choice in choices if choice[1] != run_id]
+    return PanelUpdate(
+        followed=run_id,
+        frame_key=panel.frame_key(status, view, _extra(status.state, overlay)),
+        timer=_timer(live=status.state in LIVE, following=True),
+        choice=gr.update(choices=choices, value=run_id, visible=True),
+        overlay=gr.update(choices=others, value=list(overlay), visible=bool(others)),
+        welcome=gr.update(visible=False),
+        body=gr.update(visible=True),
+        head=panel.head_html(lang, status, record),
+        progress=panel.progress_html(lang, status, view, record.training),
+        news=panel.news_html(lang, status, view),
+        plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
+        legend=plot.legend_html(lang, run_id, record, overlay),
+        samples=panel.samples_html(lang, view, written=written_class(record)),
+        table=_runs_table(lang, browser),
+        **buttons(status.state),
+    )
+
+
+def follow(request: gr.Request, run_id: str | None, browser: object) -> PanelUpdate:
+    """Follow another run, and let the browser remember it."""
+    return _follow(language(request), run_id, Browser.of(browser))
+
+
+def _follow(lang: str, run_id: str | None, browser: Browser) -> PanelUpdate:
+    update, message = None, ""
+    if run_id:
+        try:
+            update = whole_panel(lang, run_id, browser)
+        except CharrnnError:
+            run_id, message = None, translate(lang, "progress.unknown_run")
+    if update is None:
+        update = empty_panel(lang, browser, message)
+    remembered = browser.following(run_id or None).store()
+    # a question that was asked of another run must not be answered for this one
+    return update._replace(browser=remembered, question=gr.update(visible=False))
+
+
+class TickUpdate(NamedTuple):
+    """What a tick may change; what is more than that is left to `redrawn`.
+
+    They are few, since each skipped output costs Gradio a component made anew.
+    """
+
+    frame_key: FrameKey | Update = SKIP
+    redraw: str | Update = SKIP  # a new value has the whole panel drawn again
+    progress: Html = SKIP
+    news: Html = SKIP
+    plot: PlotRows = SKIP
+    legend: Html = SKIP
+    samples: Html = SKIP
+
+
+def tick(
+    request: gr.Request, run_id: str, frame_key: object, overlay: list[str] | None
+) -> TickUpdate:
+    """What has changed since the last look; most often nothing.
+
+    Args:
+        request: Tells the language.
+        run_id: The followed run; empty if there is none.
+        frame_key: What the page was last drawn from (`panel.frame_key`).
+        overlay: Ids of the runs that are laid over the plot.
+    """
+    if not run_id:
+        return TickUpdate() if _living() is None else _redraw()
+    try:
+        return _progressed(language(request), run_id, frame_key, overlay or [])
+    except CharrnnError:
+        return _redraw()
+
+
+def _redraw() -> TickUpdate:
+    return TickUpdate(redraw=str(time.monotonic_ns()))
+
+
+def _progressed(
+    lang: str, run_id: str, old_key: object, overlay: list[str]
+) -> TickUpdate:
+    status = read_status(checked_id(run_id))
+    view = status.view
+    key = panel.frame_key(status, view, _extra(status.state, overlay))
+    changed = panel.changed_parts(key, old_key)
+    if not changed:
+        return TickUpdate()
+    if changed & {"run", "state", "title", "extra"}:
+        return _redraw()
+    record = checkpoint.read_record(model_folder(run_id))
+    update = TickUpdate(
+        frame_key=key,
+        progress=panel.progress_html(lang, status, view, record.training),
+    )
+    if changed & {"step", "validations", "baseline"}:
+        rows = plot.rows(lang, run_id, record, overlay)
+        update = update._replace(plot=chart.frame(rows))
+    if changed & {"validations", "baseline"}:
+        update = update._replace(legend=plot.legend_html(lang, run_id, record, overlay))
+    if changed & {"samples", "last_sample"}:
+        samples = panel.samples_html(lang, view, written=written_class(record))
+        update = update._replace(samples=samples)
+    if changed & {"validations", "notices"}:
+        update = update._replace(news=panel.news_html(lang, status, view))
+    return update
+
+
+def redrawn(
+    request: gr.Request, run_id: str, browser: object, overlay: list[str] | None
+) -> PanelUpdate:
+    """The whole panel anew: the run's state has changed, or another one lives."""
+    lang, held = language(request), Browser.of(browser)
+    wanted = run_id or _living()
+    if not wanted:
+        return empty_panel(lang, held)
+    try:
+        return whole_panel(lang, wanted, held, overlay or [])
+    except CharrnnError:
+        return empty_panel(lang, held, translate(lang, "progress.unknown_run"))
+
+
+def _living() -> str | None:
+    """A run that a terminal started: followed by a page that follows none."""
+    if policy().secret_ids:
+        return None
+    live = [e.model_id for e in listing.list_runs() if e.state in LIVE]
+    return live[0] if live else None
+
+
+def opened(request: gr.Request, browser: object) -> PanelUpdate:
+    """Find the run again, and name the plot's axes in the visitor's language.
+
+    The run is the one in the address, in the browser, or alive here. The axes
+    are named once, before anything is drawn: a new name redraws.
+    """
+    lang, held = language(request), Browser.of(browser)
+    linked = request.query_params.get("run", "")[:100]
+    found = _follow(lang, linked or held.run or _living(), held)
+    axes: Update = {
+        "x_title": translate(lang, "train.axis_step"),
+        "y_title": translate(lang, "train.axis_loss"),
+    }
+    has_rows = isinstance(found.plot, pd.DataFrame)
+    named = gr.update(value=found.plot, **axes) if has_rows else gr.update(**axes)
+    return found._replace(plot=named)

@@ -1,0 +1,163 @@
+"""What the Generate tab's form holds: models to choose, a prompt, a link's values."""
+
+from typing import Final, NamedTuple
+
+import gradio as gr
+
+from charrnn.errors import CharrnnError
+from charrnn.runs import listing
+from charrnn.runs.listing import ModelEntry
+from charrnn.ui import links
+from charrnn.ui.labels import i18n
+from charrnn.ui.links import MAX_COLUMNS, Link
+from charrnn.ui.shared import (
+    Browser,
+    Choice,
+    checked_id,
+    flag_field,
+    model_choices,
+    model_folder,
+    note,
+    visible,
+)
+from charrnn.ui.texts import language, translate
+from charrnn.ui.wiring import SKIP, Html, Update, flat
+from charrnn.ui.writing_request import (
+    NUMBERS,
+    TEMPERATURES,
+    draw_seed,
+    engine,
+    field_problem,
+)
+
+MAX_SUGGESTED: Final = 40  # characters
+PROMPTS: Final = {"shakespeare": "ROMEO:", "python-stdlib": "def "}
+DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
+READY: Final[Update] = gr.update(interactive=True)
+SAME: Final = (SKIP,) * MAX_COLUMNS
+
+
+def flag_numbers(request: gr.Request, *values: float | None) -> list[Update]:
+    """Flag the numbers that are wrong.
+
+    Args:
+        request: Tells the language.
+        *values: Length, seed, top-k and top-p, the temperature of a single
+            text and those of the columns.
+    """
+    lang, count = language(request), len(NUMBERS) + 1
+    bounds = (*NUMBERS.values(), TEMPERATURES)
+    infos = [i18n(f"generate.{name}_info") for name in (*NUMBERS, "one_temperature")]
+    result = []
+    for value, limits, info in zip(values[:count], bounds, infos, strict=True):
+        problem = field_problem(lang, value, limits, optional=False)
+        result.append(flag_field(problem, info))
+    for value in values[count:]:
+        problem = field_problem(lang, value, TEMPERATURES, optional=True)
+        result.append(flag_field(problem, "", "inline"))
+    return result
+
+
+def prompt_of(entry: ModelEntry) -> str:
+    """A beginning that suits a model: its text's own, else that of its samples."""
+    named = PROMPTS.get(entry.record.corpus.name)
+    if named is not None or not entry.is_run:
+        return named or ""
+    samples = entry.now.view.samples
+    return samples[-1].prompt[:MAX_SUGGESTED] if samples else ""
+
+
+def suggest_prompt(model: str | None, prompt: str) -> str | Update:
+    """A beginning that suits the model, unless the visitor wrote one."""
+    entries = visible(listing.models(), (model or "",))
+    prompts = {entry.model_id: prompt_of(entry) for entry in entries}
+    untouched = {"", *PROMPTS.values(), *prompts.values()}
+    try:
+        suggested = prompts.get(checked_id(model or ""))
+    except CharrnnError:
+        return SKIP
+    return SKIP if suggested is None or prompt not in untouched else suggested
+
+
+def listed(
+    lang: str, model: str | None, browser: object
+) -> tuple[list[Choice], str | None]:
+    """The models a visitor can choose, and the one that is chosen then."""
+    choices = model_choices(lang, Browser.of(browser), model or "")
+    ids = [value for _, value in choices]
+    return choices, model if model in ids else (ids[0] if ids else None)
+
+
+def refresh(request: gr.Request, model: str | None, browser: object) -> Update:
+    """The list of models as it is now; the chosen one stays chosen."""
+    choices, chosen = listed(language(request), model, browser)
+    return gr.update(choices=choices, value=chosen)
+
+
+class OpenedUpdate(NamedTuple):
+    """What the tab shows when the page opens, perhaps from a link."""
+
+    model: Update
+    prompt: str | Update = SKIP
+    length: int | Update = SKIP
+    seed: int | Update = SKIP
+    new_seed: bool | Update = SKIP
+    top_k: int | Update = SKIP
+    top_p: float | Update = SKIP
+    stop: str | Update = SKIP
+    single_temperature: float | Update = SKIP
+    temperatures: tuple[float | Update | None, ...] = SAME
+    status: Html = SKIP
+    compare: Update = READY  # before, a click would send a form not yet filled
+    generate: Update = READY
+
+
+def opened(request: gr.Request, browser: object) -> tuple[object, ...]:
+    """Fill the form when the page opens."""
+    return flat(fill(request, browser))
+
+
+def fill(request: gr.Request, browser: object) -> OpenedUpdate:
+    """The form from the link in the address, else with what is there."""
+    lang = language(request)
+    link = links.parse(request.query_params)
+    choices, chosen = listed(lang, link.model if link else None, browser)
+    model = gr.update(choices=choices, value=chosen)
+    if link is not None:
+        return _filled(lang, link, model)
+    status = SKIP if chosen else note(translate(lang, "generate.no_models"), "warn")
+    prompt = suggest_prompt(chosen, DEFAULT_PROMPT)
+    return OpenedUpdate(model, prompt, seed=draw_seed(), status=status)
+
+
+def _filled(lang: str, link: Link, model: Update) -> OpenedUpdate:
+    """The form as a link asks for it: one temperature is that of a single text."""
+    single = len(link.temperatures) == 1
+    spread = (*link.temperatures, *[None] * MAX_COLUMNS)[:MAX_COLUMNS]
+    return OpenedUpdate(
+        model=model,
+        prompt=link.prompt,
+        length=link.length,
+        seed=draw_seed() if link.seed is None else link.seed,
+        new_seed=link.seed is None,
+        top_k=link.top_k,
+        top_p=link.top_p,
+        stop=link.stop,
+        single_temperature=link.temperatures[0] if single else SKIP,
+        temperatures=SAME if single else spread,
+        status=link_status(lang, link, single=single),
+    )
+
+
+def link_status(lang: str, link: Link, *, single: bool) -> str:
+    """What a visitor who came by a link should know."""
+    try:
+        digest = engine.models.get(model_folder(link.model)).weights_hash
+    except CharrnnError:
+        return note(translate(lang, "generate.link_gone"), "warn")
+    ready = note(
+        translate(lang, "generate.link_ready_one" if single else "generate.link_ready")
+    )
+    if link.weights_hash and link.weights_hash != digest:
+        return ready + note(translate(lang, "generate.link_changed"), "warn")
+    return ready

@@ -1,0 +1,53 @@
+// What the page does without asking its server: copy, save and scroll.
+// Clicks are answered by delegation, so that what the page shows stays plain
+// escaped HTML; `charrnn` holds what Gradio's own events call.
+window.charrnn = (() => {
+  const flash = (button, word) => {
+    const before = button.textContent;
+    if (!word || before === word) return;
+    button.textContent = word;
+    setTimeout(() => { button.textContent = before; }, 1400);
+  };
+  const copy = async (text) => {
+    try { await navigator.clipboard.writeText(text); return; } catch (_) {}
+    const area = document.createElement("textarea");  // pages without https
+    area.value = text;
+    area.style.position = "fixed";
+    document.body.appendChild(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  };
+  const save = (text, name) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("button[data-act]");
+    if (!button) return;
+    const card = button.closest(".card");
+    const text = card?.querySelector(".written")?.textContent ?? "";
+    if (button.dataset.act === "save") save(text, button.dataset.file);
+    if (button.dataset.act === "copy") await copy(text);
+    if (button.dataset.act === "link")
+      await copy(new URL(button.dataset.href, location.href).href);
+    flash(button, button.dataset.done);
+  });
+
+  // on a phone the followed run stands below the form: bring it into view
+  const narrow = () => innerWidth < 700;
+  const run = () => document.querySelector("#watch");
+  return {
+    showRun: () => {
+      if (narrow()) run()?.scrollIntoView({ behavior: "smooth" });
+    },
+    showLinkedRun: () => {
+      if (narrow() && new URLSearchParams(location.search).has("run"))
+        setTimeout(() => run()?.scrollIntoView(), 300);
+    },
+    downloadZip: () => document.querySelector("#zip-file").click(),
+  };
+})();

@@ -1,0 +1,197 @@
+"""Pushing a model to the Hugging Face Hub, and pulling one from it.
+
+A token is used for one call and never kept. On a hosted page it is the
+visitor's own login, never the page's; where the page has no login, the
+visitor gives a token. What is pulled there gets an id that only the visitor's
+browser holds.
+"""
+
+import html
+import os
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import gradio as gr
+
+from charrnn.errors import CharrnnError, HubError
+from charrnn.hub import transfer
+from charrnn.hub.pull import Pulled, pull_model
+from charrnn.hub.push import Pushed, push_model
+from charrnn.model import checkpoint
+from charrnn.runs import store
+from charrnn.runs.queue import check_disk
+from charrnn.ui.shared import Browser, model_choices, model_folder, note
+from charrnn.ui.texts import language, translate
+from charrnn.ui.wiring import SKIP, Form, Update
+
+
+def has_login() -> bool:
+    """Whether visitors can sign in here: on a Space with OAuth.
+
+    Elsewhere Gradio's login button would not let the page start.
+    """
+    on_space = os.environ.get("SYSTEM") == "spaces"
+    return on_space and bool(os.environ.get("OAUTH_CLIENT_ID"))
+
+
+def token_for(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
+    """The token of whoever asks, and of nobody else.
+
+    Args:
+        lang: Language of the sentence.
+        given: From the password field.
+        login: The visitor's sign-in, where there is one.
+
+    Raises:
+        HubError: If a sign-in is needed first.
+    """
+    if given.strip():
+        return given.strip()
+    if has_login():
+        if login is None:
+            raise HubError(translate(lang, "hub.login_first"))
+        return login.token
+    # the computer's own token is its owner's, and a hosted page has no owner here
+    return transfer.local_token()
+
+
+def _reporter(progress: gr.Progress | None) -> transfer.OnProgress | None:
+    if progress is None:
+        return None
+
+    def report(stage: str, done: int, total: int) -> None:
+        share = done / total if total else None
+        progress(share or 0.0, desc=stage)
+
+    return report
+
+
+def pushed_html(lang: str, pushed: Pushed) -> str:
+    """What was pushed: commit and link."""
+    result = translate(lang, "hub.unchanged" if pushed.unchanged else "hub.pushed")
+    commit = f"{translate(lang, 'hub.commit')} {pushed.commit[:12]}"
+    url = html.escape(pushed.url)
+    return (
+        f'<p class="note" role="status">{html.escape(result)} '
+        f'<a href="{url}" target="_blank" rel="noopener">{html.escape(pushed.repo_id)}'
+        f"</a> · {html.escape(commit)}</p>"
+    )
+
+
+def pulled_html(lang: str, pulled: Pulled, title: str) -> str:
+    """What was pulled: where it is now, and its commit."""
+    sentence = translate(lang, "hub.pulled", repo=pulled.repo, title=title)
+    commit = translate(lang, "hub.commit")
+    return (
+        f'<p class="note" role="status">{html.escape(sentence)} {html.escape(commit)} '
+        f"<code>{html.escape(pulled.revision[:12])}</code></p>"
+    )
+
+
+@dataclass(frozen=True)
+class PushRequest(Form):
+    """What the Push button sends."""
+
+    model: str | None
+    repo: str
+    public: bool
+    license: str
+    push_token: str
+
+
+class PushUpdate(NamedTuple):
+    """What a push changes."""
+
+    pushed: str  # HTML
+    push_token: str | Update  # emptied when it went well
+
+
+def push(
+    request: gr.Request,
+    login: gr.OAuthToken | None,
+    progress: gr.Progress | None = gr.Progress(),  # noqa: B008  Gradio's own way
+    *values: object,
+) -> PushUpdate:
+    """Push a model; when that went well, the token's field is emptied."""
+    lang, asked = language(request), PushRequest.read(values)
+    try:
+        if not asked.model:
+            raise HubError(translate(lang, "generate.no_model"))
+        token = token_for(lang, asked.push_token, login)
+        if token is None:
+            raise HubError(translate(lang, "hub.no_token"))
+        path = model_folder(asked.model)
+        pushed = push_model(
+            path,
+            asked.repo,
+            transfer.Connection(token=token, on_progress=_reporter(progress)),
+            private=not asked.public,
+            license=asked.license or None,
+            keep_card=not store.is_shipped(path),
+        )
+    except CharrnnError as error:  # in place, where it stays to be read
+        return PushUpdate(note(str(error), "warn"), SKIP)
+    return PushUpdate(pushed_html(lang, pushed), "")
+
+
+@dataclass(frozen=True)
+class PullRequest(Form):
+    """What the Pull button sends."""
+
+    source: str
+    revision: str
+    pull_token: str
+    browser: object  # as `Browser.of` takes it
+
+
+class PullUpdate(NamedTuple):
+    """What a pull changes."""
+
+    pulled: str  # HTML
+    pull_token: str | Update = SKIP
+    browser: dict[str, object] | Update = SKIP
+    model: Update = SKIP  # the Generate tab's list
+
+
+def pull(
+    request: gr.Request,
+    login: gr.OAuthToken | None,
+    progress: gr.Progress | None = gr.Progress(),  # noqa: B008  Gradio's own way
+    *values: object,
+) -> PullUpdate:
+    """Pull a model and choose it in the Generate tab."""
+    lang, asked = language(request), PullRequest.read(values)
+    try:
+        check_disk()
+        token = _reading_token(lang, asked.pull_token, login)
+        pulled = pull_model(
+            asked.source,
+            transfer.Connection(token=token, on_progress=_reporter(progress)),
+            destination=store.folder(),
+            revision=asked.revision.strip() or None,
+        )
+        title = checkpoint.read_record(pulled.path).title
+    except CharrnnError as error:
+        return PullUpdate(note(str(error), "warn"))
+    browser = Browser.of(asked.browser).holding(pulled.model_id)
+    choices = model_choices(lang, browser, pulled.model_id)
+    return PullUpdate(
+        pulled=pulled_html(lang, pulled, title),
+        pull_token="",
+        browser=browser.store(),
+        model=gr.update(choices=choices, value=pulled.model_id),
+    )
+
+
+def _reading_token(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
+    """Public models need nobody's token: without a sign-in, ask anonymously."""
+    if not given.strip() and has_login() and login is None:
+        return None
+    return token_for(lang, given, login)
+
+
+def refresh(request: gr.Request, model: str | None, browser: object) -> Update:
+    """The models that can be pushed, as they are now."""
+    choices = model_choices(language(request), Browser.of(browser))
+    ids = [value for _, value in choices]
+    return gr.update(choices=choices, value=model if model in ids else None)

@@ -1,0 +1,143 @@
+"""What a run keeps to go on with is compared before it is trained on."""
+
+import dataclasses
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from charrnn.errors import CheckpointError, CorpusError, TrainingError
+from charrnn.model import checkpoint
+from charrnn.model.record import VOCAB
+from charrnn.model.tensors import read_header, tensors_to_bytes
+from charrnn.runs import control, preparation
+from charrnn.runs.events import EventLog
+from charrnn.text.corpus import Corpus
+from charrnn.trainer import train
+from charrnn.trainer.session import open_session, read_state
+
+FIXTURE = Path(__file__).parent.parent / "fixtures" / "v1" / "stopped"
+SETTINGS = {
+    **{"rnn_units": 12, "embedding_dim": 4, "batch_size": 4, "seq_length": 25},
+    **{"epochs": 1, "validate_every": 20},
+}
+
+
+@pytest.fixture
+def run(isolated: Path) -> Path:
+    """A stopped run whose state has a hash, as it has after a validation."""
+    folder = Path(shutil.copytree(FIXTURE, isolated / "run"))
+    state = read_state(folder)
+    assert state is not None
+    rewrite(folder, state.progress.to_json())
+    return folder
+
+
+def state_file(folder: Path) -> Path:
+    return folder / "state" / "state.safetensors"
+
+
+def rewrite(folder: Path, progress: str) -> None:
+    """Write the state with another progress, with the hash that belongs to it."""
+    state = read_state(folder)
+    assert state is not None
+    data = tensors_to_bytes(
+        state.tensors, {"progress": progress}, context=(folder / VOCAB).read_bytes()
+    )
+    state_file(folder).write_bytes(data)
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def test_a_changed_bit_of_the_state_is_refused(run: Path) -> None:
+    path, rng = state_file(run), random.Random(1)
+    data = path.read_bytes()
+    end = read_header(data, "state").end
+    bits = rng.sample(range(8 * end), 400) + rng.sample(
+        range(8 * end, 8 * len(data)), 200
+    )
+    for bit in bits:
+        flip(path, bit)
+        with pytest.raises(CheckpointError, match=r"saved state of run .*--init"):
+            read_state(run)
+        flip(path, bit)
+    assert read_state(run) is not None
+    vocabulary = (run / VOCAB).read_bytes()
+    for bit in rng.sample(range(8 * len(vocabulary)), 50):
+        flip(run / VOCAB, bit)
+        with pytest.raises(CheckpointError, match=r"vocab\.json"):
+            read_state(run)
+        flip(run / VOCAB, bit)
+
+
+def test_a_changed_bit_of_the_text_is_refused(run: Path) -> None:
+    path, rng = run / "state" / "corpus.txt", random.Random(2)
+    for bit in rng.sample(range(8 * path.stat().st_size), 60):
+        flip(path, bit)
+        with pytest.raises(CorpusError, match="not the text that the run began with"):
+            open_session(run, EventLog(run))
+        flip(path, bit)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    control.request_resume(run)
+    with pytest.raises(TrainingError, match="not the text that the run began with"):
+        train.train(run)
+
+
+def test_a_plan_for_another_text_is_refused(run: Path) -> None:
+    state = read_state(run)
+    assert state is not None
+    values = json.loads(state.progress.to_json())
+    values["plan"]["steps_per_epoch"] += 1
+    rewrite(run, json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"plan has 35 steps .* gives 34.*--init"):
+        open_session(run, EventLog(run))
+
+
+def test_damaged_weights_are_told_before_a_resumed_training(run: Path) -> None:
+    control.request_resume(run)
+    session = open_session(run, EventLog(run))  # writes the weights with a hash
+    assert not (run / "state" / "best.safetensors").exists()
+    assert session.progress.best_step != session.progress.step
+    flip(run / "model.safetensors", 8 * 6000)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors does not match"):
+        open_session(run, EventLog(run))
+
+
+def test_a_kill_between_state_and_weights_leaves_the_right_figures(
+    small_corpus: Corpus,
+) -> None:
+    folder = control.create(preparation.prepare(small_corpus, settings=SETTINGS))
+    train.train(folder)
+    whole = checkpoint.load(folder)
+    state, figures = read_state(folder), whole.record.figures
+    assert state is not None
+    assert figures is not None
+    assert figures.kept_step == figures.total_steps == state.progress.best_step
+    # as the validation before had left the folder
+    earlier = dataclasses.replace(figures, kept_step=20, total_steps=20)
+    checkpoint.save_record(folder, dataclasses.replace(whole.record, figures=earlier))
+    zeros = {name: 0 * array for name, array in whole.weights.items()}
+    checkpoint.save_weights(folder, whole.record.model, zeros)
+    open_session(folder, EventLog(folder))
+    restored = checkpoint.load(folder)
+    assert restored.record.figures is not None
+    assert restored.record.figures.kept_step == state.progress.best_step
+    assert restored.record.figures.val_loss == state.progress.best_loss
+    for name, array in whole.weights.items():
+        assert restored.weights[name].tobytes() == array.tobytes()
+
+
+def test_a_run_keeps_to_the_split_on_record(small_corpus: Corpus) -> None:
+    folder = control.create(preparation.prepare(small_corpus, settings=SETTINGS))
+    record = checkpoint.read_record(folder)
+    halved = dataclasses.replace(record.corpus, split=0.5)
+    checkpoint.save_record(folder, dataclasses.replace(record, corpus=halved))
+    session = open_session(folder, EventLog(folder))
+    assert len(session.validation) == 3000
+    assert session.streams.steps_per_epoch == (3000 - 25) // 4 // 25

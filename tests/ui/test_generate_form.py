@@ -1,0 +1,65 @@
+from charrnn.model import checkpoint
+from charrnn.runs.events import EventLog
+from charrnn.ui import generate_form, links, shared
+from charrnn.ui.wiring import SKIP
+from charrnn.ui.writing_request import DRAWN_SEEDS
+from tests.builders import ENGLISH, PageRequest, make_event, make_folder, make_record
+
+
+def test_the_wrong_fields_are_flagged():
+    right = (400, 7, 0, 1, 0.8, 0.2, 0.5, None, 1.1)
+    flags = generate_form.flag_numbers(ENGLISH, *right)
+    assert not any("wrong" in flag["elem_classes"] for flag in flags)
+    wrong = (0, -1, None, 0, 2.1, 9, 0.5, None, 1.1)
+    flags = generate_form.flag_numbers(ENGLISH, *wrong)
+    flagged = ["wrong" in flag["elem_classes"] for flag in flags]
+    assert flagged == [True] * 6 + [False] * 3
+    assert flags[0]["info"] == "expected a number from 1 to 10,000"
+    assert flags[5]["elem_classes"] == ["inline", "wrong"]
+    japanese = generate_form.flag_numbers(PageRequest(lang="ja"), *wrong)
+    assert japanese[2]["info"] == "値が必要です"
+
+
+def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
+    make_folder(isolated / "m", make_record())
+    folder = make_folder(isolated / "r", make_record())
+    (folder / "state").mkdir()
+    EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
+    assert generate_form.suggest_prompt("r", "ROMEO:") == "the sea"
+    assert generate_form.suggest_prompt("m", "the sea") == ""
+    assert generate_form.suggest_prompt("m", "my own words") == SKIP
+    assert generate_form.suggest_prompt("nobody", "ROMEO:") == SKIP
+
+
+def test_a_page_opens_with_a_model_and_a_seed(model):
+    first = generate_form.fill(ENGLISH, shared.NEW_BROWSER)
+    assert first.status == SKIP
+    assert 0 <= first.seed < DRAWN_SEEDS
+    choices, chosen = generate_form.listed("en", None, shared.NEW_BROWSER)
+    assert chosen in {value for _, value in choices}
+    assert ("A <b>title</b> · 1.500", "m") in choices
+
+
+def test_a_page_opened_by_a_link_is_filled_from_it(model):
+    digest = checkpoint.load(model).weights_hash
+    link = links.Link(
+        model="m", weights_hash=digest, prompt="so", seed=3, temperatures=(0.1, 0.9)
+    )
+    opened = generate_form.fill(PageRequest(links.build(link)), {})
+    assert (opened.prompt, opened.seed, opened.new_seed) == ("so", 3, False)
+    assert opened.temperatures == (0.1, 0.9, None, None)
+    assert "press “Compare”" in opened.status
+    assert "will differ" not in opened.status
+
+
+def test_a_link_made_with_other_weights_says_so(model):
+    link = links.Link(model="m", weights_hash="0" * 16, temperatures=(0.1,))
+    opened = generate_form.fill(PageRequest(links.build(link)), {})
+    assert "will differ" in opened.status
+    assert opened.single_temperature == 0.1
+    assert opened.temperatures == (SKIP,) * 4
+
+
+def test_a_link_to_a_model_that_is_not_here_says_so(model):
+    opened = generate_form.fill(PageRequest("?model=../../etc/passwd"), {})
+    assert "not here" in opened.status

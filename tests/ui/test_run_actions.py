@@ -1,0 +1,61 @@
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from charrnn.runs import store
+from charrnn.ui import api, following, run_actions
+from charrnn.ui.shared import NEW_BROWSER, Browser
+from tests.builders import ENGLISH
+
+
+def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeypatch):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    assert following.follow(ENGLISH, "my-run", NEW_BROWSER).followed == ""
+    assert "My run" not in following.empty_panel("en", Browser(None, ("my-run",))).table
+    for action in (run_actions.stop, run_actions.resume, run_actions.delete):
+        with pytest.raises(gr.Error, match="no such model or run"):
+            action(ENGLISH, "my-run", NEW_BROWSER)
+    for action in (run_actions.zip_file, api.status, api.stop):
+        with pytest.raises(gr.Error, match="no such model or run"):
+            action("my-run")
+    assert run.is_dir()
+
+
+def test_renaming_shows_the_new_title(run):
+    shown = run_actions.rename(ENGLISH, "my-run", NEW_BROWSER, " New\nname ")
+    assert "New name" in shown.head
+    with pytest.raises(gr.Error, match="empty"):
+        run_actions.rename(ENGLISH, "my-run", NEW_BROWSER, " ")
+
+
+def test_deleting_is_asked_first_and_then_done(run):
+    _, question = run_actions.ask_delete(ENGLISH, "my-run")
+    assert "Delete “My run”" in question
+    assert run.is_dir()
+    gone = run_actions.delete(ENGLISH, "my-run", {"run": "my-run", "held": []})
+    assert not run.exists()
+    assert gone.browser["run"] is None
+    assert gone.question["visible"] is False
+
+
+def test_the_zip_holds_what_is_public_and_the_history(run):
+    made = run_actions.zip_file("my-run")["value"]
+    with zipfile.ZipFile(made) as file:
+        assert set(file.namelist()) == {"config.json", "vocab.json", "events.jsonl"}
+    assert Path(made).name == "my-run.zip"
+
+
+@pytest.mark.parametrize("count", [0, None, -1, 10_001])
+def test_more_epochs_are_bounded(run, count):
+    with pytest.raises(gr.Error, match="expected a number from 1"):
+        run_actions.train_more(ENGLISH, "my-run", NEW_BROWSER, count)
+
+
+def test_the_rate_is_changed_by_a_file_in_the_run(run):
+    with store.hold(run):
+        run_actions.change_rate("my-run", 0.5)
+        assert (run / store.LEARNING_RATE).read_text() == "0.5"
+        with pytest.raises(gr.Error, match=r"from 0\.01 to 100"):
+            run_actions.change_rate("my-run", None)

@@ -1,0 +1,68 @@
+import gradio as gr
+import pytest
+
+from charrnn.ui import form, training
+from charrnn.ui.settings import SETTINGS
+from tests.builders import ENGLISH
+
+TEXT = "To be, or not to be, that is the question.\n" * 40
+
+
+def quick(**settings):
+    return list((form.preset_values("quick") | settings).values())
+
+
+def test_size_time_and_command_are_told():
+    size = {"characters": 1_115_394, "vocab_size": 66}
+    given = quick(rnn_units=128, learning_rate=0.01)
+    cost, command, *_ = training.estimate(
+        ENGLISH, size, "shakespeare", "quick", "My 'run'", *given
+    )
+    # 66 x 64 + (64 + 128 + 2) x 384 + 129 x 66
+    assert "87,234 parameters" in cost
+    assert "about 2 min" in cost
+    assert command == (
+        '<pre class="command">python -m charrnn train --corpus shakespeare --preset '
+        "quick --rnn-units 128 --learning-rate 0.01 --title "
+        "&#x27;My &#x27;&quot;&#x27;&quot;&#x27;run&#x27;&quot;&#x27;&quot;&#x27;&#x27;"
+        "</pre>"
+    )
+
+
+def test_without_a_text_or_with_wrong_settings_there_is_no_estimate():
+    unknown = (None, "upload", "quick", "")
+    assert training.estimate(ENGLISH, *unknown, *quick())[0] == ""
+    assert training.estimate(ENGLISH, [], *unknown[1:], *quick())[0] == ""
+    cost, command, *_ = training.estimate(ENGLISH, *unknown, *quick(rnn_units=0))
+    assert (cost, command) == ("", "")
+
+
+def test_a_small_text_shrinks_the_batch_and_says_so():
+    size = {"characters": 1720, "vocab_size": 17}
+    cost, *_ = training.estimate(ENGLISH, size, "paste", "quick", "", *quick())
+    assert "too few for 32 streams" in cost
+
+
+def test_wrong_settings_are_flagged_and_nothing_else():
+    flags = training.estimate(ENGLISH, None, "x", "quick", "", *quick(dropout=2))[2:]
+    wrong = {
+        name: flag["info"]
+        for name, flag in zip(SETTINGS, flags, strict=True)
+        if flag["elem_classes"]
+    }
+    assert wrong == {"dropout": "expected a number from 0 to 0.9"}
+
+
+@pytest.mark.parametrize(
+    ("source", "pasted", "values", "said"),
+    [
+        ("paste", "", quick(), "Paste a text"),
+        ("paste", "short", quick(), "at least 50"),
+        ("paste", TEXT, quick(rnn_units=0), "Units: expected"),
+        ("/etc/passwd", "", quick(), "There is no text"),
+    ],
+)
+def test_what_cannot_start_says_why(source, pasted, values, said, isolated):
+    with pytest.raises(gr.Error, match=said):
+        training.start(ENGLISH, source, None, pasted, "quick", "", {}, *values)
+    assert list(isolated.iterdir()) == []

@@ -1,0 +1,136 @@
+import html
+import itertools
+import re
+import time
+from urllib.parse import parse_qsl
+
+import gradio as gr
+import pytest
+
+from charrnn.model import checkpoint, generation
+from charrnn.ui import cards, links, writing
+from charrnn.ui.writing_request import DRAWN_SEEDS, engine, prepare
+from tests.builders import make_folder, make_record, rows, writing_request
+
+EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
+
+
+def frames(prepared, *, columns=4):
+    return list(writing.write("en", prepared, columns=columns))
+
+
+def test_a_missing_temperature_leaves_its_column_out(model):
+    prepared = prepare(
+        "en", writing_request(temperatures=(0.2, None, 0.8, None)), at_least=2
+    )
+    assert prepared.columns == (0, 2)
+    cards = frames(prepared)[0].cards
+    assert "this column rests" in cards[1]
+    assert "this column rests" in cards[3]
+
+
+def test_a_drawn_seed_is_shown_and_a_given_one_kept(model):
+    given = next(writing.stream("en", writing_request(), single=False))
+    assert given.seed == 7
+    drawn = next(
+        writing.stream("en", writing_request(new_seed=True, seed=None), single=False)
+    )
+    assert 0 <= drawn.seed < DRAWN_SEEDS
+
+
+def test_the_texts_are_those_of_the_model(model):
+    prepared = prepare("en", writing_request(length=60), at_least=2)
+    last = frames(prepared)[-1]
+    *_, expected = generation.generate(
+        checkpoint.load(model),
+        "the ",
+        length=60,
+        rows=rows(0.2, 0.5, 0.8, 1.1, seed=7),
+    )
+    for card, text in zip(last.cards, expected, strict=True):
+        assert card.endswith('<span class="prompt">the </span>' + html.escape(text))
+
+
+def test_each_frame_continues_the_one_before(model):
+    prepared = prepare("en", writing_request(length=2000), at_least=2)
+    shown = [frame.cards for frame in frames(prepared)]
+    assert len(shown) > 2
+    for before, after in itertools.pairwise(shown):
+        for column in range(4):
+            assert after[column].startswith(before[column])
+
+
+def test_the_link_under_a_text_reproduces_it(model):
+    prepared = prepare("en", writing_request(new_seed=True), at_least=2)
+    last = frames(prepared)[-1]
+    href = html.unescape(re.search(r'href="([^"]+)"', last.status)[1])
+    link = links.parse(dict(parse_qsl(href.removeprefix("?"))))
+    assert link == prepared.link
+    again = prepare(
+        "en",
+        writing_request(
+            seed=link.seed, temperatures=link.temperatures, prompt=link.prompt
+        ),
+        at_least=2,
+    )
+    assert frames(again)[-1].cards == last.cards
+
+
+def test_closing_a_writing_ends_it(model):
+    prepared = prepare("en", writing_request(length=10_000), at_least=2)
+    frames_of = writing.write("en", prepared, columns=4)
+    next(frames_of)
+    next(frames_of)
+    assert engine.active == 1
+    frames_of.close()
+    for _ in range(200):
+        if not engine.active:
+            break
+        time.sleep(0.01)
+    assert engine.active == 0
+
+
+def test_unknown_characters_of_a_prompt_are_named(model):
+    prepared = prepare("en", writing_request(prompt="the Ü\t漢 é<"), at_least=2)
+    assert prepared.unknown == "Ü\t漢é<"
+    note = cards.unknown_note("en", prepared.unknown)
+    assert "“Ü '\\t' 漢 é &lt;”" in html.unescape(note).replace("<”", "&lt;”")
+    assert "<”" not in note
+    assert cards.unknown_note("en", "") == ""
+
+
+def test_nothing_of_a_visitor_or_a_model_becomes_html(isolated):
+    make_folder(isolated / "m", make_record(title=EVIL))
+    prepared = prepare("en", writing_request(prompt=EVIL, stop=EVIL), at_least=2)
+    for frame in frames(prepared):
+        for part in (*frame.cards, frame.status):
+            assert part is None or "<img" not in part
+            assert part is None or "onerror=alert(2)>" not in part
+    assert cards.highlight(EVIL, [(0, 11)]).startswith("<mark>${alert(1)}</mark>")
+    assert "<img" not in cards.highlight(EVIL, [(3, 30)])
+
+
+def test_errors_are_escaped(model):
+    with pytest.raises(gr.Error) as caught:
+        next(writing.stream("en", writing_request(model="<img src=x>"), single=False))
+    assert "<img" not in str(caught.value)
+
+
+def test_passages_learnt_by_heart_are_marked(model):
+    (model / "state").mkdir()
+    text = "a rather long sentence that the model has learnt by heart, all of it"
+    (model / "state" / "corpus.txt").write_text(text, encoding="utf-8")
+    prepared = prepare("en", writing_request(prompt="A rather long"), at_least=2)
+    texts = [" sentence that the model has learnt by heart, yes", "nothing"]
+    bodies, meaning = writing.final_bodies("en", prepared, texts)
+    assert bodies == [
+        "<mark> sentence that the model has learnt by heart, </mark>yes",
+        "nothing",
+    ]
+    assert "word for word" in meaning
+
+
+def test_a_resting_column_escapes_its_words():
+    assert cards.resting_card("<b>") == (
+        '<article class="card"><p class="resting">&lt;b&gt;</p></article>'
+    )
