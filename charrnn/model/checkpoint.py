@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -44,7 +45,7 @@ from charrnn.model.tensors import (
     Header,
     bytes_to_tensors,
     read_header,
-    tensors_to_bytes,
+    tensors_to_parts,
 )
 from charrnn.text.vocabulary import Vocabulary
 
@@ -103,10 +104,10 @@ def save_weights(
         raise CheckpointError(
             f"The weights are {found}: the configuration implies {expected}."
         )
-    ordered = {name: weights[name].astype(np.float32, copy=False) for name in expected}
+    sources = {n: partial(np.asarray, weights[n], np.float32) for n in expected}
     context = read_bounded(folder, VOCAB)
-    data = tensors_to_bytes(ordered, {"format": "charrnn"}, context=context)
-    write_file(folder / WEIGHTS, data)
+    parts = tensors_to_parts(sources, {"format": "charrnn"}, context=context)
+    write_file(folder / WEIGHTS, parts)
 
 
 def read_bounded(folder: Path, name: str) -> bytes:
