@@ -5,6 +5,7 @@ import os
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +23,12 @@ _PATH: Final = re.compile(r"(?<![\w.])(?:/[\w.+@ -]+?)+/(?=[\w.])")
 _TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{4,}")
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes | Iterable[memoryview]) -> None:
     """Put a file in place whole or not at all; the previous one stays if not.
+
+    Args:
+        path: The file.
+        data: What it will hold, at once or part after part.
 
     Raises:
         CheckpointError: If the disk is full or the folder not writable.
@@ -31,7 +36,7 @@ def write_file(path: Path, data: bytes) -> None:
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with aside.open("xb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

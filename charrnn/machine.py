@@ -22,9 +22,12 @@ INHERITED: Final = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     *("CHARRNN_*", "SPACE_ID"),
 )
+NEEDED_TO_MULTIPLY: Final = (  # threads and memory of matrix products
+    *("OMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "MALLOC_*", "GLIBC_TUNABLES"),
+)
 NEEDED_TO_TRAIN: Final = (
     *("CUDA_*", "NVIDIA_*", "XLA_FLAGS", "TF_*", "ONEDNN_*", "KERAS_HOME"),
-    *("OMP_*", "KMP_*", "MKL_*", "OPENBLAS_*", "MALLOC_*", "GLIBC_TUNABLES"),
+    *NEEDED_TO_MULTIPLY,
 )
 NEEDED_FOR_THE_HUB: Final = (
     *("HF_ENDPOINT", "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"),

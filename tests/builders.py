@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import typing
 import urllib.parse
 from pathlib import Path
@@ -191,6 +192,36 @@ def steady(model: checkpoint.Model) -> checkpoint.Model:
     return dataclasses.replace(model, weights=contractive(model.weights))
 
 
+def save_model(folder: Path, **options) -> checkpoint.Model:
+    """What `make_model` makes, in a folder; returned as it is loaded."""
+    folder.mkdir(exist_ok=True)
+    model = make_model(**options)
+    checkpoint.save_record(folder, model.record)
+    checkpoint.save_vocabulary(folder, model.vocabulary)
+    checkpoint.save_weights(folder, model.record.model, model.weights)
+    return checkpoint.load(folder)
+
+
+def written(texts) -> list[str]:
+    """The complete texts of a request."""
+    return list(texts)[-1]
+
+
+def alone(model: checkpoint.Model, prompt, length, temperatures, **options):
+    """What a model writes by itself, with nobody beside."""
+    settings = rows(*temperatures, **options)
+    return written(generation.generate(model, prompt, length=length, rows=settings))
+
+
+def wait_until(condition, seconds: float) -> float:
+    """Seconds until it holds."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds
+        time.sleep(0.002)
+    return time.monotonic() - start
+
+
 def keras_network(config: ModelConfig, weights):
     """Keras' own layers with the same weights, ids to logits at each position."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -222,6 +253,8 @@ def rows(*temperatures: float, **options) -> list[SamplingConfig]:
 
 class PageRequest:
     """What a handler of the page reads of a request: its headers and its address."""
+
+    request = None  # no visitor behind it
 
     def __init__(self, query: str = "", *, lang: str = "en", **headers: str) -> None:
         self.headers = {"accept-language": lang, **headers}

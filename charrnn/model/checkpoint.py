@@ -12,13 +12,15 @@ of them is allocated. Nothing in a folder is ever executed. Writing is
 aside, fsync, rename: a reader sees the old file or the new one, whole.
 """
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,7 @@ import numpy.typing as npt
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.files import write_file
+from charrnn.hosting import MEGABYTE
 from charrnn.model.parsing import BYTE_ORDER_MARK, REMEDY, parse_json
 from charrnn.model.record import (
     CARD,
@@ -39,9 +42,10 @@ from charrnn.model.record import (
 from charrnn.model.tensors import (
     HASH,
     MAX_HEADER,
+    Header,
     bytes_to_tensors,
     read_header,
-    tensors_to_bytes,
+    tensors_to_parts,
 )
 from charrnn.text.vocabulary import Vocabulary
 
@@ -100,10 +104,10 @@ def save_weights(
         raise CheckpointError(
             f"The weights are {found}: the configuration implies {expected}."
         )
-    ordered = {name: weights[name].astype(np.float32, copy=False) for name in expected}
+    sources = {n: partial(np.asarray, weights[n], np.float32) for n in expected}
     context = read_bounded(folder, VOCAB)
-    data = tensors_to_bytes(ordered, {"format": "charrnn"}, context=context)
-    write_file(folder / WEIGHTS, data)
+    parts = tensors_to_parts(sources, {"format": "charrnn"}, context=context)
+    write_file(folder / WEIGHTS, parts)
 
 
 def read_bounded(folder: Path, name: str) -> bytes:
@@ -191,6 +195,27 @@ def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> Non
         )
 
 
+@contextlib.contextmanager
+def _open_weights(path: Path, model: ModelConfig) -> Iterator[tuple[IO[bytes], Header]]:
+    """A file of weights at its start, and its header, checked."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe would hang, say
+            raise CheckpointError(f"{path.name} is not a file.")
+        with path.open("rb") as file:
+            start = file.read(MAX_HEADER + 8)
+            check_weights_header(start, path.stat().st_size, model)
+            file.seek(0)
+            yield file, read_header(start, path.name)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent.name} has no weights yet: its training has not saved any."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{path.name} cannot be read ({error.strerror})."
+        ) from error
+
+
 def load_weights(
     folder: Path, model: ModelConfig, *, path: Path | None = None
 ) -> tuple[Weights, str]:
@@ -210,28 +235,30 @@ def load_weights(
             implied tensors.
     """
     path = path or folder / WEIGHTS
-    try:
-        if path.exists() and not path.is_file():  # a pipe would hang, say
-            raise CheckpointError(f"{path.name} is not a file.")
-        with path.open("rb") as file:
-            start = file.read(MAX_HEADER + 8)
-            check_weights_header(start, path.stat().st_size, model)
-            data = start + file.read()
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{folder.name} has no weights yet: its training has not saved any."
-        ) from error
-    except OSError as error:
-        raise CheckpointError(
-            f"{path.name} cannot be read ({error.strerror})."
-        ) from error
-    header = read_header(start, path.name)
+    with _open_weights(path, model) as (file, header):
+        data = file.read()
     loaded = bytes_to_tensors(data, path.name, context=read_bounded(folder, VOCAB))
     if not all(np.isfinite(array).all() for array in loaded.values()):
         raise CheckpointError(f"{path.name} holds numbers that are not finite.")
     weights = {name: loaded[name] for name in model.tensor_shapes()}
     digest = header.metadata.get(HASH) or hashlib.sha256(data).hexdigest()
     return weights, digest[:16]
+
+
+def hash_weights(folder: Path, model: ModelConfig) -> str:
+    """The digits that `load_weights` gives, without the weights in memory.
+
+    Raises:
+        CheckpointError: If the file is missing or its header damaged.
+    """
+    with _open_weights(folder / WEIGHTS, model) as (file, header):
+        digest = header.metadata.get(HASH)
+        if digest is None:
+            whole = hashlib.sha256()
+            while part := file.read(MEGABYTE):
+                whole.update(part)
+            digest = whole.hexdigest()
+    return digest[:16]
 
 
 def _license_in_card(folder: Path) -> str | None:

@@ -68,11 +68,17 @@ class Row:
     Args:
         config: How its characters are drawn.
         length: Characters to write unless the stop string comes first.
+        last_id: The prompt's last id, not yet read.
+        states: Of one row, after the prompt without its last character.
     """
 
-    def __init__(self, config: SamplingConfig, length: int) -> None:
+    def __init__(
+        self, config: SamplingConfig, length: int, last_id: int, states: States
+    ) -> None:
         self.config = config
         self.length = length
+        self.last_id = last_id  # this and the states: as the row last left a batch
+        self.states = states
         self.finished = False
         self._characters: list[str] = []
         greedy = config.temperature == 0
@@ -91,21 +97,23 @@ class Row:
     def _ends_with(self, text: str) -> bool:
         return "".join(self._characters[-len(text) :]) == text
 
-    @property
-    def text(self) -> str:
-        """What is written for certain.
+    def text_from(self, start: int) -> str:
+        """What is written for certain, without its first ``start`` characters.
 
         While more may come, an end that could be the start of the stop string
         is held back.
         """
-        text = "".join(self._characters)
-        stop = self.config.stop
-        if self.finished or not stop:
-            return text
-        for held in range(min(len(stop) - 1, len(text)), 0, -1):
-            if text.endswith(stop[:held]):
-                return text[:-held]
-        return text
+        end, stop = len(self._characters), self.config.stop
+        if stop and not self.finished:
+            last = "".join(self._characters[-len(stop) :])
+            counts = range(min(len(stop) - 1, end), 0, -1)
+            end -= next((n for n in counts if last.endswith(stop[:n])), 0)
+        return "".join(self._characters[start:end])
+
+    @property
+    def text(self) -> str:
+        """All that is written for certain."""
+        return self.text_from(0)
 
 
 class Batch:
@@ -127,25 +135,29 @@ class Batch:
     def _candidates(self) -> int:
         return len(self.vocabulary) - 1  # [UNK] is never generated
 
-    def add(self, row: Row, last_id: int, states: States) -> None:
-        """Let a row take part from the next step on.
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Let these rows advance from the next step on, and no others.
 
-        Args:
-            row: The new text.
-            last_id: The prompt's last id, not yet read.
-            states: Of one row, after the prompt without its last character.
+        Those that leave keep their place in their text and may come back.
         """
+        if self.rows == list(rows):
+            return
+        for index, row in enumerate(self.rows):
+            row.last_id = int(self._ids[index])
+            row.states = tuple(
+                state[index : index + 1].copy() for state in self._states
+            )
+        self.rows = [row for row in rows if not row.finished]
+        self._ids = np.array([row.last_id for row in self.rows], np.intp)
         self._states = tuple(
-            np.concatenate([old, new])
-            for old, new in zip(self._states, states, strict=True)
+            np.concatenate([empty, *parts])
+            for empty, *parts in zip(
+                self.network.initial_states(0),
+                *(row.states for row in self.rows),
+                strict=True,
+            )
         )
-        self._ids = np.append(self._ids, last_id)
-        self.rows.append(row)
         self._arrange()
-
-    def remove(self, row: Row) -> None:
-        """Take a row out, wherever it stands; one that has left is no error."""
-        self._keep([index for index, r in enumerate(self.rows) if r is not row])
 
     def _keep(self, indices: list[int]) -> None:
         self._states = tuple(state[indices] for state in self._states)
@@ -174,14 +186,18 @@ class Batch:
 
 
 def _texts(
-    model: checkpoint.Model, prompt: str, rows: Sequence[Row], chunk: int
+    model: checkpoint.Model,
+    prompt: str,
+    length: int,
+    configs: Sequence[SamplingConfig],
+    chunk: int,
 ) -> Iterator[list[str]]:
     batch = Batch(Network(model.record.model, model.weights), model.vocabulary)
     ids = prompt_ids(model.vocabulary, prompt)
     states = batch.network.prefill(ids[:-1], batch.network.initial_states(1))
+    rows = [Row(config, length, int(ids[-1]), states) for config in configs]
     for start in range(0, len(rows), MAX_ROWS):
-        for row in rows[start : start + MAX_ROWS]:
-            batch.add(row, int(ids[-1]), states)
+        batch.set_rows(rows[start : start + MAX_ROWS])
         while batch.rows:
             for _ in range(chunk):
                 batch.step()
@@ -242,4 +258,4 @@ def generate(
         raise ConfigError(
             "No temperature is given: expected at least one.", field="temperatures"
         )
-    return _texts(model, prompt, [Row(row, length) for row in rows], max(1, chunk))
+    return _texts(model, prompt, length, rows, max(1, chunk))

@@ -6,6 +6,7 @@ Matrices are kept transposed, so that a product is a run of contiguous dot produ
 the other order is 25 % slower at 1024 units.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Final, TypeAlias
@@ -221,6 +222,24 @@ class _LSTMLayer(_Layer):
 _LAYERS: Final = {"gru": _GRULayer, "lstm": _LSTMLayer, "rnn": _Layer}
 
 
+def _table_is_folded(model: ModelConfig) -> bool:
+    """Whether embedding and first kernel become one table of 4-byte numbers."""
+    numbers = GATES[model.cell] * model.rnn_units * model.vocab_size
+    return 4 * numbers <= MAX_TABLE_BYTES
+
+
+def network_bytes(model: ModelConfig) -> int:
+    """`Network.size` of a network that is not made yet."""
+    shapes = model.tensor_shapes()
+    numbers = model.num_parameters()
+    if _table_is_folded(model):  # (V, E) becomes (G, V, H)
+        numbers -= math.prod(shapes["embedding.weight"])
+        numbers += GATES[model.cell] * model.rnn_units * model.vocab_size
+    if model.cell == "gru":  # of two biases a layer one is in `size`
+        numbers -= model.num_layers * GATES["gru"] * model.rnn_units
+    return 4 * numbers
+
+
 class Network:
     """The trained network, forward only, with Keras' numbers (to 1e-4).
 
@@ -252,12 +271,12 @@ class Network:
             )
             for i in range(model.num_layers)
         ]
-        first = self._layers[0]
-        numbers = first.gates * model.rnn_units * model.vocab_size
-        self._folded = 4 * numbers <= MAX_TABLE_BYTES
-        embedding = weights["embedding.weight"].astype(np.float32)[None]
+        self._folded = _table_is_folded(model)
+        embedding = weights["embedding.weight"].astype(np.float32)
         # (G, V, H), or the embedding itself as (1, V, E)
-        self._table = first.project(embedding[0]) if self._folded else embedding
+        self._table = (
+            self._layers[0].project(embedding) if self._folded else embedding[None]
+        )
         product = _RowProduct if batch_invariant else _BatchProduct
         self._head = product(_transposed(weights["head.kernel"]))
         self._head_bias = np.array(weights["head.bias"], np.float32)

@@ -13,8 +13,9 @@ Files of format version 1 have no hash. They are read as they are.
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -25,9 +26,15 @@ from charrnn.errors import CheckpointError
 from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_file
 
 Tensors = dict[str, npt.NDArray[Any]]
+Source = Callable[[], npt.NDArray[Any]]
 MAX_HEADER: Final = 100_000  # bytes of a header: a model's has some 1,500
 HASH: Final = "sha256"
 _METADATA: Final = "__metadata__"
+_DTYPES: Final = {  # NumPy's names
+    **{"float16": "F16", "float32": "F32", "float64": "F64", "bool": "BOOL"},
+    **{"int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64"},
+    **{"uint8": "U8", "uint16": "U16", "uint32": "U32", "uint64": "U64"},
+}
 _UNHASHED: Final = frozenset({"format", "progress"})  # what version 1 wrote there
 
 
@@ -66,14 +73,66 @@ def read_header(start: bytes, name: str) -> Header:
     return Header(found, metadata, 8 + length)
 
 
-def _hash(header: Header, body: memoryview, context: bytes) -> str:
-    others = {key: value for key, value in header.metadata.items() if key != HASH}
-    described = {**header.tensors, _METADATA: others}
+def _begin_hash(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> Any:
+    """The hash of a header, to be gone on with."""
+    others = {key: value for key, value in metadata.items() if key != HASH}
+    described = {**tensors, _METADATA: others}
     text = json.dumps(described, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode())
-    digest.update(body)
+    return hashlib.sha256(text.encode())
+
+
+def _describe(tensors: Mapping[str, Source]) -> dict[str, Any]:
+    """The header's entries, large types first: each array then lies aligned."""
+    facts = {}
+    for name, source in tensors.items():
+        array = source()
+        facts[name] = (array.dtype, array.shape, array.nbytes)
+    entries, end = {}, 0
+    for name in sorted(facts, key=lambda name: (-facts[name][0].itemsize, name)):
+        dtype, shape, size = facts[name]
+        entries[name] = {
+            "dtype": _DTYPES[dtype.name],
+            "shape": list(shape),
+            "data_offsets": [end, end + size],
+        }
+        end += size
+    return entries
+
+
+def _body(source: Source) -> memoryview:
+    """An array's bytes, in C order whatever its own is."""
+    return np.ascontiguousarray(source()).reshape(-1).view(np.uint8).data
+
+
+def tensors_to_parts(
+    tensors: Mapping[str, Source],
+    metadata: Mapping[str, str],
+    *,
+    context: bytes = b"",
+) -> Iterator[memoryview]:
+    """A safetensors file with its hash, part after part.
+
+    However many the arrays are, only one at a time is asked for and kept. Not by
+    safetensors' own function: version 0.8.0 makes the whole file in memory, twice,
+    stores the memory order of a transposed array under its logical shape, and
+    writes several entries of metadata in any order.
+
+    Args:
+        tensors: Name to a function that gives the array, the same each time.
+        metadata: Text that is kept with them.
+        context: What else the hash covers: the bytes of `vocab.json`.
+    """
+    entries = _describe(tensors)
+    digest = _begin_hash(entries, metadata)
+    for name in entries:
+        digest.update(_body(tensors[name]))
     digest.update(context)
-    return digest.hexdigest()
+    content = {_METADATA: {**metadata, HASH: digest.hexdigest()}, **entries}
+    header = json.dumps(content, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8
+    yield memoryview(struct.pack("<Q", len(header)) + header)
+    for name in entries:
+        yield _body(tensors[name])
 
 
 def tensors_to_bytes(
@@ -82,28 +141,9 @@ def tensors_to_bytes(
     *,
     context: bytes = b"",
 ) -> bytes:
-    """A safetensors file in memory, with its hash.
-
-    Every array is made C-contiguous first: safetensors 0.8.0 stores the memory
-    order of a transposed array under its logical shape, without an error. It also
-    writes several entries of metadata in any order, so the header is written here.
-
-    Args:
-        tensors: Name to array.
-        metadata: Text that is kept with them.
-        context: What else the hash covers: the bytes of `vocab.json`.
-    """
-    # not ascontiguousarray, which makes a vector of a single number
-    contiguous = {name: np.asarray(a, order="C") for name, a in tensors.items()}
-    data = memoryview(safetensors.numpy.save(contiguous))
-    (length,) = struct.unpack("<Q", data[:8])
-    entries = json.loads(bytes(data[8 : 8 + length]))
-    body = data[8 + length :]
-    digest = _hash(Header(entries, dict(metadata), 0), body, context)
-    content = {_METADATA: {**metadata, HASH: digest}, **entries}
-    header = json.dumps(content, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)  # the tensors begin at a multiple of 8
-    return b"".join((struct.pack("<Q", len(header)), header, body))
+    """The file of `tensors_to_parts` in memory."""
+    sources = {name: partial(np.asarray, array) for name, array in tensors.items()}
+    return b"".join(tensors_to_parts(sources, metadata, context=context))
 
 
 def _check_hash(
@@ -125,7 +165,10 @@ def _check_hash(
     if expected is None and header.metadata.keys() <= _UNHASHED:
         return
     try:
-        found = _hash(header, memoryview(data)[header.end :], context)
+        digest = _begin_hash(header.tensors, header.metadata)
+        digest.update(memoryview(data)[header.end :])
+        digest.update(context)
+        found = digest.hexdigest()
     except RecursionError:  # a header of brackets
         found = ""
     if found != expected:

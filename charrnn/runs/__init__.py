@@ -10,6 +10,9 @@ nothing, and each can watch and stop what the other began:
     learning_rate   a factor that the trainer applies from its next step on
     .queue/         tickets, first come first served, each with a held lock
 
+`writer` has texts written in another process still, and keeps what visitors may ask
+for at once.
+
 May import: model, text and below. Touches files, processes and the clock; never
 the network. Nothing here imports TensorFlow: the trainer does, in its turn.
 """

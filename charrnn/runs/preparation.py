@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.config import GATES, ModelConfig, TrainingConfig
 from charrnn.errors import ConfigError, RunError
 from charrnn.hosting import policy
 from charrnn.machine import available_memory
@@ -23,6 +23,8 @@ from charrnn.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
 TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
+TEXT_BYTES: Final = 6  # of a character: in UTF-8 and decoded, or its id later
+VALIDATION_POSITIONS: Final = 8192  # characters that a validation reads at once
 
 
 def estimate_memory(
@@ -30,16 +32,35 @@ def estimate_memory(
 ) -> int:
     """Bytes that a training takes at its peak, from above.
 
-    Weights, gradients, two Adam moments and a copy while saving; eight
-    activations a unit and step in each layer, forward and backward; three
-    copies of the logits; two bytes a character of text.
+    Memory that is freed is kept by the trainer and does not always fit what comes
+    next, so the needs of its phases are added up. In copies of the parameters:
+
+    * the state: weights, their average, two moments of Adam (4);
+    * a step: gradients, and the same clipped (2);
+    * a validation: the weights put aside, the averages as arrays (2);
+    * a sample, and the exact pass at the end: a file's bytes, its arrays, a network
+      in NumPy (3). The state is saved an array at a time.
+
+    In arrays ``(batch_size, seq_length, rnn_units)``, for G gates, see
+    `charrnn.trainer.scan`: each layer keeps its states in both layouts, its output, a
+    second state, dropout's mask and result (6), its gates and its input's product
+    (2G); one layer at a time also has the gradients of its output and of its gates
+    in both layouts (3 + 2G). A validation goes through a layer at a time and keeps
+    nothing of the one before. Beside them: logits, their softmax and its gradient;
+    the table that the first layer reads from, its gradient and a sum for it.
     """
-    positions = training.batch_size * training.seq_length
-    activations = 2 * 8 * positions * model.rnn_units * model.num_layers
-    logits = 3 * positions * model.vocab_size
-    folded = 3 * model.vocab_size * 4 * model.rnn_units
-    numbers = 6 * model.num_parameters() + activations + logits + folded
-    return TENSORFLOW_BYTES + 4 * numbers + 2 * characters
+    gates, units = GATES[model.cell], model.rnn_units
+    trained = training.batch_size * training.seq_length
+    validated = min(VALIDATION_POSITIONS, characters)
+    kept = model.num_layers * (6 + 2 * gates)
+    logits = 3 * model.vocab_size
+    activations = max(
+        trained * ((kept + 3 + 2 * gates) * units + logits),
+        validated * ((6 + 3 * gates) * units + logits),
+    )
+    table = 3 * model.vocab_size * gates * units
+    numbers = 11 * model.num_parameters() + activations + table
+    return TENSORFLOW_BYTES + 4 * numbers + TEXT_BYTES * characters
 
 
 def check_memory(model: ModelConfig, training: TrainingConfig, characters: int) -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from charrnn.model.tensors import (
     Tensors,
     bytes_to_tensors,
     read_header,
-    tensors_to_bytes,
+    tensors_to_parts,
 )
 from charrnn.runs import store
 from charrnn.runs.events import EventLog
@@ -133,17 +134,23 @@ def _state_variables(session: Session) -> dict[str, Any]:
     }
 
 
+def _to_array(variable: Any) -> Any:
+    return np.atleast_1d(variable.numpy())
+
+
 def save_state(session: Session) -> None:
     """Write the whole state as one file, so that it is of one moment."""
     started = time.monotonic()
     session.progress.seconds = session.elapsed()
-    arrays = {k: np.asarray(v.numpy()) for k, v in _state_variables(session).items()}
-    data = tensors_to_bytes(
-        {name: np.atleast_1d(array) for name, array in arrays.items()},
+    parts = tensors_to_parts(
+        {
+            name: partial(_to_array, variable)
+            for name, variable in _state_variables(session).items()
+        },
         {"progress": session.progress.to_json()},
         context=checkpoint.read_bounded(session.folder, VOCAB),
     )
-    write_file(session.folder / store.STATE / STATE_FILE, data)
+    write_file(session.folder / store.STATE / STATE_FILE, parts)
     session.writing += time.monotonic() - started
 
 

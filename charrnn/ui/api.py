@@ -21,17 +21,24 @@ from charrnn.text.corpus import Corpus, from_text
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import checked_id, model_folder, page_error, visible
 from charrnn.ui.texts import FALLBACK
+from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
 from charrnn.ui.writing_request import WritingRequest, engine, prepare
 
 
-def _write(request: WritingRequest, at_least: int) -> Iterator[tuple[list[str], int]]:
+def _write(
+    asked: WritingRequest, at_least: int, request: gr.Request | None
+) -> Iterator[tuple[list[str], int]]:
     """The texts so far and the seed, which was drawn if none was given."""
     try:
-        prepared = prepare(FALLBACK, request, at_least=at_least)
+        prepared = prepare(FALLBACK, asked, at_least=at_least)
         rows = prepared.rows()
         stream = engine.generate(
-            prepared.path, request.prompt, length=prepared.link.length, rows=rows
+            prepared.path,
+            asked.prompt,
+            length=prepared.link.length,
+            rows=rows,
+            visitor=visitor_of(request),
         )
         for texts in stream:
             yield texts, rows[0].seed
@@ -47,6 +54,7 @@ def generate(
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
+    request: gr.Request | None = None,
 ) -> Iterator[tuple[str, int]]:
     """Continue a prompt. Streams the whole text so far, without the prompt.
 
@@ -59,11 +67,12 @@ def generate(
         seed: The same seed writes the same text; null draws one.
         top_k: Only the k likeliest characters; 0 takes all.
         top_p: Only the likeliest characters that hold this share; 1 takes all.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
         The text, and the seed that was used.
     """
-    request = WritingRequest(
+    asked = WritingRequest(
         model=model,
         prompt=prompt,
         length=length,
@@ -75,7 +84,7 @@ def generate(
         column_count=None,
         temperatures=(temperature,),
     )
-    for texts, used_seed in _write(request, 1):
+    for texts, used_seed in _write(asked, 1, request):
         yield texts[0], used_seed
 
 
@@ -87,6 +96,7 @@ def compare(
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
+    request: gr.Request | None = None,
 ) -> Iterator[tuple[list[str], int]]:
     """Continue a prompt at 2 to 4 temperatures, all with the same seed.
 
@@ -98,6 +108,7 @@ def compare(
         seed: The same seed writes the same texts; null draws one.
         top_k: Only the k likeliest characters; 0 takes all.
         top_p: Only the likeliest characters that hold this share; 1 takes all.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
         The texts in the temperatures' order, and the seed that was used.
@@ -107,7 +118,7 @@ def compare(
             f"{len(temperatures)} temperatures are given: expected 2 to {MAX_COLUMNS}.",
             print_exception=False,
         )
-    request = WritingRequest(
+    asked = WritingRequest(
         model=model,
         prompt=prompt,
         length=length,
@@ -119,7 +130,7 @@ def compare(
         column_count=None,
         temperatures=tuple(temperatures),
     )
-    yield from _write(request, 2)
+    yield from _write(asked, 2, request)
 
 
 def models() -> list[dict[str, Any]]:

@@ -8,10 +8,12 @@ from typing import Final, NamedTuple
 import gradio as gr
 
 from charrnn.errors import CharrnnError
+from charrnn.hosting import UNKNOWN_VISITOR, Visitor
 from charrnn.ui import cards, passages
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note, page_error
 from charrnn.ui.texts import language, translate
+from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import SKIP, Html, Update, flat
 from charrnn.ui.writing_request import (
     PreparedWriting,
@@ -33,7 +35,12 @@ class Frame(NamedTuple):
 
 
 def write(
-    lang: str, prepared: PreparedWriting, *, columns: int, wide: bool = False
+    lang: str,
+    prepared: PreparedWriting,
+    *,
+    columns: int,
+    wide: bool = False,
+    visitor: Visitor = UNKNOWN_VISITOR,
 ) -> Iterator[Frame]:
     """Write the texts of a request, frame by frame.
 
@@ -45,9 +52,10 @@ def write(
         columns: How many columns the page has for it; those without a
             temperature say so.
         wide: Whether a column takes the whole width.
+        visitor: Who asks.
 
     Raises:
-        CharrnnError: If the model cannot be loaded.
+        CharrnnError: If the model cannot be loaded, or too much is asked for.
     """
     link, written = prepared.link, cards.written_class(prepared.record)
     heads = [
@@ -67,7 +75,11 @@ def write(
     texts = [""] * len(heads)
     yield frame(texts, started, off)
     stream = engine.generate(
-        prepared.path, link.prompt, length=link.length, rows=prepared.rows()
+        prepared.path,
+        link.prompt,
+        length=link.length,
+        rows=prepared.rows(),
+        visitor=visitor,
     )
     with contextlib.closing(stream):  # a visitor who leaves stops the writing
         for texts in stream:
@@ -117,7 +129,11 @@ def _or_skip(text: str | None) -> Html:
 
 
 def stream(
-    lang: str, asked: WritingRequest, *, single: bool
+    lang: str,
+    asked: WritingRequest,
+    *,
+    single: bool,
+    visitor: Visitor = UNKNOWN_VISITOR,
 ) -> Iterator[WritingUpdate]:
     """Write what is asked for; the first frame also shows the right columns.
 
@@ -133,7 +149,8 @@ def stream(
             stop_button=gr.update(interactive=True),
         )
         count = 1 if single else MAX_COLUMNS
-        for frame in write(lang, prepared, columns=count, wide=single):
+        frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
+        for frame in frames:
             shown = tuple(_or_skip(card) for card in frame.cards)
             update = update._replace(status=_or_skip(frame.status))
             if single:
@@ -148,13 +165,15 @@ def stream(
 def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write at two to four temperatures side by side, from one batch."""
     asked = WritingRequest.read(values)
-    yield from map(flat, stream(language(request), asked, single=False))
+    lang, visitor = language(request), visitor_of(request)
+    yield from map(flat, stream(lang, asked, single=False, visitor=visitor))
 
 
 def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write one text, at one temperature."""
     asked = WritingRequest.read(values)
-    yield from map(flat, stream(language(request), asked, single=True))
+    lang, visitor = language(request), visitor_of(request)
+    yield from map(flat, stream(lang, asked, single=True, visitor=visitor))
 
 
 def stopped(request: gr.Request) -> tuple[str, Update]:

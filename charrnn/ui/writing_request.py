@@ -7,8 +7,8 @@ from typing import Final
 
 from charrnn.config import MAX_LENGTH, MAX_VOCAB_SIZE, SamplingConfig
 from charrnn.errors import ConfigError
-from charrnn.model.engine import Engine
 from charrnn.model.record import Record
+from charrnn.runs.writer import Writer
 from charrnn.ui import links
 from charrnn.ui.links import Link
 from charrnn.ui.settings import format_bound
@@ -24,7 +24,7 @@ NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
     "top_p": (1e-6, 1),
 }
 TEMPERATURES: Final = (0, 2)
-engine: Final = Engine()
+engine: Final = Writer()
 
 
 @dataclass(frozen=True)

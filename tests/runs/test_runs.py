@@ -101,6 +101,25 @@ def test_what_cannot_fit_is_refused_before_it_starts(
     assert small < 2e9
 
 
+def test_the_memory_estimate_adds_up_what_it_names() -> None:
+    """Four layers of 2048 LSTM units, counted by hand."""
+    model = ModelConfig(cell="lstm", rnn_units=2048, num_layers=4, vocab_size=66)
+    training = TrainingConfig(batch_size=32, seq_length=100)
+    first = 256 * 4 * 2048 + 2048 * 4 * 2048 + 4 * 2048
+    later = 2 * 2048 * 4 * 2048 + 4 * 2048
+    parameters = 66 * 256 + first + 3 * later + 2048 * 66 + 66
+    arrays = 4 * (6 + 8) + 3 + 8  # (32, 100, 2048)
+    numbers = 11 * parameters + 3200 * (2048 * arrays + 3 * 66) + 3 * 66 * 4 * 2048
+    expected = 700_000_000 + 4 * numbers + 6 * 10**6
+    assert preparation.estimate_memory(model, training, 10**6) == expected
+    # a small batch is validated with a larger one, of which a short text has less
+    small = TrainingConfig(batch_size=1, seq_length=10)
+    numbers = 11 * parameters + 8192 * (2048 * (6 + 12) + 3 * 66) + 3 * 66 * 4 * 2048
+    expected = 700_000_000 + 4 * numbers + 6 * 10**6
+    assert preparation.estimate_memory(model, small, 10**6) == expected
+    assert preparation.estimate_memory(model, small, 1000) < expected - 8e8
+
+
 def test_settings_are_checked_and_shrunk(small_corpus: Corpus) -> None:
     with pytest.raises(ConfigError, match="no setting 'units'"):
         preparation.prepare(small_corpus, settings={"units": 3})

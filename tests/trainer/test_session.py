@@ -4,6 +4,9 @@ import dataclasses
 import json
 import random
 import shutil
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,9 +17,12 @@ from charrnn.model.record import VOCAB
 from charrnn.model.tensors import read_header, tensors_to_bytes
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
+from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
+from charrnn.trainer import session as session_module
 from charrnn.trainer import train
-from charrnn.trainer.session import open_session, read_state
+from charrnn.trainer.session import open_session, read_state, save_state
+from tests.conftest import varied_text
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "v1" / "stopped"
 SETTINGS = {
@@ -141,3 +147,80 @@ def test_a_run_keeps_to_the_split_on_record(small_corpus: Corpus) -> None:
     session = open_session(folder, EventLog(folder))
     assert len(session.validation) == 3000
     assert session.streams.steps_per_epoch == (3000 - 25) // 4 // 25
+
+
+# --- memory ----------------------------------------------------------------
+
+
+def test_the_state_is_four_times_the_parameters_and_saved_an_array_at_a_time(
+    small_corpus: Corpus,
+) -> None:
+    """What `preparation.estimate_memory` counts on."""
+    settings = SETTINGS | {"rnn_units": 256, "num_layers": 2}
+    folder = control.create(preparation.prepare(small_corpus, settings=settings))
+    session = open_session(folder, EventLog(folder))
+    arrays = {k: v.numpy() for k, v in session_module._state_variables(session).items()}
+    parameters = 4 * session.record.model.num_parameters()
+    carried = 4 * 2 * 4 * 256  # layers, streams and units
+    total = sum(array.nbytes for array in arrays.values())
+    assert 4 * parameters + carried <= total < 4 * parameters + carried + 1000
+    largest = max(array.nbytes for array in arrays.values())
+    assert 8 * largest < total
+    del arrays
+    tracemalloc.start()
+    save_state(session)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.1 * largest  # one, and the next one
+    assert read_state(folder) is not None
+
+
+def test_a_validation_reads_as_many_characters_at_once_as_is_reckoned() -> None:
+    at_once = session_module.VALIDATION_STREAMS * session_module.VALIDATION_WINDOW
+    assert at_once == preparation.VALIDATION_POSITIONS
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from charrnn.trainer import session as session_module
+from charrnn.trainer import train
+train.train(Path(sys.argv[1]))
+for line in open("/proc/self/status"):
+    if line.startswith("VmHWM"):
+        print(int(line.split()[1]) * 1024)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"cell": "lstm", "rnn_units": 1024, "num_layers": 2, "batch_size": 4},
+        {"cell": "gru", "rnn_units": 768, "num_layers": 3, "batch_size": 4},
+        {"cell": "lstm", "rnn_units": 256, "num_layers": 1, "batch_size": 100},
+        {"cell": "gru", "rnn_units": 256, "num_layers": 3, "batch_size": 100},
+    ],
+)
+def test_the_estimate_of_memory_is_above_the_truth_and_not_far(settings) -> None:
+    """Models whose weights, and whose activations, take most of it."""
+    wide = settings["batch_size"] > 4
+    text = corpus.from_text(
+        varied_text(45_000 if wide else 6000), name="t", max_bytes=10**6
+    )
+    prepared = preparation.prepare(
+        text, settings={**settings, "seq_length": 200 if wide else 16, "epochs": 1}
+    )
+    estimate = preparation.estimate_memory(
+        prepared.model, prepared.training, len(text.text)
+    )
+    folder = control.create(prepared)
+    measured = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    peak = int(measured.stdout.split()[-1])
+    assert peak < estimate < 1.6 * peak

@@ -68,7 +68,7 @@ def client_of(served: Served) -> Client:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("page") / "checkpoints"
     make_folder(folder / "m", make_record(title="A model"))
-    running = Served(folder)
+    running = Served(folder, CHARRNN_CHARACTERS_IN_FLIGHT="41000")
     yield running
     if running.process.poll() is None:
         running.end()
@@ -101,6 +101,20 @@ def test_generate_writes_what_the_model_writes(served, client):
     *_, expected = generation.generate(model, "the ", length=50, rows=rows(0.8, seed=7))
     assert [text] == expected
     assert seed == 7
+
+
+def test_what_one_session_asks_for_at_once_is_limited_and_no_other_ones(served, client):
+    much = ("shakespeare", "the ", 10_000, [0.2, 0.5, 0.8, 1.1])  # it takes seconds
+    busy = client.submit(*much, api_name="/compare")
+    while not busy.outputs():
+        time.sleep(0.01)
+    with pytest.raises(Exception, match="a visitor may have 41,000 at once"):
+        client.predict(*much, api_name="/compare")
+    job = client_of(served).submit(*much, api_name="/compare")
+    while not job.outputs():
+        time.sleep(0.01)
+    for one in (busy, job):
+        one.cancel()
 
 
 def test_generate_streams_and_draws_a_seed(client):

@@ -1,0 +1,263 @@
+"""The process that writes texts, started, followed and ended: `Writer`.
+
+Writing keeps a processor busy; in a process of its own (`writer_process`) it holds
+up nobody who only wants to see a page. This side refuses what is over a limit,
+hands the rest over and passes on what comes back, a message a line, each a JSON
+object:
+
+    to it    write    a `Job`, under a number
+             cancel   the number of one that nobody waits for any longer
+    from it  text     what is new of each text of a job, and whether it has ended
+             failed   an error of a job: its class, its sentence, its field
+             idle     for a while there was nothing to do
+
+It ends when its standard input closes, and so with whoever started it. If it ends
+by itself, the texts in the making end with an error and the next request starts
+another one.
+"""
+
+import contextlib
+import itertools
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from charrnn import errors
+from charrnn.config import SamplingConfig
+from charrnn.errors import CharrnnError, ConfigError, RunError
+from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
+from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
+from charrnn.model.cache import DescriptionCache
+from charrnn.model.request import Job, TextStream, Updates
+from charrnn.runs.in_flight import Claim, InFlight
+from charrnn.runs.store import PACKAGE_ROOT
+
+CLOSING: Final = "The program is closing: the text is cut short."
+DIED: Final = (
+    "The process that writes the texts ended unexpectedly: the text is cut short. "
+    "Ask for it again."
+)
+
+
+class _RelayedText(TextStream):
+    """Texts that another process writes; what they take is given back as they grow."""
+
+    def __init__(self, job: Job, claim: Claim, in_flight: InFlight) -> None:
+        super().__init__(len(job.rows))
+        self._claim = claim
+        self._in_flight = in_flight
+
+    def add(self, added: list[str], *, ended: bool) -> None:
+        """See `Listener.add`."""
+        self._in_flight.wrote(self._claim, sum(map(len, added)))
+        super().add(added, ended=ended)
+
+
+class _Process:
+    """One process that writes, and the texts that are expected of it."""
+
+    def __init__(self) -> None:
+        environment = child_environment(*NEEDED_TO_MULTIPLY)
+        # few threads allocate there: more arenas only hold memory back
+        environment.setdefault("MALLOC_ARENA_MAX", "1")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "charrnn.runs.writer_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=PACKAGE_ROOT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for us; it ends when its input does
+        )
+        self._numbers = itertools.count()
+        self._texts: dict[int, TextStream] = {}
+        self._farewell = DIED
+        self._gone = False
+        self._lock = threading.Lock()  # guards the two above
+        # Not a lock around a pipe: a forgotten generator may cancel anywhere, and
+        # whoever asks for a text does not wait for the pipe.
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        for target in (self._send, self._receive):
+            threading.Thread(target=target, name="charrnn-writer", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def active(self) -> int:
+        return len(self._texts)
+
+    def write(self, job: Job, text: TextStream) -> int | None:
+        """Have a job written; returns its number, None if the process has gone."""
+        number = next(self._numbers)
+        with self._lock:
+            if self._gone:
+                return None
+            self._texts[number] = text
+        self._messages.put({"kind": "write", "number": number, "job": job.to_json()})
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Stop the writing of a job that may have ended."""
+        if self._texts.pop(number, None) is not None:
+            self._messages.put({"kind": "cancel", "number": number})
+
+    def end(self, farewell: str) -> None:
+        """End the process; its texts end with this sentence."""
+        with self._lock:
+            self._farewell = farewell
+        self._process.kill()
+        self._process.wait()
+
+    def retire(self) -> bool:
+        """End the process unless a text is expected of it."""
+        with self._lock:
+            if self._texts:
+                return False
+            self._gone = True
+        self._messages.put(None)
+        return True
+
+    def _send(self) -> None:
+        target: IO[bytes] = _pipe(self._process.stdin)
+        with contextlib.suppress(OSError), target:  # the other thread sees the end
+            while (message := self._messages.get()) is not None:
+                target.write(json.dumps(message).encode() + b"\n")
+                target.flush()
+
+    def _receive(self) -> None:
+        with _pipe(self._process.stdout) as source:
+            for line in source:
+                if line.endswith(b"\n"):  # else its end cut the line short
+                    self._take(json.loads(line))
+        self._process.wait()
+        self._messages.put(None)
+        with self._lock:
+            self._gone = True
+            texts = list(self._texts.values())
+            self._texts.clear()
+        for text in texts:
+            text.fail(RunError(self._farewell))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["kind"] == "idle":
+            self.retire()
+            return
+        number, ended = message["number"], message.get("ended", True)
+        text = self._texts.pop(number, None) if ended else self._texts.get(number)
+        if text is None:
+            return  # cancelled
+        if message["kind"] == "failed":
+            text.fail(_error(message))
+        else:
+            text.add(message["added"], ended=ended)
+
+
+def _pipe(end: IO[bytes] | None) -> IO[bytes]:
+    if end is None:
+        raise RunError("The process that writes the texts could not be started.")
+    return end
+
+
+def _error(message: dict[str, Any]) -> CharrnnError:
+    """The error that the other process met."""
+    kind = getattr(errors, message["error"])
+    if kind is ConfigError:
+        return ConfigError(message["message"], field=message["field"])
+    error: CharrnnError = kind(message["message"])
+    return error
+
+
+class Writer:
+    """Writes texts for many visitors at once, in a process of its own.
+
+    The process starts with the first request; one that has nothing to do for a
+    while ends.
+    """
+
+    def __init__(self) -> None:
+        self.models = DescriptionCache()
+        self._in_flight = InFlight()
+        self._process: _Process | None = None
+        self._closed = False
+        self._lock = threading.Lock()  # guards the two above
+
+    def generate(
+        self,
+        path: Path | str,
+        prompt: str,
+        *,
+        length: int,
+        rows: Sequence[SamplingConfig],
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Updates:
+        """Continue a prompt, a text for each of ``rows``: see `Engine.generate`.
+
+        Args:
+            path: The model's folder.
+            prompt: What the texts go on from.
+            length: Characters to write, 1 to `MAX_LENGTH`.
+            rows: How each text is drawn.
+            visitor: Whose limits hold, and whose turn it counts as.
+
+        Yields:
+            The whole texts so far, without the prompt, in the order of ``rows``:
+            some ten times a second, and the complete ones last.
+
+        Raises:
+            ConfigError: At the call, if a setting is out of its range.
+            CheckpointError: At the call, if there is no such model; while
+                iterating, if its weights are damaged.
+            RunError: While iterating, if too much is asked for at once, the process
+                ended, or models in use leave no room for this one for long.
+        """
+        job = Job(Path(path).absolute(), prompt, length, tuple(rows), visitor)
+        self.models.get(job.path)
+        return self._follow(job)
+
+    def _follow(self, job: Job) -> Updates:
+        claim = self._in_flight.take(job.visitor, job.characters, policy())
+        try:
+            text = _RelayedText(job, claim, self._in_flight)
+            process, number = self._hand_over(job, text)
+            try:
+                yield from text.updates()
+            finally:
+                process.cancel(number)
+        finally:
+            self._in_flight.release(claim)
+
+    def _hand_over(self, job: Job, text: TextStream) -> tuple[_Process, int]:
+        with self._lock:
+            while not self._closed:
+                process = self._process or _Process()
+                number = process.write(job, text)
+                self._process = None if number is None else process
+                if number is not None:
+                    return process, number
+        raise RunError("The program is closing: no text can be written now.")
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that took the last request; None before the first one."""
+        with self._lock:
+            return None if self._process is None else self._process.pid
+
+    @property
+    def active(self) -> int:
+        """Requests whose texts are expected."""
+        with self._lock:
+            return 0 if self._process is None else self._process.active
+
+    def close(self) -> None:
+        """End the process and all texts; later requests are refused."""
+        with self._lock:
+            self._closed = True
+            process, self._process = self._process, None
+        if process is not None:
+            process.end(CLOSING)
