@@ -116,6 +116,18 @@ def make_event(kind: str, step: int = 0, **fields: Any) -> Event:
     return EVENT_TYPES[kind](step=step, **values)
 
 
+def varied_text(characters: int, *, seed: int = 0) -> str:
+    """A text with some structure that no window repeats exactly."""
+    rng = np.random.default_rng(seed)
+    words = ["sea", "sand", "wind", "salt", "star", "stone", "rain", "root", "rust"]
+    parts: list[str] = []
+    while sum(len(part) + 1 for part in parts) < characters:
+        parts.append(str(rng.choice(words)))
+        if rng.random() < 0.1:
+            parts.append("\n")
+    return " ".join(parts)[:characters]
+
+
 def unambiguous_text(
     model: Model, prompt: str, length: int, *, temperature: float = 0.0
 ) -> str:

@@ -1,19 +1,53 @@
-"""What the tests share: folders of their own, and small texts."""
+"""What the tests share: who runs which, folders of their own, a text."""
 
+import os
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from charrnn.hosting import LIMITS
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
+from tests.builders import varied_text
 
 # a background job of a script ignores Ctrl-C, and so would all that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
+BROWSER = "tests/browser/"
+SLOWEST_FIRST = (BROWSER, "tests/trainer/", "tests/cli/")  # folders; then all others
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One for each core and one for the browser, which often waits; for files none.
+
+    More than five would not have the memory: most of them load TensorFlow and Gradio.
+    """
+    if all(Path(argument.split("::")[0]).is_file() for argument in config.args):
+        return 0
+    return min(os.cpu_count() or 1, 4) + 1
+
+
+class ByFile(LoadFileScheduling):
+    """Hands a file to one worker, and the browser's, which share pages, to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest files first, so that no worker is left alone with one."""
+
+    def rank(item: pytest.Item) -> int:
+        slow = [item.nodeid.startswith(folder) for folder in SLOWEST_FIRST]
+        return slow.index(True) if any(slow) else len(slow)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
@@ -26,18 +60,6 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("CHARRNN_HOSTED", "SPACE_ID", *limits):
         monkeypatch.delenv(name, raising=False)
     return folder
-
-
-def varied_text(characters: int, *, seed: int = 0) -> str:
-    """A text with some structure that no window repeats exactly."""
-    rng = np.random.default_rng(seed)
-    words = ["sea", "sand", "wind", "salt", "star", "stone", "rain", "root", "rust"]
-    parts: list[str] = []
-    while sum(len(part) + 1 for part in parts) < characters:
-        parts.append(str(rng.choice(words)))
-        if rng.random() < 0.1:
-            parts.append("\n")
-    return " ".join(parts)[:characters]
 
 
 @pytest.fixture(scope="session")
