@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import typing
 import urllib.parse
 from pathlib import Path
@@ -24,11 +25,16 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
-from charrnn.runs.events import Event
+from charrnn.runs import events
+from charrnn.runs.events import Event, EventLog
 from charrnn.runs.states import EndReason
 from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
+TINY: Final = {  # settings of a run that is trained in a second
+    **{"rnn_units": 24, "embedding_dim": 8, "batch_size": 4, "seq_length": 25},
+    **{"epochs": 2, "validate_every": 30},
+}
 MIN_LEAD = 1e-4  # nats by which a drawn character leads; rounding is below 1e-5
 
 
@@ -114,6 +120,23 @@ def make_event(kind: str, step: int = 0, **fields: Any) -> Event:
     if kind == "ended":
         values["reason"] = EndReason(values["reason"])
     return EVENT_TYPES[kind](step=step, **values)
+
+
+def with_baseline(folder: Path) -> Path:
+    """The run, its history with a baseline: the training starts no process for one."""
+    EventLog(folder).append(make_event("baseline"))
+    return folder
+
+
+def wait_for_event(folder: Path, kind: str, *, count: int = 1) -> None:
+    """Wait until a run's history has events of a type; a baseline ends its process."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        told = events.read(folder).events
+        if sum(event.type == kind for event in told) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {kind} event came")
 
 
 def varied_text(characters: int, *, seed: int = 0) -> str:

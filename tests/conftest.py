@@ -1,16 +1,19 @@
-"""What the tests share: who runs which, folders of their own, a text."""
+"""What the tests share: who runs which, folders of their own, a text and its run."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
 from charrnn.hosting import LIMITS
+from charrnn.runs import control, preparation
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
-from tests.builders import varied_text
+from tests.builders import TINY, varied_text, with_baseline
 
 # a background job of a script ignores Ctrl-C, and so would all that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -66,3 +69,30 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_corpus() -> Corpus:
     """6,000 characters: epochs of a few dozen steps."""
     return corpus.from_text(varied_text(6000), name="small", max_bytes=10**6)
+
+
+@pytest.fixture(scope="session")
+def trained_once(
+    small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run, trained by the first worker that asks; nobody changes it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which all workers share
+    finished = base / "trained"
+    with FileLock(f"{finished}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not finished.exists():
+            from charrnn.trainer import train  # TensorFlow, for those who need the run
+
+            patch.setenv("CHARRNN_CHECKPOINTS", str(tmp_path_factory.mktemp("begun")))
+            prepared = preparation.prepare(small_corpus, settings=TINY)
+            folder = with_baseline(control.create(prepared))
+            train.train(folder)
+            folder.rename(finished)
+    return finished
+
+
+@pytest.fixture
+def trained(trained_once: Path, isolated: Path) -> Path:
+    """A finished run of the test's own, called sea."""
+    return Path(shutil.copytree(trained_once, isolated / "sea"))
