@@ -25,11 +25,16 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
-from charrnn.runs.events import Event
+from charrnn.runs import events
+from charrnn.runs.events import Event, EventLog
 from charrnn.runs.states import EndReason
 from charrnn.text.vocabulary import Vocabulary
 
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
+TINY: Final = {  # settings of a run that is trained in a second
+    **{"rnn_units": 24, "embedding_dim": 8, "batch_size": 4, "seq_length": 25},
+    **{"epochs": 2, "validate_every": 30},
+}
 MIN_LEAD = 1e-4  # nats by which a drawn character leads; rounding is below 1e-5
 
 
@@ -115,6 +120,35 @@ def make_event(kind: str, step: int = 0, **fields: Any) -> Event:
     if kind == "ended":
         values["reason"] = EndReason(values["reason"])
     return EVENT_TYPES[kind](step=step, **values)
+
+
+def with_baseline(folder: Path) -> Path:
+    """The run, its history with a baseline: the training starts no process for one."""
+    EventLog(folder).append(make_event("baseline"))
+    return folder
+
+
+def wait_for_event(folder: Path, kind: str, *, count: int = 1) -> None:
+    """Wait until a run's history has events of a type; a baseline ends its process."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        told = events.read(folder).events
+        if sum(event.type == kind for event in told) >= count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {kind} event came")
+
+
+def varied_text(characters: int, *, seed: int = 0) -> str:
+    """A text with some structure that no window repeats exactly."""
+    rng = np.random.default_rng(seed)
+    words = ["sea", "sand", "wind", "salt", "star", "stone", "rain", "root", "rust"]
+    parts: list[str] = []
+    while sum(len(part) + 1 for part in parts) < characters:
+        parts.append(str(rng.choice(words)))
+        if rng.random() < 0.1:
+            parts.append("\n")
+    return " ".join(parts)[:characters]
 
 
 def unambiguous_text(

@@ -1,19 +1,56 @@
-"""What the tests share: folders of their own, and small texts."""
+"""What the tests share: who runs which, folders of their own, a text and its run."""
 
+import os
+import shutil
 import signal
 from pathlib import Path
 
-import numpy as np
 import pytest
+from filelock import FileLock
+from xdist.scheduler import LoadFileScheduling
 
 from charrnn.hosting import LIMITS
+from charrnn.runs import control, preparation
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
+from tests.builders import TINY, varied_text, with_baseline
 
 # a background job of a script ignores Ctrl-C, and so would all that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-SENTENCE = "The quick brown fox jumps over the lazy dog, and the dog sleeps on.\n"
+BROWSER = "tests/browser/"
+SLOWEST_FIRST = (BROWSER, "tests/trainer/", "tests/cli/")  # folders; then all others
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One for each core and one for the browser, which often waits; for files none.
+
+    More than five would not have the memory: most of them load TensorFlow and Gradio.
+    """
+    if all(Path(argument.split("::")[0]).is_file() for argument in config.args):
+        return 0
+    return min(os.cpu_count() or 1, 4) + 1
+
+
+class ByFile(LoadFileScheduling):
+    """Hands a file to one worker, and the browser's, which share pages, to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slowest files first, so that no worker is left alone with one."""
+
+    def rank(item: pytest.Item) -> int:
+        slow = [item.nodeid.startswith(folder) for folder in SLOWEST_FIRST]
+        return slow.index(True) if any(slow) else len(slow)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +65,34 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def varied_text(characters: int, *, seed: int = 0) -> str:
-    """A text with some structure that no window repeats exactly."""
-    rng = np.random.default_rng(seed)
-    words = ["sea", "sand", "wind", "salt", "star", "stone", "rain", "root", "rust"]
-    parts: list[str] = []
-    while sum(len(part) + 1 for part in parts) < characters:
-        parts.append(str(rng.choice(words)))
-        if rng.random() < 0.1:
-            parts.append("\n")
-    return " ".join(parts)[:characters]
-
-
 @pytest.fixture(scope="session")
 def small_corpus() -> Corpus:
     """6,000 characters: epochs of a few dozen steps."""
     return corpus.from_text(varied_text(6000), name="small", max_bytes=10**6)
+
+
+@pytest.fixture(scope="session")
+def trained_once(
+    small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run, trained by the first worker that asks; nobody changes it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # which all workers share
+    finished = base / "trained"
+    with FileLock(f"{finished}.lock"), pytest.MonkeyPatch.context() as patch:
+        if not finished.exists():
+            from charrnn.trainer import train  # TensorFlow, for those who need the run
+
+            patch.setenv("CHARRNN_CHECKPOINTS", str(tmp_path_factory.mktemp("begun")))
+            prepared = preparation.prepare(small_corpus, settings=TINY)
+            folder = with_baseline(control.create(prepared))
+            train.train(folder)
+            folder.rename(finished)
+    return finished
+
+
+@pytest.fixture
+def trained(trained_once: Path, isolated: Path) -> Path:
+    """A finished run of the test's own, called sea."""
+    return Path(shutil.copytree(trained_once, isolated / "sea"))

@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
     found = [path for name in NAMES if (path := shutil.which(name))]
@@ -88,7 +88,7 @@ class Served:
             (history.parent / "stop").touch()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("page") / "checkpoints"
     record = make_record(title="A toy")
@@ -101,7 +101,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     running.end_runs()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A page that strangers share."""
     folder = tmp_path_factory.mktemp("hosted") / "checkpoints"

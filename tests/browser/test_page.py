@@ -19,6 +19,7 @@ EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
 TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
 TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
 TRAIN_TAB, HUB_TAB = 1, 2
+TOY = "?model=toy"  # writes at once, where any model serves
 
 
 def written(page: Any) -> list[str]:
@@ -144,7 +145,7 @@ def test_stop_ends_the_writing_within_half_a_second(served, visit):
 def test_one_text_is_copied_and_saved(served, visit):
     visitor = visit()
     visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = visitor.open(served.url)
+    page = visitor.open(served.url + TOY)
     page.locator("#generate-one").click()
     finish(page)
     text = page.locator("#single .written").evaluate("e => e.textContent")
@@ -159,7 +160,7 @@ def test_one_text_is_copied_and_saved(served, visit):
 
 
 def test_a_wrong_number_is_marked_on_its_field(served, visit):
-    page = visit().open(served.url)
+    page = visit().open(served.url + TOY)
     page.locator("#length input").fill("0")
     page.locator("#length.wrong").wait_for()
     marked = page.locator("#length")
@@ -215,7 +216,7 @@ def test_the_length_has_a_slider_and_a_number_that_takes_more(served, visit):
 
 
 def test_a_seed_of_ones_own_is_kept(served, visit):
-    page = visit().open(served.url)
+    page = visit().open(served.url + TOY)
     open_settings(page, "sampling")
     page.wait_for_function(  # a setting is made when it is shown
         "() => (document.querySelector('#seed input')?.value ?? '0') !== '0'"
@@ -234,7 +235,7 @@ def test_a_seed_of_ones_own_is_kept(served, visit):
 
 
 def test_nothing_that_is_typed_runs(served, visit):
-    page = visit().open(served.url)
+    page = visit().open(served.url + TOY)
     page.locator("#prompt textarea").fill(EVIL)
     texts = compare(page)
     assert all(text.startswith(EVIL) for text in texts)
@@ -411,7 +412,7 @@ def test_strangers_do_not_see_each_others_runs(hosted, visit):
 def test_every_tab_fits_its_width(served, visit, width, theme, locale):
     page = visit(
         viewport={"width": width, "height": 900}, color_scheme=theme, locale=locale
-    ).open(served.url)
+    ).open(served.url + TOY)
     compare(page)
     words = {"en-US": "Temperature", "ja-JP": "温度"}
     expect(page.locator("#lead")).to_contain_text(words[locale])
@@ -440,13 +441,13 @@ def test_sentences_are_in_the_language_that_was_chosen(served, visit):
     visitor.context.add_cookies(
         [{"name": "charrnn_lang", "value": "ja", "url": served.url}]
     )
-    page = visitor.open(served.url)
+    page = visitor.open(served.url + TOY)
     compare(page)
     assert "文字" in page.locator("#writing-status").inner_text()
 
 
 def test_the_page_is_used_by_keyboard(served, visit):
-    page = visit().open(served.url)
+    page = visit().open(served.url + TOY)
     page.locator("#prompt textarea").focus()
     for _ in range(4):
         page.keyboard.press("Tab")

@@ -19,7 +19,7 @@ from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus
-from tests.builders import make_folder, make_record
+from tests.builders import make_folder, make_record, wait_for_event, with_baseline
 from tests.hub.hub_server import Hub
 
 TINY = [
@@ -136,6 +136,7 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     code, _, err = run(capfd, "train", "--resume", "sea-stories", "--epochs", "1")
     assert (code, "finished after step 70" in err) == (0, True)
 
+    wait_for_event(store.find("sea-stories"), "baseline")
     target = tmp_path / "saved"
     assert run(capfd, "export", "sea-stories", str(target))[0] == 0
     assert (target / "saved_model.pb").is_file()
@@ -186,20 +187,18 @@ def test_what_a_person_can_mend_is_one_sentence_and_exit_2(
     ],
 )
 def test_generate_refuses_what_it_cannot_do(
-    settings: list[str], text_file: Path, capfd: pytest.CaptureFixture[str]
+    settings: list[str], isolated: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
+    make_folder(isolated / "sea", make_record())
     code, out, err = run(capfd, "generate", "sea", *settings)
     assert (code, out) == (2, "")
     assert err.count("charrnn: ") == 1
 
 
 def test_a_failed_training_exits_1(
-    text_file: Path, capfd: pytest.CaptureFixture[str]
+    trained: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
-    folder = store.find("sea")
-    (folder / "state" / "state.safetensors").write_bytes(b"x" * 100)
+    (trained / "state" / "state.safetensors").write_bytes(b"x" * 100)
     code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
     assert code == 1
     assert "failed: The saved state of sea" in err
@@ -208,13 +207,12 @@ def test_a_failed_training_exits_1(
 
 
 def test_push_and_pull_from_the_terminal(
-    text_file: Path,
+    trained: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     token = "hf_alice_secret"
     monkeypatch.setattr(client, "local_token", lambda: token)
-    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
     asked = ("--prompt", "sea", "--length", "40", "--seed", "5")
     _, before, _ = run(capfd, "generate", "sea", *asked)
     with Hub() as server:
@@ -235,8 +233,8 @@ def test_push_and_pull_from_the_terminal(
     assert after == before
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(text_file: Path) -> None:
-    main(["train", "--corpus", str(text_file), *TINY, "--id", "sea"])
+def test_a_reader_that_has_seen_enough_is_no_error(isolated: Path) -> None:
+    make_folder(isolated / "sea", make_record())
     command = f"{sys.executable} -m charrnn generate sea --length 20000 | head -c 10"
     result = subprocess.run(
         ["/bin/sh", "-c", command],
@@ -265,14 +263,14 @@ def test_a_reader_that_goes_away_does_not_end_a_training(
     process.stderr.close()
     process.wait(timeout=120)
     assert read_status("sea").state is RunState.FINISHED
+    wait_for_event(store.find("sea"), "baseline")
 
 
 def test_a_folder_that_vanishes_is_told(
-    text_file: Path, capfd: pytest.CaptureFixture[str]
+    trained: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run(capfd, "train", "--corpus", str(text_file), *TINY, "--id", "sea")
-    (store.find("sea") / "events.jsonl").unlink()
-    (store.find("sea") / "events.jsonl").mkdir()
+    (trained / "events.jsonl").unlink()
+    (trained / "events.jsonl").mkdir()
     code, _, err = run(capfd, "train", "--resume", "sea", "--epochs", "1")
     assert code == 2  # before a training began
     assert "history" in err
@@ -315,7 +313,7 @@ def test_a_run_of_the_background_keeps_its_log_clean(
         sources.load(str(text_file), max_bytes=10**6),
         settings={"rnn_units": 8, "embedding_dim": 4, "epochs": 1},
     )
-    path = control.create(prepared, model_id="quiet")
+    path = with_baseline(control.create(prepared, model_id="quiet"))
     code = subprocess.run(
         [sys.executable, "-m", "charrnn", "train", "--resume", "quiet", "--background"],
         cwd=store.PACKAGE_ROOT,

@@ -123,12 +123,14 @@ def test_the_unforeseen_ends_one_models_requests_and_no_others(writer, tmp_path)
     save_model(tmp_path / "bad")
     good = writer.generate(tmp_path / "good", "a", length=5000, rows=rows(1.0))
     next(good)
+    failing = writer._worker
     loaded = writer.models.acquire(tmp_path / "bad")
     loaded.network._head.layouts = [np.zeros((13, 3), np.float32)]  # no product fits it
     bad = writer.generate(tmp_path / "bad", "a", length=10, rows=rows(1.0))
     with pytest.raises(RunError, match="Writing failed unexpectedly"):
         list(bad)
     assert written(good) == alone(model, "a", 5000, [1.0], seed=0)
+    failing.join()  # its traceback belongs to this test, not to the next one
 
 
 def test_closing_ends_everything_with_a_sentence(tmp_path):

@@ -5,17 +5,17 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import safetensors.numpy
 
-from charrnn.runs import control, events, preparation, store
+from charrnn.runs import control, preparation, store
 from charrnn.runs.history import read_view
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text.corpus import Corpus
+from tests.builders import wait_for_event, with_baseline
 
 SETTINGS = {
     **{"num_layers": 2, "rnn_units": 48, "embedding_dim": 16, "dropout": 0.2},
@@ -38,7 +38,7 @@ def begin(run_id: str) -> "subprocess.Popen[str]":
 
 def new_run(text: Corpus, run_id: str) -> Path:
     prepared = preparation.prepare(text, settings=SETTINGS)
-    return control.create(prepared, model_id=run_id)
+    return with_baseline(control.create(prepared, model_id=run_id))
 
 
 def finish(run_id: str) -> None:
@@ -57,16 +57,6 @@ def outcome(folder: Path) -> dict[str, bytes]:
     return {**found, "best": (folder / "model.safetensors").read_bytes()}
 
 
-def wait_for(run_id: str, kind: str, *, count: int = 1) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        told = events.read(store.find(run_id)).events
-        if sum(event.type == kind for event in told) >= count:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"no {kind} event came")
-
-
 @pytest.fixture(scope="module")
 def reference(small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing disturbed."""
@@ -78,23 +68,31 @@ def reference(small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
-    """Kill a run at random moments, compare its end with an untouched one's."""
+    """Kill a run again and again, compare its end with an untouched one's."""
     training = read_view(reference).seconds
     folder = new_run(text, "killed")
     rng = random.Random(5)
-    for kill in range(kills):
+    moments = [0.0]  # seconds: the first kill comes early, in a training for certain
+    # most of the others, too, some fall into the start or the last lines
+    moments += [rng.uniform(0, 1.5 * training / kills) for _ in range(kills - 1)]
+    for kill, moment in enumerate(moments):
         process = begin("killed")
-        wait_for("killed", "started", count=kill + 1)
-        # most fall into the training, some into the start or the last lines
-        moment = rng.uniform(0, 1.5 * training / kills)
+        wait_for_event(folder, "started", count=kill + 1)
+        if kill == 0:
+            wait_for_event(folder, "validation")
+            assert read_status("killed").state is RunState.RUNNING
         try:
             process.communicate(timeout=moment)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
-        if read_status("killed").state is RunState.FINISHED:
+        status = read_status("killed")
+        if status.state is RunState.FINISHED:
             break
-        assert read_status("killed").state is RunState.DIED
+        assert status.state is RunState.DIED
+        assert "memory" in status.message
+        assert "batch_size" in status.message
+    assert kill > 0
     if read_status("killed").state is not RunState.FINISHED:
         finish("killed")
     assert outcome(folder) == outcome(reference)
@@ -102,7 +100,9 @@ def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     assert steps == [event.step for event in read_view(reference).validations]
 
 
-def test_three_kills_change_nothing(small_corpus: Corpus, reference: Path) -> None:
+def test_three_kills_are_told_and_change_nothing(
+    small_corpus: Corpus, reference: Path
+) -> None:
     kill_and_finish(small_corpus, reference, 3)
 
 
@@ -117,7 +117,7 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
 ) -> None:
     folder = new_run(small_corpus, "stopped")
     process = begin("stopped")
-    wait_for("stopped", "validation")
+    wait_for_event(folder, "validation")
     os.kill(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -126,7 +126,7 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     assert (folder / "model.safetensors").is_file()
 
     process = begin("stopped")
-    wait_for("stopped", "resumed")
+    wait_for_event(folder, "resumed")
     control.stop("stopped")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -134,16 +134,3 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     assert read_status("stopped").view.step >= first.view.step
     finish("stopped")
     assert outcome(folder) == outcome(reference)
-
-
-def test_a_dead_trainer_is_told_at_once_and_named(small_corpus: Corpus) -> None:
-    new_run(small_corpus, "dying")
-    process = begin("dying")
-    wait_for("dying", "step")
-    assert read_status("dying").state is RunState.RUNNING
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    status = read_status("dying")
-    assert status.state is RunState.DIED
-    assert "memory" in status.message
-    assert "batch_size" in status.message

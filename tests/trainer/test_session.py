@@ -22,13 +22,9 @@ from charrnn.text.corpus import Corpus
 from charrnn.trainer import session as session_module
 from charrnn.trainer import train
 from charrnn.trainer.session import open_session, read_state, save_state
-from tests.conftest import varied_text
+from tests.builders import TINY, varied_text
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "v1" / "stopped"
-SETTINGS = {
-    **{"rnn_units": 12, "embedding_dim": 4, "batch_size": 4, "seq_length": 25},
-    **{"epochs": 1, "validate_every": 20},
-}
 
 
 @pytest.fixture
@@ -116,22 +112,20 @@ def test_damaged_weights_are_told_before_a_resumed_training(run: Path) -> None:
 
 
 def test_a_kill_between_state_and_weights_leaves_the_right_figures(
-    small_corpus: Corpus,
+    trained: Path,
 ) -> None:
-    folder = control.create(preparation.prepare(small_corpus, settings=SETTINGS))
-    train.train(folder)
-    whole = checkpoint.load(folder)
-    state, figures = read_state(folder), whole.record.figures
+    whole = checkpoint.load(trained)
+    state, figures = read_state(trained), whole.record.figures
     assert state is not None
     assert figures is not None
     assert figures.kept_step == figures.total_steps == state.progress.best_step
     # as the validation before had left the folder
     earlier = dataclasses.replace(figures, kept_step=20, total_steps=20)
-    checkpoint.save_record(folder, dataclasses.replace(whole.record, figures=earlier))
+    checkpoint.save_record(trained, dataclasses.replace(whole.record, figures=earlier))
     zeros = {name: 0 * array for name, array in whole.weights.items()}
-    checkpoint.save_weights(folder, whole.record.model, zeros)
-    open_session(folder, EventLog(folder))
-    restored = checkpoint.load(folder)
+    checkpoint.save_weights(trained, whole.record.model, zeros)
+    open_session(trained, EventLog(trained))
+    restored = checkpoint.load(trained)
     assert restored.record.figures is not None
     assert restored.record.figures.kept_step == state.progress.best_step
     assert restored.record.figures.val_loss == state.progress.best_loss
@@ -140,7 +134,7 @@ def test_a_kill_between_state_and_weights_leaves_the_right_figures(
 
 
 def test_a_run_keeps_to_the_split_on_record(small_corpus: Corpus) -> None:
-    folder = control.create(preparation.prepare(small_corpus, settings=SETTINGS))
+    folder = control.create(preparation.prepare(small_corpus, settings=TINY))
     record = checkpoint.read_record(folder)
     halved = dataclasses.replace(record.corpus, split=0.5)
     checkpoint.save_record(folder, dataclasses.replace(record, corpus=halved))
@@ -156,7 +150,7 @@ def test_the_state_is_four_times_the_parameters_and_saved_an_array_at_a_time(
     small_corpus: Corpus,
 ) -> None:
     """What `preparation.estimate_memory` counts on."""
-    settings = SETTINGS | {"rnn_units": 256, "num_layers": 2}
+    settings = TINY | {"rnn_units": 256, "num_layers": 2}
     folder = control.create(preparation.prepare(small_corpus, settings=settings))
     session = open_session(folder, EventLog(folder))
     arrays = {k: v.numpy() for k, v in session_module._state_variables(session).items()}

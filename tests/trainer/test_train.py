@@ -23,6 +23,7 @@ from charrnn.model import checkpoint, scores, tensors
 from charrnn.model.generation import generate
 from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
+from charrnn.runs.baseline import baseline_loss
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason, RunState
@@ -33,20 +34,12 @@ from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
-from tests.builders import make_event, rows
-
-TINY = {
-    "rnn_units": 24,
-    "embedding_dim": 8,
-    "batch_size": 4,
-    "seq_length": 25,
-    "epochs": 2,
-    "validate_every": 30,
-}
+from tests.builders import TINY, make_event, rows, wait_for_event, with_baseline
 
 
 def created(text: Corpus, **settings: object) -> Path:
-    return control.create(preparation.prepare(text, settings={**TINY, **settings}))
+    prepared = preparation.prepare(text, settings={**TINY, **settings})
+    return with_baseline(control.create(prepared))
 
 
 def read_all(folder: Path) -> list[Event]:
@@ -60,10 +53,14 @@ def of(kind: str, told: list[Event]) -> list[Any]:
 
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
     heard: list[Event] = []
-    folder = created(small_corpus, num_layers=2, dropout=0.2, cell="lstm")
+    settings = {**TINY, "num_layers": 2, "dropout": 0.2, "cell": "lstm"}
+    folder = control.create(preparation.prepare(small_corpus, settings=settings))
     assert train.train(folder, listener=heard.append) is EndReason.FINISHED
+    wait_for_event(folder, "baseline")
     told = [e for e in read_all(folder) if e.type != "baseline"]
     assert told[1:] == heard  # all but `queued` and `baseline`, which others write
+    (found,) = of("baseline", read_all(folder))
+    assert found.loss == baseline_loss(folder)
     (started,) = of("started", told)
     record = checkpoint.read_record(folder)
     assert started.parameters == record.model.num_parameters()
@@ -239,10 +236,9 @@ def test_step_events_hold_the_batches_own_losses(small_corpus: Corpus) -> None:
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(
-    small_corpus: Corpus,
+    trained: Path,
 ) -> None:
-    folder = created(small_corpus)
-    train.train(folder)
+    folder = trained
     kept = (folder / "model.safetensors").read_bytes()
     control.request_resume(folder, more_epochs=2)
     session = open_session(folder, EventLog(folder))
@@ -257,32 +253,28 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_best(
     assert (folder / "model.safetensors").read_bytes() == kept
 
 
-def test_a_continued_run_keeps_its_history_and_goes_on(small_corpus: Corpus) -> None:
-    folder = created(small_corpus)
-    train.train(folder)
-    first = read_status(folder.name)
-    control.request_resume(folder, more_epochs=1)
-    train.train(folder)
-    second = read_status(folder.name)
+def test_a_continued_run_keeps_its_history_and_goes_on(trained: Path) -> None:
+    first = read_status(trained.name)
+    control.request_resume(trained, more_epochs=1)
+    train.train(trained)
+    second = read_status(trained.name)
     begun, ended = first.view, second.view
     assert ended.step == ended.planned_steps == begun.step + begun.steps_per_epoch
-    told = read_all(folder)
+    told = read_all(trained)
     assert [e.step for e in of("ended", told)] == [begun.step, ended.step]
     rates = [e.learning_rate for e in of("step", told) if e.step > begun.step]
-    assert max(rates) <= 0.5 * checkpoint.read_record(folder).training.learning_rate
+    assert max(rates) <= 0.5 * checkpoint.read_record(trained).training.learning_rate
 
 
-def test_a_damaged_history_is_resumed_and_the_damage_told(small_corpus: Corpus) -> None:
-    folder = created(small_corpus, epochs=1)
-    train.train(folder)
-    with (folder / events.FILE_NAME).open("ab") as file:
+def test_a_damaged_history_is_resumed_and_the_damage_told(trained: Path) -> None:
+    with (trained / events.FILE_NAME).open("ab") as file:
         for line in ("garbage", {"type": "learning_rate", "step": 3, "factor": None}):
             file.write(json.dumps(line).encode() + b"\n")
-    control.request_resume(folder, more_epochs=1)
-    assert train.train(folder) is EndReason.FINISHED
-    (notice,) = of("notice", read_all(folder))
+    control.request_resume(trained, more_epochs=1)
+    assert train.train(trained) is EndReason.FINISHED
+    (notice,) = of("notice", read_all(trained))
     assert "2 lines of it cannot be read" in notice.message
-    assert read_view(folder).damaged == 2
+    assert read_view(trained).damaged == 2
 
 
 def test_a_factor_changes_the_learning_rate_from_the_next_step(
@@ -340,30 +332,26 @@ def test_early_stopping_counts_scheduled_validations(small_corpus: Corpus) -> No
 
 
 def test_training_begins_with_the_weights_of_another_model(
-    small_corpus: Corpus,
+    small_corpus: Corpus, trained: Path
 ) -> None:
-    parent = created(small_corpus, epochs=6)
-    train.train(parent)
-    known = checkpoint.read_record(parent).figures
+    known = checkpoint.read_record(trained).figures
     other = corpus.from_text(
         small_corpus.text[::-1] + "é", name="other", max_bytes=10**6
     )
-    prepared = preparation.prepare(other, settings=dict(TINY), init=parent)
+    prepared = preparation.prepare(other, settings=dict(TINY), init=trained)
     assert "'é'" in " ".join(prepared.notices)
-    child = control.create(
-        preparation.prepare(
-            small_corpus, settings={**TINY, "validate_every": 1}, init=parent
-        ),
-        init=parent,
-    )
+    settings = {**TINY, "validate_every": 1, "epochs": 1}
+    prepared = preparation.prepare(small_corpus, settings=settings, init=trained)
+    child = with_baseline(control.create(prepared, init=trained))
     train.train(child)
     first = of("validation", read_all(child))[0]
     assert known is not None
+    assert known.val_loss < 2  # one that knows nothing begins above 2.5
     assert first.val_loss == pytest.approx(known.val_loss, abs=0.1)
 
 
 def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> None:
-    folder = created(small_corpus, rnn_units=64)
+    folder = created(small_corpus, rnn_units=60)
     train.train(folder)
     names = (
         "config.json",
@@ -394,41 +382,37 @@ def test_a_full_disk_is_told_and_the_files_stay_whole(small_corpus: Corpus) -> N
     assert not [path.name for path in folder.rglob("*.tmp")]
 
 
-def test_damaged_state_is_refused_with_a_way_out(small_corpus: Corpus) -> None:
-    folder = created(small_corpus)
-    train.train(folder)
-    control.request_resume(folder, more_epochs=1)
-    state = folder / "state" / "state.safetensors"
+def test_damaged_state_is_refused_with_a_way_out(trained: Path) -> None:
+    control.request_resume(trained, more_epochs=1)
+    state = trained / "state" / "state.safetensors"
     whole = state.read_bytes()
     state.write_bytes(whole[:-100])
     with pytest.raises(TrainingError, match="--init"):
-        train.train(folder)
+        train.train(trained)
     # as another version may have written it
     saved = safetensors.numpy.load(whole)
     del saved["average.0"]
     (length,) = struct.unpack("<Q", whole[:8])
     progress = json.loads(whole[8 : 8 + length])["__metadata__"]["progress"]
-    vocabulary = (folder / "vocab.json").read_bytes()
+    vocabulary = (trained / "vocab.json").read_bytes()
     state.write_bytes(
         tensors.tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
     )
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
-        train.train(folder)
+        train.train(trained)
 
 
-def test_resuming_elsewhere_works_and_is_told(small_corpus: Corpus) -> None:
-    folder = created(small_corpus)
-    train.train(folder)
-    record = checkpoint.read_record(folder)
+def test_resuming_elsewhere_works_and_is_told(trained: Path) -> None:
+    record = checkpoint.read_record(trained)
     machine = Machine(architecture="x86_64", cores=96)
-    checkpoint.save_record(folder, dataclasses.replace(record, machine=machine))
-    (folder / "state" / ".x.tmp").write_bytes(b"cut short")
-    control.request_resume(folder, more_epochs=1)
-    train.train(folder)
-    (notice,) = of("notice", read_all(folder))[-1:]
+    checkpoint.save_record(trained, dataclasses.replace(record, machine=machine))
+    (trained / "state" / ".x.tmp").write_bytes(b"cut short")
+    control.request_resume(trained, more_epochs=1)
+    train.train(trained)
+    (notice,) = of("notice", read_all(trained))[-1:]
     assert "not bit for bit" in notice.message
     assert "96" in notice.message
-    assert not (folder / "state" / ".x.tmp").exists()
+    assert not (trained / "state" / ".x.tmp").exists()
 
 
 def test_progress_survives_its_file() -> None:
