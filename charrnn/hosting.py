@@ -2,13 +2,15 @@
 
 Every limit stands here once, and each is an environment variable: its name in
 capitals after ``CHARRNN_``. No other module asks whether strangers share the
-page; they ask the policy for what they need to know.
+page; they ask the policy for what they need to know. A limit that holds for each
+visitor holds for a `Visitor`.
 """
 
 import dataclasses
+import ipaddress
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from charrnn.errors import ConfigError
 
 MEGABYTE: Final = 1_000_000
 GIGABYTE: Final = 1_000_000_000
+VISITORS_PER_ADDRESS: Final = 10  # what one address may have, in visitors' shares
 
 
 def _limit(
@@ -182,3 +185,63 @@ def policy(environ: Mapping[str, str] = os.environ) -> Policy:
         if text:
             changes[limit.name] = _read_limit(limit.metadata, text)
     return dataclasses.replace(base, **changes) if changes else base
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Whom a limit holds for.
+
+    Args:
+        key: A signed-in user, else a session of a browser.
+        address: Where the visitor comes from, see `address_of`.
+    """
+
+    key: str
+    address: str
+
+
+UNKNOWN_VISITOR: Final = Visitor("", "")
+
+
+def address_of(peer: str, forwarded: Sequence[str], *, trusted_proxies: int) -> str:
+    """Where a request comes from, as far as it can be believed.
+
+    Each proxy adds the address that it was asked from at the right end of the
+    header: what trusted ones added is believed, what stands left of it is whatever
+    the client wrote. An IPv6 address counts as its network of 64 bits, of which a
+    single client has every address.
+
+    Args:
+        peer: Address of the connection.
+        forwarded: The values of every ``X-Forwarded-For`` header, in order.
+        trusted_proxies: How many of the last senders are proxies of ours.
+
+    Example:
+        >>> address_of("10.0.0.1", ["1.1.1.1, 2.2.2.2"], trusted_proxies=1)
+        '2.2.2.2'
+    """
+    senders = [*",".join(forwarded).split(","), peer] if forwarded else [peer]
+    believed = senders[-min(1 + trusted_proxies, len(senders)) :]
+    for sender in believed:  # the farthest first
+        address = _normal_address(sender)
+        if address:
+            return address
+    return peer
+
+
+def _normal_address(text: str) -> str:
+    """The address, an IPv6 one as its network; empty if it is none."""
+    text = text.strip()
+    if text.startswith("["):  # [::1]:8080
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # 127.0.0.1:8080
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, 64), strict=False))

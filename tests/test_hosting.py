@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from charrnn.errors import ConfigError
-from charrnn.hosting import HOSTED, LIMITS, LOCAL, policy
+from charrnn.hosting import HOSTED, LIMITS, LOCAL, address_of, policy
 
 SPACE = dataclasses.replace(HOSTED, space=True, trusted_proxies=1)
 
@@ -54,3 +54,31 @@ def test_every_limit_has_a_variable_of_its_own():
     variables = [limit.metadata["variable"] for limit in LIMITS]
     assert len(set(variables)) == len(variables) == 14
     assert all(name.startswith("CHARRNN_") for name in variables)
+
+
+# --- visitors --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "expected"),
+    [
+        ("1.1.1.1", [], 0, "1.1.1.1"),
+        ("1.1.1.1", ["2.2.2.2"], 0, "1.1.1.1"),  # anybody can send the header
+        ("1.1.1.1", ["2.2.2.2"], 1, "2.2.2.2"),
+        ("1.1.1.1", ["9.9.9.9, 2.2.2.2"], 1, "2.2.2.2"),  # the client wrote the left
+        ("1.1.1.1", ["9.9.9.9", "2.2.2.2"], 1, "2.2.2.2"),  # in two headers
+        ("1.1.1.1", ["9.9.9.9, 2.2.2.2,3.3.3.3"], 2, "2.2.2.2"),
+        ("1.1.1.1", [], 1, "1.1.1.1"),
+        ("1.1.1.1", [""], 1, "1.1.1.1"),
+        ("1.1.1.1", ["2.2.2.2"], 3, "2.2.2.2"),  # fewer than there should be
+        ("1.1.1.1", ["9.9.9.9, x<y"], 1, "1.1.1.1"),  # no address: not the left one
+        ("1.1.1.1", ["2.2.2.2:5000"], 1, "2.2.2.2"),
+        ("::1", ["[2001:db8:1:2:3:4:5:6]:443"], 1, "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", [], 0, "2001:db8:1:2::/64"),
+        ("::ffff:1.1.1.1", [], 0, "1.1.1.1"),
+        ("fe80::1%eth0", [], 0, "fe80::/64"),
+        ("testclient", [], 0, "testclient"),
+    ],
+)
+def test_an_address_is_what_the_trusted_proxies_saw(peer, forwarded, proxies, expected):
+    assert address_of(peer, forwarded, trusted_proxies=proxies) == expected
