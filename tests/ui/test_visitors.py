@@ -1,0 +1,41 @@
+"""Who a request comes from."""
+
+import gradio as gr
+import pytest
+from fastapi import Request
+
+from charrnn.hosting import UNKNOWN_VISITOR
+from charrnn.ui.visitors import visitor_of
+
+
+def request(session, *headers, peer="1.1.1.1"):
+    """As Gradio hands it to a function."""
+    scope = {
+        "type": "http",
+        "client": (peer, 1234),
+        "headers": [(b"x-forwarded-for", value.encode()) for value in headers],
+    }
+    return gr.Request(Request(scope), session_hash=session)
+
+
+def test_a_session_is_known_by_its_hash_whatever_it_is_called():
+    visitors = [
+        visitor_of(request(session))
+        for session in ("a", "b", "", None, "x" * 10**6, "\ud800")
+    ]
+    assert len({visitor.key for visitor in visitors}) == 5  # none is the empty one
+    assert {len(visitor.key) for visitor in visitors} == {16}
+    assert {visitor.address for visitor in visitors} == {"1.1.1.1"}
+    assert visitor_of(request("a")) == visitors[0]
+
+
+@pytest.mark.parametrize(("proxies", "address"), [(0, "1.1.1.1"), (1, "3.3.3.3")])
+def test_an_address_is_believed_for_so_many_proxies(monkeypatch, proxies, address):
+    """What a client wrote into a header of its own stands in the first one."""
+    monkeypatch.setenv("CHARRNN_TRUSTED_PROXIES", str(proxies))
+    assert visitor_of(request("a", "2.2.2.2", "3.3.3.3")).address == address
+
+
+def test_a_function_called_without_a_page_has_no_visitor():
+    assert visitor_of(None) == UNKNOWN_VISITOR
+    assert visitor_of(gr.Request(username="a", session_hash="b")) == UNKNOWN_VISITOR
