@@ -48,6 +48,10 @@ window.charrnn = (() => {
       if (narrow() && new URLSearchParams(location.search).has("run"))
         setTimeout(() => run()?.scrollIntoView(), 300);
     },
+    // whoever waits in a queue shows about once a minute that they are still here;
+    // browsers let a hidden tab do that, where a timer of Gradio rests
+    showAlive: () => document.querySelector("#alive")?.click(),
     downloadZip: () => document.querySelector("#zip-file").click(),
   };
 })();
+setInterval(() => charrnn.showAlive(), 60_000);
