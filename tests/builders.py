@@ -223,6 +223,8 @@ def rows(*temperatures: float, **options) -> list[SamplingConfig]:
 class PageRequest:
     """What a handler of the page reads of a request: its headers and its address."""
 
+    request = None  # no visitor behind it
+
     def __init__(self, query: str = "", *, lang: str = "en", **headers: str) -> None:
         self.headers = {"accept-language": lang, **headers}
         self.query_params = dict(urllib.parse.parse_qsl(query.removeprefix("?")))

@@ -86,7 +86,6 @@ def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
         "resume": state in RESUMABLE,
         "more": not live and state not in (RunState.FAILED, RunState.UNREADABLE),
         "rate": state is RunState.RUNNING,
-        "manage_box": True,
     }
     updates: dict[str, Update] = {
         name: gr.update(visible=owned and there) for name, there in shown.items()
@@ -159,6 +158,7 @@ def whole_panel(
         legend=plot.legend_html(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
+        manage_box=gr.update(visible=browser.owns(path)),
         **buttons(status.state, owned=browser.owns(path)),
     )
 

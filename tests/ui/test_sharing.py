@@ -33,12 +33,16 @@ def there(server, monkeypatch):
 
 def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
     make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
-    said, token = sharing.push(ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN)
+    said, token = sharing.push(
+        ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN, NEW_BROWSER
+    )
     assert "Pushed" in said
     assert f'href="{there.url}/alice/mine"' in said
     assert token == ""
     assert there.repositories["alice/mine"].private
-    again, _ = sharing.push(ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN)
+    again, _ = sharing.push(
+        ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN, NEW_BROWSER
+    )
     assert "Nothing had changed" in again
     pulled = sharing.pull(ENGLISH, None, None, "alice/mine", "", TOKEN, NEW_BROWSER)
     assert "is in the Generate tab now" in pulled.pulled
@@ -92,8 +96,10 @@ def test_whose_token_is_used(there, monkeypatch):
 def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     make_folder(isolated / "m", make_record())
-    said, _ = sharing.push(ENGLISH, None, None, None, "a/b", False, "", TOKEN)
+    said, _ = sharing.push(
+        ENGLISH, None, None, None, "a/b", False, "", TOKEN, NEW_BROWSER
+    )
     assert "Choose a model" in said
-    said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "")
+    said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "", NEW_BROWSER)
     assert "access token is needed" in said
     assert TOKEN not in said
