@@ -34,7 +34,8 @@ def start() -> None:
     if policy().secret_ids:
         threading.Thread(target=_rounds, name="sweeper", daemon=True).start()
     else:
-        leftovers.remove_leftovers(store.folder())
+        with contextlib.suppress(CharrnnError):  # no folder: each press will say so
+            leftovers.remove_leftovers(store.folder())
 
 
 def _rounds() -> None:

@@ -58,11 +58,16 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     folder = make_folder(isolated / "m", make_record())
     files = {name: (folder / name).read_bytes() for name in record.PUBLIC_FILES[:3]}
-    there.add_repository("alice/secret", {**files, "README.md": b"# x"}, private=True)
+    foreign = {"README.md": b"# x", "state/owner": b'{"key_sha256": ""}', "owner": b"x"}
+    there.add_repository("alice/secret", {**files, **foreign}, private=True)
     pulled = sharing.pull(ENGLISH, None, None, "alice/secret", "", TOKEN, NEW_BROWSER)
     model_id = pulled.model["value"]
     assert store.ID_PATTERN.fullmatch(model_id)
     assert len(model_id) == 32
+    assert Browser.of(pulled.browser).owns(isolated / model_id)  # by a key of its own
+    assert not Browser().owns(isolated / model_id)
+    inside = {path.name for path in (isolated / model_id).rglob("*")}
+    assert inside == {*record.PUBLIC_FILES, "state", "owner", "seen"}
     mine = shared.model_choices("en", Browser.of(pulled.browser))
     nobody = shared.model_choices("en", Browser())
     assert model_id in {value for _, value in mine}
