@@ -67,12 +67,17 @@ def _folders(place: Path) -> Iterator[Path]:
 
 
 def _age(path: Path, now: float) -> float:
-    """Seconds since a folder, or what lies in it, was made, changed or renamed."""
-    ages = [0.0]
-    with contextlib.suppress(OSError):  # gone meanwhile
-        stats = [path.stat(), *(inner.stat() for inner in path.iterdir())]
-        ages = [now - max(stat.st_mtime, stat.st_ctime) for stat in stats]
-    return min(ages)
+    """Seconds since a folder, or what lies in it, was written or renamed."""
+    try:
+        stat = path.stat()
+        times = [stat.st_mtime]
+        if path.name.startswith(DELETED):  # by a rename, which leaves the other time
+            times.append(stat.st_ctime)
+        elif not path.name.startswith(PULLING):  # `create` writes into `state/` first
+            times += [inner.stat().st_mtime for inner in path.iterdir()]
+    except OSError:  # gone meanwhile
+        return 0.0
+    return now - max(times)
 
 
 def _never_began(path: Path) -> bool:
