@@ -199,7 +199,9 @@ def test_the_limits_are_those_of_the_policy() -> None:
         for told, policy in zip(defaults, (hosting.LOCAL, hosting.HOSTED), strict=True):
             value = getattr(policy, limit.name)
             unit = limit.metadata["unit"]
-            assert told == ("none" if value is None else f"{value / unit:g}"), variable
+            assert told == ("none" if value is None else f"{value / unit:.9g}"), (
+                variable
+            )
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/figures.md"])

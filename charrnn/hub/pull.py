@@ -5,11 +5,9 @@ import dataclasses
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from charrnn.errors import CheckpointError, HubError, RunError
 from charrnn.hosting import policy
@@ -18,8 +16,8 @@ from charrnn.hub.transfer import Connection, transfer
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
-
-STALE: Final = 86_400  # seconds after which nobody works in a pull's folder any more
+from charrnn.runs.leftovers import PULLING, remove_leftovers
+from charrnn.runs.owner import Owner, save
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +39,7 @@ def pull_model(
     destination: Path,
     model_id: str | None = None,
     revision: str | None = None,
+    owner: Owner | None = None,
 ) -> Pulled:
     """Bring a charrnn model from the Hub into the folder of models.
 
@@ -57,6 +56,7 @@ def pull_model(
             apart; None takes a free one after the repository, or finds the same
             commit that was pulled before.
         revision: Branch, tag or commit; None for the default branch.
+        owner: Whose key shall open the model on a hosted page.
 
     Raises:
         HubError: If it failed: one sentence that says what to do.
@@ -67,10 +67,10 @@ def pull_model(
     if model_id is None and policy().secret_ids:
         model_id = store.hosted_id()  # nobody finds, or is told of, another's model
     known = _commits_here(destination, model_id, repo)
-    aside = destination / f".pull-{secrets.token_hex(8)}"
+    aside = destination / f"{PULLING}{secrets.token_hex(8)}"
     notices: tuple[str, ...] = ()
     try:
-        _sweep(destination)
+        remove_leftovers(destination)  # it may be a visitor's model
         (aside / "files").mkdir(parents=True)
         result = transfer(
             {
@@ -93,7 +93,7 @@ def pull_model(
             )
         else:
             origin = Origin(repo=repo, revision=commit)
-            path, notices = _take(aside, origin, model_id)
+            path, notices = _take(aside, origin, model_id, owner)
     except OSError as error:
         raise CheckpointError(
             f"The folder {destination.name} cannot be written ({error.strerror}): "
@@ -153,16 +153,8 @@ def _pulled_commits(repo: str, folders: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def _sweep(destination: Path) -> None:
-    """Remove what a killed pull has left: it may be a visitor's model."""
-    for path in destination.glob(".pull-*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > STALE:
-                shutil.rmtree(path, ignore_errors=True)
-
-
 def _take(
-    aside: Path, origin: Origin, model_id: str | None
+    aside: Path, origin: Origin, model_id: str | None, owner: Owner | None
 ) -> tuple[Path, tuple[str, ...]]:
     """The public files alone out of what was downloaded; checked and placed.
 
@@ -176,6 +168,9 @@ def _take(
         if file.is_file() and not file.is_symlink():
             file.replace(ready / name)
     notices = _check_pulled(ready, origin)
+    if owner is not None:
+        (ready / store.STATE).mkdir()
+        save(ready, owner, place=aside.parent)
     return _place(ready, aside.parent, model_id, origin.repo), notices
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -22,9 +21,11 @@ from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
 from charrnn.runs import events
 from charrnn.runs.events import EventLog, Notice, Queued
-from charrnn.runs.history import forget, read_view
+from charrnn.runs.history import read_view
+from charrnn.runs.leftovers import discard, remove_leftovers
+from charrnn.runs.owner import Owner, save
 from charrnn.runs.preparation import Prepared, check_memory, limit_minutes, prepare
-from charrnn.runs.queue import check_queue
+from charrnn.runs.queue import accepting, is_waiting_or_running
 from charrnn.runs.states import COMPLETE, LIVE, RunState
 from charrnn.runs.status import Status, read_status
 from charrnn.runs.store import (
@@ -33,6 +34,7 @@ from charrnn.runs.store import (
     PACKAGE_ROOT,
     STATE,
     STOP,
+    UNWANTED,
     find,
     folder,
     hosted_id,
@@ -53,6 +55,7 @@ def create(
     title: str = "",
     model_id: str | None = None,
     init: Path | None = None,
+    owner: Owner | None = None,
 ) -> Path:
     """Write a run's folder, whole or not at all, before anything is trained.
 
@@ -62,6 +65,7 @@ def create(
         model_id: The id to take; None takes a free slug of the title, or
             one that nobody can guess where the policy wants that.
         init: Folder of the model whose weights the training begins with.
+        owner: Whose key shall open it on a hosted page.
 
     Returns:
         The folder; its name is the run's id.
@@ -74,6 +78,7 @@ def create(
     title = one_line(title) or f"{called[:80]} {training.preset}"
     if model_id is None and policy().secret_ids:
         model_id = hosted_id()  # nobody finds, or is told of, another's run
+    remove_leftovers(folder())  # they would hold ids
     path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
     record = Record(
         title=title,
@@ -88,7 +93,7 @@ def create(
         versions={"charrnn": charrnn.__version__},
     )
     try:
-        _write_run(path, prepared, record, init)
+        _write_run(path, prepared, record, init, owner)
     except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -96,7 +101,11 @@ def create(
 
 
 def _write_run(
-    path: Path, prepared: Prepared, record: Record, init: Path | None
+    path: Path,
+    prepared: Prepared,
+    record: Record,
+    init: Path | None,
+    owner: Owner | None,
 ) -> None:
     try:
         (path / STATE).mkdir()
@@ -104,6 +113,8 @@ def _write_run(
         raise CheckpointError(
             f"{path.name}/{STATE} cannot be written ({error.strerror})."
         ) from error
+    if owner is not None:
+        save(path, owner)
     data = prepared.corpus.text.encode()
     write_file(path / STATE / CORPUS_FILE, data)
     checkpoint.save_vocabulary(path, prepared.vocabulary)
@@ -161,30 +172,40 @@ def start(
     title: str = "",
     model_id: str | None = None,
     init: Path | None = None,
+    owner: Owner | None = None,
 ) -> str:
     """Write a run and start its trainer; returns the run's id.
 
     Raises:
-        CharrnnError: As `prepare` and `create`.
+        CharrnnError: As `prepare`, `accepting` and `create`.
     """
-    check_queue()
     prepared = prepare(corpus, preset=preset, settings=settings, init=init)
-    path = create(prepared, title=title, model_id=model_id, init=init)
+    with accepting(owner):
+        path = create(prepared, title=title, model_id=model_id, init=init, owner=owner)
     spawn(path)
     return path.name
 
 
-def resume(run_id: str, *, more_epochs: int | None = None) -> None:
+def resume(
+    run_id: str, *, more_epochs: int | None = None, owner: Owner | None = None
+) -> None:
     """Go on with a run that stopped or died, in a process of its own.
+
+    Args:
+        run_id: The run.
+        more_epochs: How many more it shall have.
+        owner: Who asks, with the run's key, where each visitor has limits.
 
     Raises:
         RunError: If it is being trained, or is finished and no more epochs
-            are asked for.
+            are asked for, or `accepting` lets nothing in.
     """
-    check_queue()
     path = own_run(run_id)
-    request_resume(path, more_epochs=more_epochs)
-    EventLog(path).append(Queued(step=read_view(path).step, position=0))
+    with accepting(owner, again=path):
+        request_resume(path, more_epochs=more_epochs)
+        if owner is not None:
+            save(path, owner)  # it counts for the visitor who has it go on
+        EventLog(path).append(Queued(step=read_view(path).step, position=0))
     spawn(path)
 
 
@@ -219,17 +240,19 @@ def _extend(path: Path, more_epochs: int) -> None:
     training = dataclasses.replace(
         record.training, epochs=math.ceil(done + more_epochs), minutes=None
     )
-    training, _ = limit_minutes(training)
+    training, notices = limit_minutes(training)
     checkpoint.save_record(path, dataclasses.replace(record, training=training))
+    for notice in notices:
+        EventLog(path).append(Notice(step=view.step, message=notice))
 
 
-def continue_for(run_id: str, epochs: int) -> None:
+def continue_for(run_id: str, epochs: int, *, owner: Owner | None = None) -> None:
     """Train a run for some more epochs.
 
     Raises:
-        RunError: If it is being trained.
+        RunError: As `resume`.
     """
-    resume(run_id, more_epochs=epochs)
+    resume(run_id, more_epochs=epochs, owner=owner)
 
 
 def _check_live(status: Status, otherwise: str) -> None:
@@ -288,13 +311,27 @@ def delete(run_id: str) -> None:
     if is_alive(path):
         raise RunError(f"{run_id} is being trained: stop it first.")
     try:
-        # one rename, and no reader meets half a folder
-        aside = path.with_name(f".deleted-{secrets.token_hex(4)}")
-        path.rename(aside)
-        shutil.rmtree(aside)
-        forget(path)
+        discard(path)
     except OSError as error:
         raise RunError(f"{run_id} cannot be deleted ({error.strerror}).") from error
+
+
+def give_up(run_id: str) -> bool:
+    """Have a run's folder removed, at once or as soon as its trainer has ended.
+
+    Returns:
+        Whether it is gone now; else the sweeper of a hosted page removes it.
+
+    Raises:
+        RunError: As `delete`, but that the run may be training.
+    """
+    path = own_model(run_id)
+    if is_waiting_or_running(path):
+        write_file(path / STATE / UNWANTED, b"")
+        write_file(path / STOP, b"")
+        return False
+    delete(run_id)
+    return True
 
 
 def archive(run_id: str, destination: Path) -> Path:

@@ -12,7 +12,13 @@ from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, WEIGHTS, Record
 from charrnn.runs.states import RunState
 from charrnn.runs.status import Situation, look_at
-from charrnn.runs.store import ID_PATTERN, STATE, folder, is_shipped, shipped_folder
+from charrnn.runs.store import (
+    ID_PATTERN,
+    folder,
+    is_run,
+    is_shipped,
+    shipped_folder,
+)
 from charrnn.runs.view import RunView
 from charrnn.text.corpus import split_at
 
@@ -73,7 +79,7 @@ def _entries(place: Path) -> Iterator[ModelEntry]:
             now=now,
             has_weights=(path / WEIGHTS).is_file(),
             shipped=is_shipped(path),
-            is_run=(path / STATE).is_dir(),
+            is_run=is_run(path),
             changed=changed,
         )
 
@@ -105,8 +111,9 @@ def unreadable() -> list[Unreadable]:
         try:
             checkpoint.read_record(path)
         except CheckpointError as error:
-            is_run = (path / STATE).is_dir()
-            found.append(Unreadable(path.name, str(error), is_shipped(path), is_run))
+            found.append(
+                Unreadable(path.name, str(error), is_shipped(path), is_run(path))
+            )
     return found
 
 

@@ -118,6 +118,7 @@ def prepare(
         notices = _unknown_notice(vocabulary, corpus.text)
         settings = _sizes_of(parent.model, settings)
     model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
+    _check_parameters(model)
     shape = streams.fit_shape(
         len(corpus.text),
         batch_size=training.batch_size,
@@ -135,6 +136,15 @@ def prepare(
         training,
         (*corpus.notices, *notices, *shape.notices, *limited),
     )
+
+
+def _check_parameters(model: ModelConfig) -> None:
+    limit, count = policy().max_parameters, model.num_parameters()
+    if limit is not None and count > limit:
+        raise ConfigError(
+            f"This network has {count:,} parameters, and at most {limit:,} are trained "
+            "here: reduce rnn_units or num_layers."
+        )
 
 
 def limit_minutes(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:

@@ -25,8 +25,10 @@ PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
 INSTALLED_MODELS: Final = PACKAGE_ROOT / "charrnn" / "_models"  # as in pyproject.toml
 SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
+QUEUE: Final = ".queue"
 CORPUS_FILE: Final = "corpus.txt"
 LOCK, STOP, LEARNING_RATE = "lock", "stop", "learning_rate"
+UNWANTED: Final = "unwanted"  # in `STATE`: its owner has given the run up
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -138,8 +140,13 @@ def is_taken(parent: Path, name: str) -> bool:
 
 
 def hosted_id() -> str:
-    """An id that cannot be guessed: on a hosted page it is the only key."""
+    """An id that cannot be guessed: on a hosted page only who is given it can read."""
     return secrets.token_hex(16)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder was trained here: it keeps the text that it learns."""
+    return (path / STATE / CORPUS_FILE).is_file()
 
 
 def own_run(run_id: str) -> Path:
@@ -152,7 +159,7 @@ def own_run(run_id: str) -> Path:
     strange = policy().secret_ids and is_shipped(
         path
     )  # its owner's, while it is retrained
-    if strange or not (path / STATE).is_dir():
+    if strange or not is_run(path):
         raise RunError(
             f"{run_id} is a model without a training behind it: "
             "train from it with `--init`."

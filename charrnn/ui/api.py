@@ -1,8 +1,8 @@
 """The public endpoints, for gradio_client and any other program.
 
-They are the page's own abilities as typed functions. On a hosted page an id
-is the only key to a run, here as there: whoever knows it may follow and stop
-it, and no list tells it.
+They are the page's own abilities as typed functions. On a hosted page a run has an
+id, with which anyone may read, and a key, which its owner needs to stop it; each
+endpoint takes ``id.key`` as well as the id, and no list tells either.
 """
 
 from collections.abc import Iterator
@@ -15,15 +15,21 @@ from charrnn.errors import CharrnnError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
 from charrnn.runs import control, events, listing
+from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, from_text
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.shared import checked_id, model_folder, page_error, visible
+from charrnn.ui.shared import model_folder, owned_id, page_error, visible
 from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
 from charrnn.ui.writing_request import WritingRequest, engine, prepare
+
+
+def _id(model: str) -> str:
+    """The id of an ``id.key``: the key goes no further, into no link and no error."""
+    return split(model)[0]
 
 
 def _write(
@@ -73,7 +79,7 @@ def generate(
         The text, and the seed that was used.
     """
     asked = WritingRequest(
-        model=model,
+        model=_id(model),
         prompt=prompt,
         length=length,
         seed=seed,
@@ -119,7 +125,7 @@ def compare(
             print_exception=False,
         )
     asked = WritingRequest(
-        model=model,
+        model=_id(model),
         prompt=prompt,
         length=length,
         seed=seed,
@@ -171,6 +177,7 @@ def train(
     corpus: str = "shakespeare",
     preset: str = "",
     settings: dict[str, Any] = {},  # noqa: B006  never changed
+    request: gr.Request | None = None,
 ) -> str:
     """Start a training in a process of its own.
 
@@ -179,22 +186,30 @@ def train(
         corpus: `shakespeare` or `python-stdlib`, or what to call the text.
         preset: `quick`, `balanced` or `tutorial`; empty for the machine's own.
         settings: Settings that differ from the preset, by name.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
-        The run's id, for `/status` and `/stop`; later also a model's id.
+        The run's id, for `/status` and `/stop`; later also a model's id. On a hosted
+        page it is ``id.key``: keep it, since nobody else has the key.
     """
+    who = new_owner(visitor_of(request), page=False)
     try:
-        return control.start(
+        run_id = control.start(
             _corpus(text, corpus),
             preset=preset or None,
             settings=settings,
+            owner=who,
         )
     except CharrnnError as error:
         raise page_error(error) from error
+    return run_id if who is None else f"{run_id}.{who.key}"
 
 
 def status(run: str, since: int = 0) -> dict[str, Any]:
     """How a run stands, and what has happened since the last look.
+
+    On a hosted page a run that waits leaves the queue after an hour in which its owner
+    has not asked, with the key.
 
     Args:
         run: The run's id.
@@ -204,9 +219,13 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
         `state`, `step`, `planned_steps` (null until known), `events` as in the
         run's events.jsonl, and `next`.
     """
+    run_id, key = split(run)
     try:
-        now = read_status(checked_id(run))
-        recent = events.read(model_folder(run), since)
+        path = model_folder(run_id)
+        if key and is_owner(path, key):
+            mark_seen(path)
+        now = read_status(run_id)
+        recent = events.read(path, since)
     except CharrnnError as error:
         raise page_error(error) from error
     return {
@@ -222,14 +241,15 @@ def stop(run: str) -> str:
     """Ask a run to end: it finishes its step, validates, saves and ends.
 
     Args:
-        run: The run's id.
+        run: The run's id; on a hosted page ``id.key``.
 
     Returns:
         The run's state now.
     """
     try:
-        control.stop(checked_id(run))
-        return read_status(checked_id(run)).state
+        run_id = owned_id(*split(run))
+        control.stop(run_id)
+        return read_status(run_id).state
     except CharrnnError as error:
         raise page_error(error) from error
 

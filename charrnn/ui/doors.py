@@ -42,6 +42,7 @@ MULTIPART_BYTES: Final = 64_000  # that a form adds to the file in it
 API: Final = "/gradio_api"
 UPLOAD: Final = f"{API}/upload"
 JOIN: Final = f"{API}/queue/join"
+DEEP_LINK: Final = f"{API}/deep_link"  # would store a visitor's keys with the rest
 CALLS: Final = (f"{API}/call/", f"{API}/run/", f"{API}/api/")
 # what a website may read of a hosted page, beside the answers to its calls
 READABLE: Final = ("/config", f"{API}/info", f"{API}/queue/data")
@@ -370,6 +371,8 @@ class Doors:
                 "This page answers to the names of this computer alone: open it at "
                 "http://127.0.0.1 or http://localhost and its port.",
             )
+        if _route(scope).rstrip("/") == DEEP_LINK:
+            raise RefusedError(403, "This page makes no links of all that it shows.")
         if names_remote_file(scope["path"]):
             raise RefusedError(403, "Files on other computers are not served here.")
         length = headers.get("content-length", "")

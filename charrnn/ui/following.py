@@ -17,6 +17,7 @@ from charrnn.model import checkpoint
 from charrnn.runs import listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
+from charrnn.runs.sweeper import kept_until
 from charrnn.ui import chart, panel, plot
 from charrnn.ui.cards import written_class
 from charrnn.ui.panel import FrameKey
@@ -55,6 +56,7 @@ class PanelUpdate(NamedTuple):
     resume: Update = SKIP
     more: Update = SKIP
     rate: Update = SKIP
+    manage_box: Update = SKIP  # rename, download, delete
     table: Html = SKIP
     browser: dict[str, object] | Update = SKIP
     question: Update = SKIP  # whether to delete the run
@@ -71,17 +73,25 @@ def _timer(*, live: bool, following: bool) -> Update:
     return gr.update(value=IDLE, active=following or not policy().secret_ids)
 
 
-def buttons(state: RunState) -> dict[str, Update]:
-    """Which of the buttons are there in which state, as fields of `PanelUpdate`."""
+def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
+    """Which of the buttons are there in which state, as fields of `PanelUpdate`.
+
+    Args:
+        state: The run's.
+        owned: Whether it is the visitor's own; else there are none.
+    """
     live = state in LIVE
-    return {
-        "stop": gr.update(visible=live, interactive=state is not RunState.STOPPING),
-        "resume": gr.update(visible=state in RESUMABLE),
-        "more": gr.update(
-            visible=not live and state not in (RunState.FAILED, RunState.UNREADABLE)
-        ),
-        "rate": gr.update(visible=state is RunState.RUNNING),
+    shown = {
+        "stop": live,
+        "resume": state in RESUMABLE,
+        "more": not live and state not in (RunState.FAILED, RunState.UNREADABLE),
+        "rate": state is RunState.RUNNING,
     }
+    updates: dict[str, Update] = {
+        name: gr.update(visible=owned and there) for name, there in shown.items()
+    }
+    updates["stop"]["interactive"] = state is not RunState.STOPPING
+    return updates
 
 
 def _extra(state: str, overlay: Sequence[str]) -> list[str]:
@@ -127,8 +137,8 @@ def whole_panel(
     Raises:
         CharrnnError: If there is no such run.
     """
-    status = read_status(checked_id(run_id))
-    record = checkpoint.read_record(model_folder(run_id))
+    path = model_folder(run_id)
+    status, record = read_status(run_id), checkpoint.read_record(path)
     view = status.view
     browser = browser.following(run_id)
     choices = run_choices(lang, browser)
@@ -143,12 +153,13 @@ def whole_panel(
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
-        news=panel.news_html(lang, status, view),
+        news=panel.news_html(lang, status, view, kept_until(path)),
         plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
         legend=plot.legend_html(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
-        **buttons(status.state),
+        manage_box=gr.update(visible=browser.owns(path)),
+        **buttons(status.state, owned=browser.owns(path)),
     )
 
 
@@ -234,7 +245,8 @@ def _progressed(
         samples = panel.samples_html(lang, view, written=written_class(record))
         update = update._replace(samples=samples)
     if changed & {"validations", "notices"}:
-        update = update._replace(news=panel.news_html(lang, status, view))
+        until = kept_until(model_folder(run_id))
+        update = update._replace(news=panel.news_html(lang, status, view, until))
     return update
 
 

@@ -126,7 +126,7 @@ def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
         pushing, pulling = _push_column(), _pull_column()
     pushing.push.click(
         sharing.push,
-        inputs(PushRequest, pushing),
+        inputs(PushRequest, pushing, page),
         outputs(PushUpdate, pushing),
         show_progress_on=pushing.pushed,
         **EVENT,

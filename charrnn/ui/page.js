@@ -62,6 +62,10 @@ window.charrnn = (() => {
       for (const slider of document.querySelectorAll(".temperature"))
         nameTemperature(slider.id, slider.querySelector("[type=range]").value);
     },
+    // whoever waits in a queue shows about once a minute that they are still here;
+    // browsers let a hidden tab do that, where a timer of Gradio rests
+    showAlive: () => document.querySelector("#alive")?.click(),
     downloadZip: () => document.querySelector("#zip-file").click(),
   };
 })();
+setInterval(() => charrnn.showAlive(), 60_000);

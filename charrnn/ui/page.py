@@ -11,8 +11,11 @@ import ipaddress
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
+
+from charrnn.hosting import policy
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
@@ -35,10 +38,13 @@ def is_loopback(server_name: str) -> bool:
 SHARE = os.environ.get("GRADIO_SHARE", "").lower() == "true"
 if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
     os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
+if policy().secret_ids:  # what lies there is removed: no other program's uploads
+    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+    own_uploads = Path(tempfile.gettempdir()) / f"charrnn-uploads-{user}"
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
 import gradio as gr  # noqa: E402  reads the variables above when imported
 
-from charrnn.hosting import policy  # noqa: E402
 from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
@@ -49,9 +55,11 @@ from charrnn.ui import (  # noqa: E402
     form,
     generate_form,
     generate_tab,
+    housekeeping,
     hub_tab,
     sharing,
     train_tab,
+    visitor_data,
     watch_panel,
 )
 from charrnn.ui.labels import i18n  # noqa: E402
@@ -80,7 +88,7 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    blocks = gr.Blocks(title=title, delete_cache=(3600, 86_400))
+    blocks = gr.Blocks(title=title, delete_cache=(600, housekeeping.upload_seconds()))
     with blocks:
         api.publish()  # first, so that their names are theirs
         _lay_out(blocks)
@@ -107,6 +115,8 @@ def _lay_out(blocks: gr.Blocks) -> None:
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch_panel.build(page)
+                if policy().secret_ids:
+                    visitor_data.build(training, watching)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
             pushed_model = hub_tab.build(page, generating)
 
@@ -171,6 +181,7 @@ def main() -> None:
     if not doors.are_closed(application):  # a server may pass over a failed lifespan
         demo.close(verbose=False)
         raise SystemExit("The page's doors could not be closed: it is not opened.")
+    housekeeping.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     log(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
     try:

@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001  signs that a reader is used to
 import html
 import math
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -101,8 +102,18 @@ def progress_html(
     )
 
 
-def news_html(lang: str, status: Status, view: RunView) -> str:
-    """What a screen reader announces: once a validation, not once a tick."""
+def news_html(
+    lang: str, status: Status, view: RunView, kept_until: float | None = None
+) -> str:
+    """What a screen reader announces: once a validation, not once a tick.
+
+    Args:
+        lang: Language code.
+        status: The run's state.
+        view: The run so far.
+        kept_until: When the page removes the run at the latest, seconds since the
+            epoch; None if it never does.
+    """
     parts = []
     if status.message:
         parts.append(note(status.message, "warn"))
@@ -114,9 +125,18 @@ def news_html(lang: str, status: Status, view: RunView) -> str:
     if status.state is RunState.EARLY:
         parts.append(note(translate(lang, "progress.early")))
     parts += [note(notice) for notice in view.notices]
-    if policy().keep_days is not None:
-        parts.append(note(translate(lang, "progress.hosted")))
+    if kept_until is not None:
+        parts.append(note(_kept_note(lang, status, kept_until)))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
+
+
+def _kept_note(lang: str, status: Status, until: float) -> str:
+    """Until when a hosted page keeps a run, which others may shorten."""
+    if status.state in LIVE:
+        days = f"{policy().keep_days or 0.0:g}"
+        return translate(lang, "progress.kept_days", days=days)
+    moment = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(until))
+    return translate(lang, "progress.kept_until", moment=moment)
 
 
 def legend_html(

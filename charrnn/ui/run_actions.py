@@ -14,9 +14,11 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.runs import control
+from charrnn.runs.owner import Owner
 from charrnn.ui.following import PanelUpdate, empty_panel, whole_panel
-from charrnn.ui.shared import Browser, checked_id, model_folder, note, page_error
+from charrnn.ui.shared import Browser, model_folder, note, owned_id, page_error
 from charrnn.ui.texts import language, translate
+from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Update
 
 MAX_MORE_EPOCHS: Final = 10_000
@@ -26,16 +28,27 @@ ZIP_SECONDS: Final = 600.0
 def _act(
     request: gr.Request, run_id: str, browser: object, action: Callable[[str], object]
 ) -> PanelUpdate:
-    """Do something to a run and show it anew.
+    """Do something to a run of the visitor's own and show it anew.
 
     Raises:
         gr.Error: If it cannot be done; its sentence says why.
     """
+    held = Browser.of(browser)
     try:
-        action(checked_id(run_id))
-        return whole_panel(language(request), run_id, Browser.of(browser))
+        action(_owned(run_id, held))
+        return whole_panel(language(request), run_id, held)
     except CharrnnError as error:
         raise page_error(error) from error
+
+
+def _owned(run_id: str, browser: Browser) -> str:
+    return owned_id(run_id, browser.keys.get(run_id, ""))
+
+
+def _again(request: gr.Request, run_id: str, browser: object) -> Owner | None:
+    """Who has a run go on, as its owner is noted from then on."""
+    key = Browser.of(browser).keys.get(run_id)
+    return None if key is None else Owner(key, visitor_of(request))
 
 
 def stop(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
@@ -45,7 +58,8 @@ def stop(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
 
 def resume(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
     """Go on with a run that was stopped or died."""
-    return _act(request, run_id, browser, control.resume)
+    who = _again(request, run_id, browser)
+    return _act(request, run_id, browser, lambda run: control.resume(run, owner=who))
 
 
 def train_more(
@@ -57,13 +71,20 @@ def train_more(
         bounds = {"low": "1", "high": f"{MAX_MORE_EPOCHS:,}"}
         sentence = translate(language(request), "field.range", **bounds)
         raise gr.Error(sentence, print_exception=False)
-    return _act(request, run_id, browser, lambda run: control.continue_for(run, count))
+    who = _again(request, run_id, browser)
+    return _act(
+        request,
+        run_id,
+        browser,
+        lambda run: control.continue_for(run, count, owner=who),
+    )
 
 
-def change_rate(run_id: str, factor: float | None) -> None:
+def change_rate(run_id: str, browser: object, factor: float | None) -> None:
     """Multiply the run's learning rate."""
     try:
-        control.set_learning_rate_factor(checked_id(run_id), float(factor or 0))
+        owned = _owned(run_id, Browser.of(browser))
+        control.set_learning_rate_factor(owned, float(factor or 0))
     except CharrnnError as error:
         raise page_error(error) from error
 
@@ -83,9 +104,10 @@ class QuestionUpdate(NamedTuple):
     sentence: str  # HTML
 
 
-def ask_delete(request: gr.Request, run_id: str) -> QuestionUpdate:
+def ask_delete(request: gr.Request, run_id: str, browser: object) -> QuestionUpdate:
     """Ask before a run is deleted."""
     try:
+        _owned(run_id, Browser.of(browser))
         title = checkpoint.read_record(model_folder(run_id)).title
     except CharrnnError as error:
         raise page_error(error) from error
@@ -100,11 +122,12 @@ def keep() -> Update:
 
 def delete(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
     """Delete the run; no run is followed afterwards."""
+    held = Browser.of(browser)
     try:
-        control.delete(checked_id(run_id))
+        control.delete(_owned(run_id, held))
     except CharrnnError as error:
         raise page_error(error) from error
-    lang, remembered = language(request), Browser.of(browser).following(None)
+    lang, remembered = language(request), held.without(run_id)
     update = empty_panel(lang, remembered, translate(lang, "runs.deleted"))
     return update._replace(
         browser=remembered.store(), question=gr.update(visible=False)
@@ -119,16 +142,20 @@ def _zips() -> Path:
     return Path(folder)
 
 
-def zip_file(run_id: str) -> Update:
-    """Pack what a model shows; the page then clicks the hidden download.
-
-    Gradio makes a copy of its own of each: what was packed a while ago goes.
-    """
+def sweep_zips(now: float | None = None) -> None:
+    """Remove what was packed a while ago; Gradio serves a copy of its own."""
+    oldest = (time.time() if now is None else now) - ZIP_SECONDS
     for old in _zips().iterdir():
-        if old.stat().st_mtime < time.time() - ZIP_SECONDS:
+        if old.stat().st_mtime < oldest:
             shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=_zips()))
+
+
+def zip_file(run_id: str, browser: object) -> Update:
+    """Pack what a model shows; the page then clicks the hidden download."""
+    sweep_zips()
     try:
-        return gr.update(value=str(control.archive(checked_id(run_id), folder)))
+        owned = _owned(run_id, Browser.of(browser))
+        folder = Path(tempfile.mkdtemp(dir=_zips()))
+        return gr.update(value=str(control.archive(owned, folder)))
     except CharrnnError as error:
         raise page_error(error) from error

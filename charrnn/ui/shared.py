@@ -5,10 +5,10 @@ its browser (`BrowserState`) and comes back with each request, as a stranger's
 value that is checked here.
 """
 
+import dataclasses
 import html
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -16,28 +16,35 @@ import gradio as gr
 
 from charrnn.errors import CharrnnError, RunError
 from charrnn.hosting import policy
-from charrnn.runs import listing
+from charrnn.runs import listing, owner
 from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.owner import KEY_PATTERN, Owner
 from charrnn.runs.states import LIVE
-from charrnn.runs.store import ID_PATTERN, SHIPPED_ID, find
+from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, SHIPPED_ID, find
 from charrnn.ui.texts import translate
 from charrnn.ui.wiring import Update
 
 STORAGE_KEY: Final = "charrnn"
 STORAGE_SECRET: Final = "charrnn-page"  # it ships to the browser: no secret
-NEW_BROWSER: Final[dict[str, object]] = {"run": None, "held": []}
-MAX_HELD: Final = 200  # ids that a browser remembers
-KEY: Final = re.compile(r"[0-9a-f]{32}")  # as `runs.hosted_id` makes them
+NEW_BROWSER: Final[dict[str, object]] = {"run": None, "held": [], "keys": {}}
+MAX_HELD: Final = 200  # ids and keys that a browser remembers
 Choice = tuple[str, str]
 Listed = TypeVar("Listed", ModelEntry, Unreadable)
 
 
 @dataclass(frozen=True)
 class Browser:
-    """What a browser remembers: the run it follows, the ids it holds."""
+    """What a browser remembers.
+
+    Args:
+        run: The run it follows.
+        held: The ids it knows, those of links that it followed included.
+        keys: The keys of those it owns, by id; empty on one's own computer.
+    """
 
     run: str | None = None
     held: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, value: object) -> "Browser":
@@ -51,21 +58,60 @@ class Browser:
             held=tuple(
                 i for i in ids if isinstance(i, str) and ID_PATTERN.fullmatch(i)
             )[-MAX_HELD:],
+            keys=_sound_keys(value.get("keys")),
         )
 
     def following(self, run_id: str | None) -> "Browser":
         """The same, following a run; a run once followed is held."""
-        if run_id is None or run_id in self.held:
-            return Browser(run_id, self.held)
-        return Browser(run_id, (*self.held, run_id)[-MAX_HELD:])
+        held = self.held
+        if run_id is not None and run_id not in held:
+            held = (*held, run_id)[-MAX_HELD:]
+        return dataclasses.replace(self, run=run_id, held=held)
 
     def holding(self, model_id: str) -> "Browser":
         """The same, holding one more id."""
-        return Browser(self.run, self.following(model_id).held)
+        held = self.following(model_id).held
+        return dataclasses.replace(self, held=held)
+
+    def owning(self, model_id: str, who: Owner | None) -> "Browser":
+        """The same, holding one more id and, on a hosted page, its key."""
+        if who is None:
+            return self.holding(model_id)
+        keys = _newest({**self.keys, model_id: who.key})
+        return dataclasses.replace(self.holding(model_id), keys=keys)
+
+    def without(self, model_id: str) -> "Browser":
+        """The same once a model or run is deleted, which nobody follows then."""
+        held = tuple(name for name in self.held if name != model_id)
+        keys = {name: key for name, key in self.keys.items() if name != model_id}
+        return Browser(None, held, keys)
+
+    def owns(self, path: Path) -> bool:
+        """Whether a model or run may be changed from this browser."""
+        return owner.is_owner(path, self.keys.get(path.name, ""))
 
     def store(self) -> dict[str, object]:
         """The value to send: never empty, since empty ones are not saved."""
-        return {"run": self.run, "held": list(self.held)}
+        return {"run": self.run, "held": list(self.held), "keys": dict(self.keys)}
+
+
+def _sound_keys(value: object) -> dict[str, str]:
+    """The keys by id that a browser has sent; anything odd is dropped."""
+    given = value if isinstance(value, dict) else {}
+    return _newest(
+        {
+            model_id: key
+            for model_id, key in given.items()
+            if isinstance(model_id, str)
+            and isinstance(key, str)
+            and HOSTED_PATTERN.fullmatch(model_id)
+            and KEY_PATTERN.fullmatch(key)
+        }
+    )
+
+
+def _newest(keys: Mapping[str, str]) -> dict[str, str]:
+    return dict(list(keys.items())[-MAX_HELD:])
 
 
 @dataclass(frozen=True)
@@ -77,15 +123,17 @@ class PageState:
 
 
 def checked_id(model_id: str) -> str:
-    """The same id, if a visitor who knows it may use it here.
+    """The same id, if a visitor who knows it may read with it here.
 
-    On a hosted page an id is the only key to a run, so one that could be
+    On a hosted page whoever is given an id may read, so one that could be
     guessed, as a local run's readable id can, opens nothing.
 
     Raises:
-        RunError: As if there were no such model.
+        RunError: As if there were no such model; it does not repeat the id, which may
+            have a key in it.
     """
-    if policy().secret_ids and model_id != SHIPPED_ID and not KEY.fullmatch(model_id):
+    guessable = model_id != SHIPPED_ID and not HOSTED_PATTERN.fullmatch(model_id)
+    if policy().secret_ids and guessable:
         raise RunError("There is no such model or run here.")
     return model_id
 
@@ -99,16 +147,26 @@ def model_folder(model_id: str) -> Path:
     return find(checked_id(model_id))
 
 
+def owned_id(model_id: str, key: str) -> str:
+    """The same id, if its owner asks.
+
+    Raises:
+        RunError: If there is no such model, or the key is not its own.
+    """
+    owner.check_owner(model_folder(model_id), key)
+    return model_id
+
+
 def visible(found: Iterable[Listed], held: Sequence[str]) -> list[Listed]:
     """The entries that a visitor may see in a list.
 
     On one's own computer all of them; on a hosted page the shipped ones and
-    those whose ids the visitor's browser holds, since an id is the only key.
+    those whose ids the visitor's browser holds.
     """
     if not policy().secret_ids:
         return list(found)
-    keys = {name for name in held if KEY.fullmatch(name)}
-    return [entry for entry in found if entry.shipped or entry.model_id in keys]
+    ids = {name for name in held if HOSTED_PATTERN.fullmatch(name)}
+    return [entry for entry in found if entry.shipped or entry.model_id in ids]
 
 
 def model_label(lang: str, entry: ModelEntry) -> str:
@@ -137,6 +195,15 @@ def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
     """
     held = (*browser.held, also)
     return [(model_label(lang, e), e.model_id) for e in visible(listing.models(), held)]
+
+
+def own_model_choices(lang: str, browser: Browser) -> list[Choice]:
+    """The models that a visitor may send elsewhere: their own and the shipped ones."""
+    return [
+        (model_label(lang, entry), entry.model_id)
+        for entry in visible(listing.models(), browser.held)
+        if entry.shipped or browser.owns(entry.path)
+    ]
 
 
 def run_choices(lang: str, browser: Browser) -> list[Choice]:

@@ -2,8 +2,8 @@
 
 A token is used for one call and never kept. On a hosted page it is the
 visitor's own login, never the page's; where the page has no login, the
-visitor gives a token. What is pulled there gets an id that only the visitor's
-browser holds.
+visitor gives a token. What is pulled there gets an id, and a key that only the
+visitor's browser holds.
 """
 
 import html
@@ -19,9 +19,17 @@ from charrnn.hub.pull import Pulled, pull_model
 from charrnn.hub.push import Pushed, push_model
 from charrnn.model import checkpoint
 from charrnn.runs import store
-from charrnn.runs.queue import check_disk
-from charrnn.ui.shared import Browser, model_choices, model_folder, note
+from charrnn.runs.owner import check_owner, new_owner
+from charrnn.runs.queue import check_disk, check_kept
+from charrnn.ui.shared import (
+    Browser,
+    model_choices,
+    model_folder,
+    note,
+    own_model_choices,
+)
 from charrnn.ui.texts import language, translate
+from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import SKIP, Form, Update
 
 
@@ -97,6 +105,7 @@ class PushRequest(Form):
     public: bool
     license: str
     push_token: str
+    browser: object  # as `Browser.of` takes it
 
 
 class PushUpdate(NamedTuple):
@@ -121,6 +130,8 @@ def push(
         if token is None:
             raise HubError(translate(lang, "hub.no_token"))
         path = model_folder(asked.model)
+        key = Browser.of(asked.browser).keys.get(asked.model, "")
+        check_owner(path, key)
         pushed = push_model(
             path,
             asked.repo,
@@ -163,17 +174,21 @@ def pull(
     lang, asked = language(request), PullRequest.read(values)
     try:
         check_disk()
+        who = new_owner(visitor_of(request), page=True)
+        if who is not None:
+            check_kept(who)
         token = _reading_token(lang, asked.pull_token, login)
         pulled = pull_model(
             asked.source,
             transfer.Connection(token=token, on_progress=_reporter(progress)),
             destination=store.folder(),
             revision=asked.revision.strip() or None,
+            owner=who,
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:
         return PullUpdate(note(str(error), "warn"))
-    browser = Browser.of(asked.browser).holding(pulled.model_id)
+    browser = Browser.of(asked.browser).owning(pulled.model_id, who)
     choices = model_choices(lang, browser, pulled.model_id)
     return PullUpdate(
         pulled=pulled_html(lang, pulled, title),
@@ -192,6 +207,6 @@ def _reading_token(lang: str, given: str, login: gr.OAuthToken | None) -> str | 
 
 def refresh(request: gr.Request, model: str | None, browser: object) -> Update:
     """The models that can be pushed, as they are now."""
-    choices = model_choices(language(request), Browser.of(browser))
+    choices = own_model_choices(language(request), Browser.of(browser))
     ids = [value for _, value in choices]
     return gr.update(choices=choices, value=model if model in ids else None)

@@ -11,11 +11,13 @@ from charrnn.config import TrainingConfig
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
 from charrnn.presets import command_line
 from charrnn.runs import control, listing
+from charrnn.runs.owner import Owner, new_owner
 from charrnn.text import sources, streams
 from charrnn.ui import form
 from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
 from charrnn.ui.shared import Browser, note, page_error
 from charrnn.ui.texts import duration, language, translate
+from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Form, Update, flat
 
 
@@ -118,15 +120,16 @@ def start(request: gr.Request, *values: object) -> StartedUpdate:
         gr.Error: If it cannot be started; its sentence says why.
     """
     lang, asked = language(request), TrainingRequest.read(values)
+    who = new_owner(visitor_of(request), page=True)
     try:
-        run_id = _start(lang, asked)
+        run_id = _start(lang, asked, who)
     except CharrnnError as error:
         raise page_error(error) from error
-    browser = Browser.of(asked.browser).following(run_id)
+    browser = Browser.of(asked.browser).following(run_id).owning(run_id, who)
     return StartedUpdate(run_id, browser.store())
 
 
-def _start(lang: str, asked: TrainingRequest) -> str:
+def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
     given = form.by_name(asked.settings)
     problem = form.first_problem(lang, given)
     if problem:
@@ -139,4 +142,5 @@ def _start(lang: str, asked: TrainingRequest) -> str:
         preset=asked.preset,
         settings=form.changed(asked.preset, given),
         title=asked.title,
+        owner=who,
     )

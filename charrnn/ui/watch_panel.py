@@ -38,8 +38,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Manage:
-    """Rename, download, delete."""
+    """Rename, download, delete: for the run's owner alone."""
 
+    manage_box: gr.Accordion
     title: gr.Textbox
     rename: gr.Button
     zip: gr.Button
@@ -156,7 +157,7 @@ def _overlay() -> gr.Dropdown:
 
 
 def _manage() -> Manage:
-    with gr.Accordion(i18n("train.manage"), open=False, elem_id="manage"):
+    with gr.Accordion(i18n("train.manage"), open=False, elem_id="manage") as box:
         with gr.Row(equal_height=True):
             title = gr.Textbox(
                 "",
@@ -177,6 +178,7 @@ def _manage() -> Manage:
                 )
                 keep = gr.Button(i18n("train.delete_keep"), elem_id="delete-keep")
     return Manage(
+        manage_box=box,
         title=title,
         rename=rename,
         zip=zip_button,
@@ -249,9 +251,7 @@ def _connect_actions(panel: WatchPanel) -> None:
     more = [*run, controls.epochs]
     controls.go_on.click(run_actions.train_more, more, shown, **PRIVATE)
     rate = panel.body.rate
-    rate.apply.click(
-        run_actions.change_rate, [page.followed, rate.factor], None, **PRIVATE
-    )
+    rate.apply.click(run_actions.change_rate, [*run, rate.factor], None, **PRIVATE)
 
 
 def _connect_manage(panel: WatchPanel) -> None:
@@ -259,12 +259,10 @@ def _connect_manage(panel: WatchPanel) -> None:
     run: list[Component] = [page.followed, page.browser]
     shown = panel.outputs()
     manage.rename.click(run_actions.rename, [*run, manage.title], shown, **PRIVATE)
-    packed = manage.zip.click(
-        run_actions.zip_file, page.followed, manage.download, **PRIVATE
-    )
+    packed = manage.zip.click(run_actions.zip_file, run, manage.download, **PRIVATE)
     packed.success(None, None, None, js="() => charrnn.downloadZip()")
     question = outputs(QuestionUpdate, manage)
-    manage.delete.click(run_actions.ask_delete, page.followed, question, **PRIVATE)
+    manage.delete.click(run_actions.ask_delete, run, question, **PRIVATE)
     manage.keep.click(run_actions.keep, None, manage.question, **QUIET)
     manage.sure.click(run_actions.delete, run, shown, **PRIVATE)
 

@@ -307,6 +307,7 @@ def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     """A finished run with a history, its texts as hostile as can be."""
     path = make_folder(folder / model_id, make_record(title=title))
     (path / store.STATE).mkdir()
+    (path / store.STATE / store.CORPUS_FILE).write_text("a text\n")
     log = EventLog(path)
     log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=10))
     log.append(make_event("notice", 0, message=EVIL))

@@ -483,6 +483,12 @@ def test_a_visitor_signs_in_and_no_website_pushes_as_them(space, elsewhere):
     assert answer.status_code == 403
 
 
+def test_no_link_is_made_of_all_that_a_visitor_sees(page):
+    answer = page.ask("GET", "/gradio_api/deep_link/?session_hash=a")
+    assert answer.status_code == 403
+    assert "makes no links" in answer.json()["detail"]
+
+
 def test_the_python_client_works(page):
     client = Client(page.url, verbose=False, analytics_enabled=False)
     assert isinstance(client.predict(api_name="/models"), list)

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pandas as pd
 import pytest
@@ -22,7 +23,7 @@ def changed(shown):
 def test_following_shows_the_whole_run(run):
     with store.hold(run):
         shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
-    assert shown.browser == {"run": "my-run", "held": ["my-run"]}
+    assert shown.browser == {"run": "my-run", "held": ["my-run"], "keys": {}}
     assert shown.followed == "my-run"
     assert "My run" in shown.head
     assert ">training</span>" in shown.head
@@ -91,7 +92,7 @@ def test_a_change_of_state_shows_the_right_buttons(run):
     ],
 )
 def test_each_state_has_its_buttons(state, visible):
-    buttons = following.buttons(state)
+    buttons = following.buttons(state, owned=True)
     assert {name for name, b in buttons.items() if b["visible"]} == visible
 
 
@@ -153,16 +154,20 @@ def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
 
 def test_a_hosted_page_shows_a_browser_only_its_own_runs(run, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    key = store.hosted_id()
-    run.rename(run.with_name(key))
+    run_id = store.hosted_id()
+    run.rename(run.with_name(run_id))
     empty = following.empty_panel("en", Browser())
     assert "My run" not in empty.table
-    mine = following.empty_panel("en", Browser(None, (key,)))
+    mine = following.empty_panel("en", Browser(None, (run_id,)))
     assert "My run" in mine.table
-    shown = following.follow(ENGLISH, key, NEW_BROWSER)  # the id is the key
+    shown = following.follow(ENGLISH, run_id, NEW_BROWSER)  # as by a link
     assert "My run" in shown.table
-    assert shown.browser["held"] == [key]
-    assert "gone when this page restarts" in shown.news
+    assert shown.browser == {"run": run_id, "held": [run_id], "keys": {}}
+    day = time.strftime("%Y-%m-%d %H", time.gmtime(time.time() + 7 * 86_400))
+    assert f"Kept until {day}" in shown.news
+    with store.hold(run.with_name(run_id)):
+        shown = following.follow(ENGLISH, run_id, NEW_BROWSER)
+    assert "Kept for 7 days after its end" in shown.news
 
 
 def test_nothing_of_a_run_becomes_html(small_corpus):
@@ -176,7 +181,7 @@ def test_nothing_of_a_run_becomes_html(small_corpus):
     log.append(make_event("sample", 1, temperature=0.8, prompt=EVIL, text=EVIL))
     log.append(make_event("failed", 1, message=EVIL))
     shown = following.follow(ENGLISH, "evil", NEW_BROWSER)
-    _, question = run_actions.ask_delete(ENGLISH, "evil")
+    _, question = run_actions.ask_delete(ENGLISH, "evil", NEW_BROWSER)
     parts = [v for v in (*shown, question) if isinstance(v, str)]
     assert sum("alert(2)" in part for part in parts) >= 4
     for part in parts:

@@ -23,6 +23,7 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     make_folder(isolated / "m", make_record())
     folder = make_folder(isolated / "r", make_record())
     (folder / "state").mkdir()
+    (folder / "state" / "corpus.txt").touch()
     EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
     assert generate_form.suggest_prompt("r", "ROMEO:") == "the sea"
     assert generate_form.suggest_prompt("m", "the sea") == ""

@@ -17,9 +17,11 @@ def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeyp
     for action in (run_actions.stop, run_actions.resume, run_actions.delete):
         with pytest.raises(gr.Error, match="no such model or run"):
             action(ENGLISH, "my-run", NEW_BROWSER)
-    for action in (run_actions.zip_file, api.status, api.stop):
+    for action in (api.status, api.stop):
         with pytest.raises(gr.Error, match="no such model or run"):
             action("my-run")
+    with pytest.raises(gr.Error, match="no such model or run"):
+        run_actions.zip_file("my-run", NEW_BROWSER)
     assert run.is_dir()
 
 
@@ -31,7 +33,7 @@ def test_renaming_shows_the_new_title(run):
 
 
 def test_deleting_is_asked_first_and_then_done(run):
-    _, question = run_actions.ask_delete(ENGLISH, "my-run")
+    _, question = run_actions.ask_delete(ENGLISH, "my-run", NEW_BROWSER)
     assert "Delete “My run”" in question
     assert run.is_dir()
     gone = run_actions.delete(ENGLISH, "my-run", {"run": "my-run", "held": []})
@@ -41,7 +43,7 @@ def test_deleting_is_asked_first_and_then_done(run):
 
 
 def test_the_zip_holds_what_is_public_and_the_history(run):
-    made = run_actions.zip_file("my-run")["value"]
+    made = run_actions.zip_file("my-run", NEW_BROWSER)["value"]
     with zipfile.ZipFile(made) as file:
         assert set(file.namelist()) == {"config.json", "vocab.json", "events.jsonl"}
     assert Path(made).name == "my-run.zip"
@@ -55,7 +57,7 @@ def test_more_epochs_are_bounded(run, count):
 
 def test_the_rate_is_changed_by_a_file_in_the_run(run):
     with store.hold(run):
-        run_actions.change_rate("my-run", 0.5)
+        run_actions.change_rate("my-run", NEW_BROWSER, 0.5)
         assert (run / store.LEARNING_RATE).read_text() == "0.5"
         with pytest.raises(gr.Error, match=r"from 0\.01 to 100"):
-            run_actions.change_rate("my-run", None)
+            run_actions.change_rate("my-run", NEW_BROWSER, None)

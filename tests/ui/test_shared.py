@@ -29,6 +29,8 @@ def test_a_hosted_page_lists_only_what_a_browser_holds(isolated, monkeypatch):
         "x",
         {"run": 3, "held": "abc"},
         {"run": "../x", "held": [1, "a/b", ".."]},
+        {"keys": ["0" * 32]},
+        {"keys": {"0" * 32: 3, "my-run": "k" * 43, "1" * 32: "k" * 42, "../x": "k"}},
     ],
 )
 def test_what_a_browser_sends_is_checked(value):
@@ -37,9 +39,9 @@ def test_what_a_browser_sends_is_checked(value):
 
 def test_a_browser_remembers_what_it_followed_and_not_too_much():
     mind = Browser.of({"run": None, "held": ["a"]}).following("b")
-    assert mind.store() == {"run": "b", "held": ["a", "b"]}
-    assert mind.following("a").store() == {"run": "a", "held": ["a", "b"]}
-    assert mind.following(None).store() == {"run": None, "held": ["a", "b"]}
+    assert mind.store() == {"run": "b", "held": ["a", "b"], "keys": {}}
+    assert mind.following("a").store() == {"run": "a", "held": ["a", "b"], "keys": {}}
+    assert mind.following(None).store() == {"run": None, "held": ["a", "b"], "keys": {}}
     for index in range(300):
         mind = mind.holding(f"m{index}")
     assert len(mind.held) == shared.MAX_HELD

@@ -33,12 +33,16 @@ def there(server, monkeypatch):
 
 def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
     make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
-    said, token = sharing.push(ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN)
+    said, token = sharing.push(
+        ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN, NEW_BROWSER
+    )
     assert "Pushed" in said
     assert f'href="{there.url}/alice/mine"' in said
     assert token == ""
     assert there.repositories["alice/mine"].private
-    again, _ = sharing.push(ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN)
+    again, _ = sharing.push(
+        ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN, NEW_BROWSER
+    )
     assert "Nothing had changed" in again
     pulled = sharing.pull(ENGLISH, None, None, "alice/mine", "", TOKEN, NEW_BROWSER)
     assert "is in the Generate tab now" in pulled.pulled
@@ -54,11 +58,16 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     folder = make_folder(isolated / "m", make_record())
     files = {name: (folder / name).read_bytes() for name in record.PUBLIC_FILES[:3]}
-    there.add_repository("alice/secret", {**files, "README.md": b"# x"}, private=True)
+    foreign = {"README.md": b"# x", "state/owner": b'{"key_sha256": ""}', "owner": b"x"}
+    there.add_repository("alice/secret", {**files, **foreign}, private=True)
     pulled = sharing.pull(ENGLISH, None, None, "alice/secret", "", TOKEN, NEW_BROWSER)
     model_id = pulled.model["value"]
     assert store.ID_PATTERN.fullmatch(model_id)
     assert len(model_id) == 32
+    assert Browser.of(pulled.browser).owns(isolated / model_id)  # by a key of its own
+    assert not Browser().owns(isolated / model_id)
+    inside = {path.name for path in (isolated / model_id).rglob("*")}
+    assert inside == {*record.PUBLIC_FILES, "state", "owner", "seen"}
     mine = shared.model_choices("en", Browser.of(pulled.browser))
     nobody = shared.model_choices("en", Browser())
     assert model_id in {value for _, value in mine}
@@ -92,8 +101,10 @@ def test_whose_token_is_used(there, monkeypatch):
 def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     make_folder(isolated / "m", make_record())
-    said, _ = sharing.push(ENGLISH, None, None, None, "a/b", False, "", TOKEN)
+    said, _ = sharing.push(
+        ENGLISH, None, None, None, "a/b", False, "", TOKEN, NEW_BROWSER
+    )
     assert "Choose a model" in said
-    said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "")
+    said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "", NEW_BROWSER)
     assert "access token is needed" in said
     assert TOKEN not in said
