@@ -44,6 +44,7 @@ from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
+    border,
     doors,
     following,
     form,
@@ -80,7 +81,7 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    blocks = gr.Blocks(title=title, delete_cache=(3600, 86_400))
+    blocks = border.Border(title=title, delete_cache=(3600, 86_400))
     with blocks:
         api.publish()  # first, so that their names are theirs
         _lay_out(blocks)
@@ -155,7 +156,10 @@ def main() -> None:
         prevent_thread_lock=True,
         quiet=True,
         share=SHARE,  # asked for by name, never guessed from the surroundings
-        app_kwargs={"lifespan": doors.lifespan(doors.Rules.of())},
+        app_kwargs={
+            "lifespan": doors.lifespan(doors.Rules.of()),
+            "exception_handlers": border.answers(),
+        },
         i18n=i18n,
         theme=theme(),
         css_paths=HERE / "page.css",
