@@ -22,18 +22,20 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, TypeAlias
 
 import gradio as gr
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from gradio import queueing, route_utils, routes
 from gradio.block_function import BlockFunction
 from gradio.route_utils import FnIndexInferError
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from charrnn.errors import CharrnnError
 from charrnn.files import one_line
@@ -55,6 +57,7 @@ _KINDS: Final[dict[object, str]] = {
     list: "a list",
     dict: "an object",
 }
+_PASSED_ON: Final = ("charrnn/ui/border.py", "charrnn/ui/doors.py")
 _SPECIAL: Final = (gr.Request, gr.OAuthToken, gr.OAuthProfile, gr.EventData)
 
 
@@ -189,10 +192,14 @@ def place_of(error: BaseException) -> str:
     while traceback is not None:
         frames.append((traceback.tb_frame.f_code.co_filename, traceback.tb_lineno))
         traceback = traceback.tb_next
-    ours = [frame for frame in frames if _inside(frame[0]).startswith("charrnn/")]
-    passed = [frame for frame in ours if frame[0] != __file__]
-    for file, line in reversed(passed or frames):
-        return f"{_inside(file)}:{line}"
+    told = [(_inside(file), line) for file, line in frames]
+    ours = [
+        (file, line)
+        for file, line in told
+        if file.startswith("charrnn/") and file not in _PASSED_ON
+    ]
+    for file, line in reversed(ours or told):
+        return f"{file}:{line}"
     return "an unknown place"
 
 
@@ -377,6 +384,8 @@ class Border(gr.Blocks):
 
 # --- routes ----------------------------------------------------------------------
 
+_Handler: TypeAlias = Callable[[Request, Exception], Response]
+
 
 def _refuse_body(_: Request, error: Exception) -> JSONResponse:
     first = typing.cast(RequestValidationError, error).errors()[0]
@@ -386,13 +395,22 @@ def _refuse_body(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": one_line(sentence, MAX_LINE)}, 422)
 
 
-def _refuse_request(_: Request, error: Exception) -> JSONResponse:
-    log_line("refused: a request", error)
-    sentence = (
-        "There is no such function or session here, or it takes other values: see "
-        "/gradio_api/info."
-    )
-    return JSONResponse({"detail": sentence, "error": sentence}, 404)
+def _refuse(status: int, sentence: str) -> _Handler:
+    """What answers an exception about the request."""
+
+    def answer(_: Request, error: Exception) -> JSONResponse:
+        log_line("refused: a request", error)
+        return JSONResponse({"detail": sentence, "error": sentence}, status)
+
+    return answer
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    """What Gradio itself refuses, which may name what was asked for."""
+    refusal = typing.cast(HTTPException, error)
+    if isinstance(refusal.detail, str):
+        refusal.detail = one_line(refusal.detail, MAX_SENTENCE)
+    return await http_exception_handler(request, refusal)
 
 
 def _failed(_: Request, __: Exception) -> JSONResponse:
@@ -400,15 +418,23 @@ def _failed(_: Request, __: Exception) -> JSONResponse:
     return JSONResponse({"detail": sentence, "error": sentence}, 500)
 
 
-def answers() -> Mapping[type[Exception], Callable[[Request, Exception], JSONResponse]]:
+def answers() -> dict[type[Exception], Any]:
     """What is answered to exceptions of Gradio's routes, before a handler is known.
 
     They look functions and sessions up and take requests apart: what they raise
     then is about the request.
     """
-    about_request = (FnIndexInferError, LookupError, TypeError, ValueError)
+    unknown = _refuse(
+        404, "There is no such function or session here: see /gradio_api/info."
+    )
+    unfit = _refuse(
+        422,
+        "The request does not fit the function that it names: see /gradio_api/info.",
+    )
     return {
         RequestValidationError: _refuse_body,
-        **dict.fromkeys(about_request, _refuse_request),
+        HTTPException: _tell,
+        **dict.fromkeys((FnIndexInferError, LookupError), unknown),
+        **dict.fromkeys((TypeError, ValueError), unfit),
         Exception: _failed,
     }

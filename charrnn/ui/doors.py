@@ -278,6 +278,7 @@ class _Answer:
         self._replaced = {*headers, "access-control-allow-credentials"}
         self.scope: Scope = {}  # as the application sees it
         self.started = False
+        self._streams = False  # events, one after another
 
     async def send(self, message: Message) -> None:
         if self._body.over and not self.started:
@@ -291,8 +292,15 @@ class _Answer:
                 if name.decode("latin-1").lower() not in self._replaced
             ]
             message = {**message, "headers": [*kept, *self._headers]}
+            kind = Headers(raw=kept).get("content-type", "")
+            self._streams = kind.startswith("text/event-stream")
             self.started = True
         await self._send(message)
+
+    async def end(self) -> None:
+        """Close a stream of events that broke off: its last one said why."""
+        if self._streams:
+            await self._send({"type": "http.response.body"})
 
     async def refuse(self, scope: Scope, refused: RefusedError) -> None:
         self._body.over = False  # this answer is meant
@@ -359,6 +367,7 @@ class Doors:
         except Exception:  # of a body cut off the application makes anything
             if not body.over:
                 logger.exception("charrnn: a request failed")
+                await answer.end()
         if body.over and not answer.started:
             await answer.refuse(scope, body.refusal())
 

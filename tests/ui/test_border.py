@@ -162,7 +162,7 @@ async def run_all(page: Served, wanted: list[tuple[int, list[Any]]]) -> None:
 
     async def work(client: httpx.AsyncClient) -> None:
         for number, values in waiting:
-            session = f"s{number}" if len(values) % 2 else None
+            session = f"s{len(values)}"
             name = page.functions[number]["api_name"] or "none"
             response = await client.post(
                 f"{page.url}/gradio_api/run/{name}",
