@@ -285,7 +285,7 @@ class _Answer:
             return  # whatever the application makes of a body that was cut off
         if message["type"] == "http.response.start":
             if self.scope.get(REFUSED):  # Gradio answers 500 to every error
-                message = {**message, "status": 422}
+                message = {**message, "status": 400}
             kept = [
                 (name, value)
                 for name, value in message.get("headers", ())

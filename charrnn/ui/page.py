@@ -10,9 +10,11 @@ process of its own with a folder of its own, and outlives this one.
 import ipaddress
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
@@ -140,6 +142,25 @@ def log(line: str) -> None:
     sys.stdout.flush()
 
 
+def shared_address(address: str) -> str:
+    """The page's address as other computers know it.
+
+    Args:
+        address: As Gradio tells it: of this computer alone where it listens at all
+            addresses.
+    """
+    if os.environ.get("GRADIO_SERVER_NAME") not in ("0.0.0.0", "::"):
+        return address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only finds the way out
+            name = probe.getsockname()[0]
+        except OSError:
+            name = socket.gethostname()
+    parts = urlsplit(address)
+    return parts._replace(netloc=f"{name}:{parts.port}").geturl()
+
+
 def living_runs() -> list[str]:
     """What goes on after the page has ended, and how to stop it."""
     live = [entry for entry in listing.list_runs() if entry.state in LIVE]
@@ -175,6 +196,7 @@ def main() -> None:
         demo.close(verbose=False)
         raise SystemExit("The page's doors could not be closed: it is not opened.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    address = shared_address(address)
     log(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
     try:
         threading.Event().wait()

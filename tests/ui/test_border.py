@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import random
 import re
@@ -9,15 +10,21 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
+from gradio import queueing, route_utils, routes
+from gradio.events import api
 
 from charrnn.files import is_safe
-from tests.builders import make_folder, make_record
+from charrnn.runs.events import EventLog
+from charrnn.ui.border import Border, InputError, check_type, log_in_lines
+from tests.builders import make_event, make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
 PAYLOAD = "planted-payload"
@@ -280,3 +287,124 @@ def test_odd_requests_to_gradios_own_addresses(page: Served) -> None:
             if method == "POST" and response.status_code >= 400:
                 assert_told(response, (path, content))
     assert_bounded(page.said()[before:], len(REQUESTS))
+
+
+DAMAGED = [
+    '{"type": "weather", "step": 1, "time": 1}',
+    '{"type": "validation", "step": "x", "val_loss": null}',
+    '{"type": "sample", "step": 1, "text": {"a": 1}, "time": []}',
+    '{"type": null}',
+    "[1, 2]",
+    '{"type": "step", "step": -1e999, "loss": "NaN"}',
+]
+
+
+def test_one_damaged_history_breaks_the_page_for_no_run(page: Served) -> None:
+    folder = page.log.parent / "checkpoints"
+    for name in ("damaged", "whole"):
+        path = make_folder(folder / name, make_record(title=name))
+        log = EventLog(path)
+        log.append(make_event("started"))
+        log.append(make_event("validation", 10, val_loss=2.5, best=True))
+    with (folder / "damaged" / "events.jsonl").open("a", encoding="utf-8") as history:
+        history.write("\n".join(DAMAGED) + "\n")
+    before = page.said()
+    held = {"run": None, "held": ["damaged", "whole"]}
+    by_name = {fn["api_name"]: number for number, fn in page.functions.items()}
+    with httpx.Client(base_url=page.url, timeout=60) as client:
+        for run in ("damaged", "whole"):
+            for name, values in (
+                ("models", []),
+                ("status", [run, 0]),
+                ("opened_1", [{**held, "run": run}]),
+                ("tick", [run, None, []]),
+                ("redrawn", [run, held, []]),
+            ):
+                response = client.post(
+                    f"{API}/run/x", **body(data=values, fn_index=by_name[name])
+                )
+                assert response.status_code == 200, (name, run, response.text)
+                assert run in response.text or name == "status"
+    assert page.said() == before
+
+
+def test_a_program_reads_an_error_as_it_is_and_the_page_as_html(page: Served) -> None:
+    by_name = {fn["api_name"]: number for number, fn in page.functions.items()}
+    told = {}
+    with httpx.Client(base_url=page.url, timeout=60) as client:
+        for name, values in (("status", ["<b>'x'", 0]), ("ask_delete", ["<b>'x'"])):
+            fields = body(data=values, fn_index=by_name[name])
+            told[name] = client.post(f"{API}/run/x", **fields).json()["error"]
+    assert "<b>'x'" in told["status"]
+    assert "&lt;b&gt;'x'" in told["ask_delete"]
+
+
+def test_the_page_calls_private_functions_alone(page: Served) -> None:
+    """So that `border` knows whose messages are read as HTML."""
+    for fn in page.functions.values():
+        assert (fn["api_visibility"] == "private") == bool(fn["targets"]), fn
+
+
+def test_what_nobody_foresaw_is_a_sentence_and_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(value: str) -> str:
+        raise KeyError(f"{value} {PATH} {TOKEN}")
+
+    with Border() as blocks:
+        api(broken, api_name="broken")
+    log_in_lines()
+    (fn,) = blocks.fns.values()
+    with pytest.raises(gr.Error) as caught:
+        asyncio.run(blocks.process_api(fn, [PAYLOAD], request=None))
+    assert "log says why" in caught.value.message
+    assert not caught.value.print_exception
+    assert PAYLOAD not in caught.value.message
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert re.fullmatch(r"charrnn: broken failed: KeyError at test_border.py:\d+", line)
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("module", [queueing, routes, route_utils])
+def test_gradio_prints_no_traceback(
+    module: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log_in_lines()
+    try:
+        int(PAYLOAD)
+    except ValueError:
+        module.traceback.print_exc()
+    logging.getLogger("uvicorn.error").error(PAYLOAD, exc_info=ValueError(PAYLOAD))
+    warnings.showwarning(UserWarning(PAYLOAD), UserWarning, __file__, 1)
+    first, second, third = (record.getMessage() for record in caplog.records)
+    assert first.startswith("charrnn: an error in Gradio: ValueError at test_border.py")
+    assert second == "an error in uvicorn.error: ValueError at an unknown place"
+    assert third == "charrnn: UserWarning at test_border.py:1"
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "told"),
+    [
+        (int, "1", "x: a text was received, expected a whole number."),
+        (int, 1.0, "x: a number was received, expected a whole number."),
+        (int, True, "x: true or false was received, expected a whole number."),
+        (float, float("nan"), "x: a number that is not finite was received, expected"),
+        (str, None, "x: null was received, expected a text."),
+        (str | None, [], "x: a list was received, expected a text or null."),
+        (list[float], ["a"], "x: a list was received, expected a list, each of it a"),
+        (dict[str, Any], "a", "x: a text was received, expected an object."),
+    ],
+)
+def test_types_are_told_in_words(hint: Any, value: object, told: str) -> None:
+    with pytest.raises(InputError, match=re.escape(told)):
+        check_type("x", hint, value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [(float, 1), (float | None, None), (list[float], [1, 0.5]), (object, {1: []})],
+)
+def test_what_is_of_its_type_passes(hint: Any, value: object) -> None:
+    check_type("x", hint, value)
