@@ -22,10 +22,14 @@ from tests.builders import run_program
 
 ROOT = Path(__file__).parent.parent
 GUIDES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+    ),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 OURS = [path for path in GUIDES if path.name != "upstream.md"]  # that one cites Gradio
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 FILE = re.compile(r"[\w.-]+(?:/[\w.-]+)*\.(?:py|toml|txt|md|css|js|html|yml|yaml|webp)")
 
 
@@ -100,7 +104,7 @@ def test_paths_that_are_named_exist(path: Path) -> None:
     folders = {name.split("/")[0] for name in known if "/" in name}
     for span in spans(path):
         if span.split("/")[0] in folders and " " not in span:
-            assert (ROOT / span).exists(), span
+            assert (ROOT / span.split("::")[0]).exists(), span
         elif FILE.fullmatch(span):
             ends = [name for name in known if f"/{name}".endswith(f"/{span}")]
             assert ends, f"no file of the project is called {span}"
@@ -148,6 +152,23 @@ def test_every_command_is_described() -> None:
         words[3] for words in shell_lines(ROOT / "docs/api.md") if len(words) > 3
     }
     assert set(commands.choices) <= described
+
+
+# --- promises --------------------------------------------------------------------
+
+
+def test_each_promise_names_tests_that_exist() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\S.*?) \| (.*) \|$", text, re.M)
+    promises = [row for row in rows if row[0] != "promise"]
+    assert len(promises) >= 10
+    for promise, tests in promises:
+        named = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", tests)
+        assert named, promise
+        for path, test in named:
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            functions = [n.name for n in ast.walk(tree) if isinstance(n, FUNCTIONS)]
+            assert functions.count(test) == 1, f"{path}::{test}"
 
 
 # --- Python, endpoints, limits, figures ------------------------------------------

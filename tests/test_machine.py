@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from charrnn.hub import transfer
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment
+from charrnn.runs import control
 
 SECRETS = {
     "HF_TOKEN": "hf_secret",
@@ -56,3 +58,16 @@ def test_what_a_process_needs_beside_is_named() -> None:
     assert child_environment(environ=given) == {"LC_ALL": "C"}
     training = child_environment(*NEEDED_TO_TRAIN, environ=given)
     assert training == {"LC_ALL": "C", "OMP_NUM_THREADS": "1"}
+
+
+def test_a_trainer_is_started_without_what_was_planted(
+    monkeypatch: pytest.MonkeyPatch, isolated: Path
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    seen = psutil.Process(control._detach(isolated / "none", ["models"])).environ()
+    assert seen["CHARRNN_CHECKPOINTS"] == str(isolated)
+    assert seen["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert not SECRETS.keys() & seen.keys()
+    assert "sesame" not in json.dumps(seen)

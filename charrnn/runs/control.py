@@ -16,7 +16,7 @@ import charrnn
 from charrnn.errors import CheckpointError, RunError
 from charrnn.files import one_line, write_file
 from charrnn.hosting import policy
-from charrnn.machine import program
+from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
 from charrnn.model import checkpoint
 from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
 from charrnn.runs import events
@@ -143,14 +143,11 @@ def start_baseline(path: Path) -> None:
 
 def _detach(path: Path, arguments: list[str]) -> int:
     """Run a command of ours on a folder, in a session of its own."""
-    environment = dict(os.environ)
+    environment = child_environment(*NEEDED_TO_TRAIN)  # nobody's secrets
     environment["CHARRNN_CHECKPOINTS"] = str(path.parent.resolve())
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    for name in list(environment):  # it needs nobody's secrets
-        if "TOKEN" in name or "SECRET" in name:
-            del environment[name]
     process = subprocess.Popen(
         [sys.executable, "-m", "charrnn", *arguments],
         env=environment,

@@ -31,6 +31,7 @@ import charrnn
 from charrnn.config import ModelConfig
 from charrnn.errors import TrainingError
 from charrnn.hosting import policy
+from charrnn.machine import NEEDED_TO_TRAIN, child_environment
 from charrnn.model import checkpoint, record, scores
 from charrnn.presets import from_preset
 from charrnn.runs import store
@@ -276,7 +277,7 @@ def _train_and_keep(
     process = subprocess.Popen(
         [*command, "--corpus", name, "--preset", preset, *options],
         cwd=store.PACKAGE_ROOT,
-        env={**os.environ, "CHARRNN_CHECKPOINTS": str(folder)},
+        env={**child_environment(*NEEDED_TO_TRAIN), "CHARRNN_CHECKPOINTS": str(folder)},
         stderr=subprocess.DEVNULL,
     )
     kept: list[tuple[float, int, float]] = []

@@ -16,6 +16,7 @@ what an input names.
 """
 
 import json
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 from urllib.parse import unquote, urlsplit
 
-import gradio as gr
 import safehttpx  # type: ignore[import-untyped]
 from gradio import processing_utils
 from gradio.routes import App
@@ -33,8 +33,11 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from charrnn.errors import CorpusError
 from charrnn.hosting import policy
+from charrnn.ui.border import REFUSED, log_in_lines
 
+logger: Final = logging.getLogger("charrnn.page")
 MEGABYTE: Final = 1_000_000
 BODY_BYTES: Final = 2 * MEGABYTE  # without the text that some requests carry
 MULTIPART_BYTES: Final = 64_000  # that a form adds to the file in it
@@ -108,10 +111,9 @@ def names_remote_file(path: str) -> bool:
 
 
 async def _refuse_download(*_: Any, **__: Any) -> NoReturn:
-    raise gr.Error(
+    raise CorpusError(
         "An input names a file on another computer, and this page downloads "
-        "nothing: upload the file instead.",
-        print_exception=False,
+        "nothing: upload the file instead."
     )
 
 
@@ -275,20 +277,31 @@ class _Answer:
         self._body = body
         self._headers = [(n.encode(), v.encode()) for n, v in headers.items()]
         self._replaced = {*headers, "access-control-allow-credentials"}
+        self.scope: Scope = {}  # as the application sees it
         self.started = False
+        self._streams = False  # events, one after another
 
     async def send(self, message: Message) -> None:
         if self._body.over and not self.started:
             return  # whatever the application makes of a body that was cut off
         if message["type"] == "http.response.start":
+            if self.scope.get(REFUSED):  # Gradio answers 500 to every error
+                message = {**message, "status": 400}
             kept = [
                 (name, value)
                 for name, value in message.get("headers", ())
                 if name.decode("latin-1").lower() not in self._replaced
             ]
             message = {**message, "headers": [*kept, *self._headers]}
+            kind = Headers(raw=kept).get("content-type", "")
+            self._streams = kind.startswith("text/event-stream")
             self.started = True
         await self._send(message)
+
+    async def end(self) -> None:
+        """Close a stream of events that broke off: its last one said why."""
+        if self._streams:
+            await self._send({"type": "http.response.body"})
 
     async def refuse(self, scope: Scope, refused: RefusedError) -> None:
         self._body.over = False  # this answer is meant
@@ -348,13 +361,14 @@ class Doors:
 
     async def _http(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         try:
-            admitted = await self._admit(scope, body)
-            await self.app(admitted, body.receive, answer.send)
+            answer.scope = await self._admit(scope, body)
+            await self.app(answer.scope, body.receive, answer.send)
         except RefusedError as refused:
             await answer.refuse(scope, refused)
-        except Exception:  # whatever the application made of a body cut off
+        except Exception:  # of a body cut off the application makes anything
             if not body.over:
-                raise
+                logger.exception("charrnn: a request failed")
+                await answer.end()
         if body.over and not answer.started:
             await answer.refuse(scope, body.refusal())
 
@@ -429,6 +443,7 @@ def lifespan(rules: Rules) -> Callable[[App], AbstractAsyncContextManager[None]]
         if inner is None:  # cannot be: this event came through it
             raise RuntimeError("The application has no middleware stack to wrap.")
         fetch_nothing()
+        log_in_lines()
         app.middleware_stack = Doors(inner, rules, lambda: app.get_blocks().fns)
         try:
             yield

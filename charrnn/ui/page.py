@@ -10,10 +10,12 @@ process of its own with a folder of its own, and outlives this one.
 import ipaddress
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from charrnn.hosting import policy
 
@@ -50,6 +52,7 @@ from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
+    border,
     doors,
     following,
     form,
@@ -88,7 +91,8 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    blocks = gr.Blocks(title=title, delete_cache=(600, housekeeping.upload_seconds()))
+    cache = (600, housekeeping.upload_seconds())
+    blocks = border.Border(title=title, delete_cache=cache)
     with blocks:
         api.publish()  # first, so that their names are theirs
         _lay_out(blocks)
@@ -150,6 +154,25 @@ def log(line: str) -> None:
     sys.stdout.flush()
 
 
+def shared_address(address: str) -> str:
+    """The page's address as other computers know it.
+
+    Args:
+        address: As Gradio tells it: of this computer alone where it listens at all
+            addresses.
+    """
+    if os.environ.get("GRADIO_SERVER_NAME") not in ("0.0.0.0", "::"):
+        return address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only finds the way out
+            name = probe.getsockname()[0]
+        except OSError:
+            name = socket.gethostname()
+    parts = urlsplit(address)
+    return parts._replace(netloc=f"{name}:{parts.port}").geturl()
+
+
 def living_runs() -> list[str]:
     """What goes on after the page has ended, and how to stop it."""
     live = [entry for entry in listing.list_runs() if entry.state in LIVE]
@@ -166,7 +189,10 @@ def main() -> None:
         prevent_thread_lock=True,
         quiet=True,
         share=SHARE,  # asked for by name, never guessed from the surroundings
-        app_kwargs={"lifespan": doors.lifespan(doors.Rules.of())},
+        app_kwargs={
+            "lifespan": doors.lifespan(doors.Rules.of()),
+            "exception_handlers": border.answers(),
+        },
         i18n=i18n,
         theme=theme(),
         css_paths=HERE / "page.css",
@@ -183,6 +209,7 @@ def main() -> None:
         raise SystemExit("The page's doors could not be closed: it is not opened.")
     housekeeping.start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    address = shared_address(address)
     log(f"charrnn is at {address} (Ctrl-C ends the page, not its trainings)")
     try:
         threading.Event().wait()

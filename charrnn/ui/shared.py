@@ -230,8 +230,8 @@ def flag_field(problem: str, info: object, *classes: str) -> Update:
 
 
 def page_error(error: CharrnnError) -> gr.Error:
-    """An error as the page shows it: the sentence, nothing of it read as HTML."""
-    return gr.Error(html.escape(str(error)), print_exception=False, title="")
+    """An error as Gradio takes it; `border` makes it safe to show."""
+    return gr.Error(str(error), print_exception=False, title="")
 
 
 def note(text: str, kind: str = "") -> str:

@@ -16,6 +16,8 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from charrnn.ui.border import check_type
+
 Update = dict[str, Any]  # what `gr.update` returns: properties that change
 Html = str | Update
 SKIP: Final[Update] = gr.skip()
@@ -44,18 +46,30 @@ class Form:
         """The form of the values that Gradio hands to an event's function.
 
         An empty text box may send nothing, which is an empty text. Values are
-        a stranger's: whether they make sense is for the handler to check.
+        a stranger's: they are of the fields' types afterwards, and whether they
+        make sense is for the handler to check.
+
+        Raises:
+            InputError: If a value is not of its field's type.
         """
         hints, given = _hints(cls), iter(values)
         several = len(values) - len(hints) + 1
         fields: dict[str, Any] = {}
         for name, hint in hints.items():
             if typing.get_origin(hint) is tuple:
-                fields[name] = tuple(next(given) for _ in range(several))
-                continue
-            value = next(given)
-            fields[name] = "" if value is None and hint is str else value
+                part = typing.get_args(hint)[0]
+                fields[name] = tuple(
+                    _typed(name, part, next(given)) for _ in range(several)
+                )
+            else:
+                fields[name] = _typed(name, hint, next(given))
         return cls(**fields)
+
+
+def _typed(name: str, hint: Any, value: object) -> object:
+    read = "" if value is None and hint is str else value
+    check_type(name, hint, read)
+    return read
 
 
 def _spread(items: Iterable[Any]) -> list[Any]:

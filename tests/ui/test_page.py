@@ -140,7 +140,7 @@ def test_compare_writes_all_temperatures_with_one_seed(client):
         (("../m", ""), "There is no model"),
         (("m", "", 10_001), "10,000"),
         (("m", "", 10, 3.0), "0 to 2"),
-        (("<b>x</b>", ""), "&lt;b&gt;"),
+        (("<b>x</b>", ""), "'<b>x</b>'"),
     ],
 )
 def test_wrong_requests_are_told_why(client, arguments, said):
