@@ -123,14 +123,15 @@ def test_the_unforeseen_ends_one_models_requests_and_no_others(writer, tmp_path)
     save_model(tmp_path / "bad")
     good = writer.generate(tmp_path / "good", "a", length=5000, rows=rows(1.0))
     next(good)
-    failing = writer._worker
     loaded = writer.models.acquire(tmp_path / "bad")
     loaded.network._head.layouts = [np.zeros((13, 3), np.float32)]  # no product fits it
     bad = writer.generate(tmp_path / "bad", "a", length=10, rows=rows(1.0))
+    before = set(writer._threads)
     with pytest.raises(RunError, match="Writing failed unexpectedly"):
         list(bad)
     assert written(good) == alone(model, "a", 5000, [1.0], seed=0)
-    failing.join()  # its traceback belongs to this test, not to the next one
+    for thread in before - set(writer._threads):
+        thread.join()  # its traceback belongs to this test, not to the next one
 
 
 def test_closing_ends_everything_with_a_sentence(tmp_path):
@@ -219,10 +220,11 @@ def test_a_model_waits_until_there_is_room_for_it(tmp_path, monkeypatch):
     size = network_bytes(models["a"].record.model)
     writer = engine.Engine(ModelCache(max_bytes=2 * size - 1))
 
-    def ask(name, length):
-        return writer.generate(tmp_path / name, "a", length=length, rows=rows(1.0))
+    def ask(name, length, texts=1):
+        many = rows(*[1.0] * texts)
+        return writer.generate(tmp_path / name, "a", length=length, rows=many)
 
-    first = ask("a", MAX_LENGTH)
+    first = ask("a", MAX_LENGTH, MAX_ROWS)  # longer than the test
     while not next(first)[0]:
         pass
     second = ask("b", 50)
@@ -232,7 +234,7 @@ def test_a_model_waits_until_there_is_room_for_it(tmp_path, monkeypatch):
     first.close()
     assert written(second) == alone(models["b"], "a", 50, [1.0], seed=0)
     monkeypatch.setattr(engine, "MODEL_SECONDS", 0.3)
-    third = ask("b", MAX_LENGTH)
+    third = ask("b", MAX_LENGTH, MAX_ROWS)
     next(third)
     with pytest.raises(RunError, match="leave no memory for a: try again"):
         written(ask("a", 5))
