@@ -1,11 +1,10 @@
 """Where models and runs lie: their folders, ids and locks."""
 
 import contextlib
+import fcntl
 import os
 import re
 import secrets
-import threading
-import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,20 +212,22 @@ def is_alive(path: Path) -> bool:
     return is_locked(path / LOCK)
 
 
-_probing = threading.Lock()  # two looks at a free lock would see each other
-
-
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds this lock file."""
-    if not path.exists():
-        return False
-    with _probing:
-        for _ in range(2):  # another process may be looking: over in a moment
-            try:
-                with FileLock(path).acquire(blocking=False):
-                    return False
-            except Timeout:
-                time.sleep(0.004)
-            except OSError:
-                return False  # a read-only folder has no trainer
-    return True
+    """Whether a living process holds this lock file.
+
+    A shared lock is asked for, which only the holder's own refuses: those who look
+    do not see each other.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # nobody ever held it
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks
+    finally:
+        os.close(descriptor)
+    return False
