@@ -61,6 +61,8 @@ class Policy:
     loopback_only: bool  # answer to this computer's own names alone
     space: bool  # a Hugging Face Space, inside a frame of huggingface.co
     poll_seconds: float  # between two questions of a page that follows a run
+    frame_seconds: float  # between two frames of a text that is written
+    trainer_niceness: int  # of a training that a page started, 0 to 19
 
     # limits
     max_text_bytes: int = _size_limit("MAX_TEXT_MB", "the largest text")
@@ -110,6 +112,8 @@ LOCAL: Final = Policy(
     loopback_only=True,
     space=False,
     poll_seconds=1.0,
+    frame_seconds=0.1,  # as fast as one reads
+    trainer_niceness=5,
     max_text_bytes=200 * MEGABYTE,
     max_zip_bytes=200 * MEGABYTE,
     max_pull_bytes=1000 * MEGABYTE,
@@ -131,6 +135,8 @@ HOSTED: Final = Policy(
     loopback_only=False,
     space=False,
     poll_seconds=2.0,  # a Space limits how often it may be asked
+    frame_seconds=0.2,
+    trainer_niceness=19,  # the lowest: the visitors of a page wait for its answers
     max_text_bytes=5 * MEGABYTE,
     max_zip_bytes=60 * MEGABYTE,
     max_pull_bytes=100 * MEGABYTE,

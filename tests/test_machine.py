@@ -71,3 +71,26 @@ def test_a_trainer_is_started_without_what_was_planted(
     assert seen["CUDA_VISIBLE_DEVICES"] == "-1"
     assert not SECRETS.keys() & seen.keys()
     assert "sesame" not in json.dumps(seen)
+
+
+@pytest.mark.parametrize(
+    ("niceness", "batch"), [(5, False), (19, True)], ids=["local", "hosted"]
+)
+def test_a_trainer_gives_way(niceness: int, batch: bool) -> None:
+    code = (
+        "import os, sys; from charrnn.machine import give_way; "
+        f"give_way({niceness}); "
+        "batch = hasattr(os, 'SCHED_BATCH') and os.sched_getscheduler(0) == "
+        "os.SCHED_BATCH; "
+        "sys.stdout.write(f'{os.nice(0)} {batch}')"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        start_new_session=True,
+    ).stdout
+    nice, is_batch = said.split()
+    assert int(nice) == min(19, os.nice(0) + niceness)
+    assert is_batch == str(batch and hasattr(os, "SCHED_BATCH"))

@@ -31,7 +31,7 @@ from charrnn.cli.output import (
 )
 from charrnn.errors import ConfigError
 from charrnn.hosting import policy
-from charrnn.machine import program
+from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
 from charrnn.model.record import Record
@@ -115,7 +115,7 @@ def run_train(args: argparse.Namespace) -> int:
     printer = _printer(path)
     with store.hold(path):
         if args.background:
-            os.nice(5)  # the page, which someone looks at, goes first
+            give_way(policy().trainer_niceness)  # someone looks at the page
             process.capture_output(path)
         log = EventLog(path, listener=printer)
         return _train_in_turn(path, log, printer)
@@ -393,7 +393,7 @@ def run_follow(args: argparse.Namespace) -> int:
 
 def run_baseline(args: argparse.Namespace) -> int:
     """`baseline`: append the loss of a table of n-grams to a run's history."""
-    os.nice(19)  # it must not delay the training that it is for
+    give_way(LOWEST)  # it must not delay the training that it is for
     path = store.own_run(args.id)
     loss = baseline.baseline_loss(path)
     step = read_view(path).step
