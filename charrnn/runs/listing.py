@@ -1,10 +1,16 @@
-"""The models and runs that lie here."""
+"""The models and runs that lie here.
 
+Each list can be made from some ids alone, beside the shipped model: then no other
+folder is touched, however many there are.
+"""
+
+import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, CheckpointError
@@ -14,6 +20,7 @@ from charrnn.runs.states import RunState
 from charrnn.runs.status import Situation, look_at
 from charrnn.runs.store import (
     ID_PATTERN,
+    SHIPPED_ID,
     folder,
     is_run,
     is_shipped,
@@ -21,6 +28,10 @@ from charrnn.runs.store import (
 )
 from charrnn.runs.view import RunView
 from charrnn.text.corpus import split_at
+
+MAX_COMPARED: Final = 32  # runs whose speed is looked at, the newest
+
+Ids = Collection[str] | None  # None: all that lie here
 
 
 @dataclass(frozen=True)
@@ -57,15 +68,20 @@ class Unreadable:
     is_run: bool
 
 
-def _folders(place: Path) -> list[Path]:
+def _folders(place: Path, ids: Ids) -> list[Path]:
+    if ids is not None:
+        named = [place / name for name in sorted(ids) if ID_PATTERN.fullmatch(name)]
+        if SHIPPED_ID not in ids and is_shipped(place / SHIPPED_ID):
+            named.append(place / SHIPPED_ID)
+        return [path for path in named if path.is_dir()]
     if not place.is_dir():
         return []
     return [p for p in sorted(place.iterdir()) if ID_PATTERN.fullmatch(p.name)]
 
 
-def _entries(place: Path) -> Iterator[ModelEntry]:
+def _entries(place: Path, ids: Ids) -> Iterator[ModelEntry]:
     none = Situation(RunState.MODEL, "", RunView())
-    for path in _folders(place):
+    for path in _folders(place, ids):
         try:
             record = checkpoint.read_record(path)
             now = look_at(path) if place == folder() else none
@@ -84,28 +100,28 @@ def _entries(place: Path) -> Iterator[ModelEntry]:
         )
 
 
-def entries() -> list[ModelEntry]:
-    """All models and runs, the shipped one first, then the newest."""
-    found = list(_entries(folder()))
+def entries(ids: Ids = None) -> list[ModelEntry]:
+    """Models and runs, the shipped one first, then the newest."""
+    found = list(_entries(folder(), ids))
     if folder() != shipped_folder():
-        found += [entry for entry in _entries(shipped_folder()) if entry.shipped]
+        found += [entry for entry in _entries(shipped_folder(), ids) if entry.shipped]
     return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
 
 
-def models() -> list[ModelEntry]:
+def models(ids: Ids = None) -> list[ModelEntry]:
     """What text can be generated from."""
-    return [entry for entry in entries() if entry.has_weights]
+    return [entry for entry in entries(ids) if entry.has_weights]
 
 
-def list_runs() -> list[ModelEntry]:
+def list_runs(ids: Ids = None) -> list[ModelEntry]:
     """What has been or is being trained here."""
-    return [entry for entry in entries() if entry.is_run]
+    return [entry for entry in entries(ids) if entry.is_run]
 
 
-def unreadable() -> list[Unreadable]:
+def unreadable(ids: Ids = None) -> list[Unreadable]:
     """What has a record that this program cannot read, and why."""
     found = []
-    for path in _folders(folder()):
+    for path in _folders(folder(), ids):
         if not (path / CONFIG).is_file():
             continue
         try:
@@ -120,18 +136,30 @@ def unreadable() -> list[Unreadable]:
 def expected_speed(model: ModelConfig, training: TrainingConfig) -> float | None:
     """Characters a second of an earlier run here with the same sizes, or None.
 
-    Of the newest one, over all of its steps and seconds: the kept step may be an
-    early one.
+    Of the newest one among the latest `MAX_COMPARED`, over all of its steps and
+    seconds: the kept step may be an early one.
     """
-    for entry in list_runs():  # the newest first
-        record, figures = entry.record, entry.record.figures
+    for record in _newest_records(MAX_COMPARED):
         sizes = dataclasses.replace(record.model, vocab_size=model.vocab_size)
         if sizes != model or record.training.batch_size != training.batch_size:
             continue
+        figures = record.figures
         if figures is not None and figures.total_steps and figures.seconds > 0:
             window = record.training.batch_size * record.training.seq_length
             return figures.total_steps * window / figures.seconds
     return None
+
+
+def _newest_records(count: int) -> Iterator[Record]:
+    """The records of the runs that were written last, the latest first."""
+    dated: list[tuple[float, Path]] = []
+    for path in _folders(folder(), None):
+        with contextlib.suppress(OSError):  # no model, or no longer
+            if is_run(path):
+                dated.append(((path / CONFIG).stat().st_mtime, path))
+    for _, path in sorted(dated, reverse=True)[:count]:
+        with contextlib.suppress(CharrnnError):
+            yield checkpoint.read_record(path)
 
 
 def expected_seconds(

@@ -20,7 +20,7 @@ from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, from_text
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.shared import model_folder, owned_id, page_error, visible
+from charrnn.ui.shared import listed_ids, model_folder, owned_id, page_error
 from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
@@ -156,7 +156,7 @@ def models() -> list[dict[str, Any]]:
             "state": entry.state,
             "origin": entry.record.origin.repo if entry.record.origin else None,
         }
-        for entry in visible(listing.models(), ())
+        for entry in listing.models(listed_ids(()))
     ]
 
 

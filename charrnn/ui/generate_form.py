@@ -15,10 +15,10 @@ from charrnn.ui.shared import (
     Choice,
     checked_id,
     flag_field,
+    listed_ids,
     model_choices,
     model_folder,
     note,
-    visible,
 )
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import SKIP, Html, Update, flat
@@ -72,7 +72,7 @@ def prompt_of(entry: ModelEntry) -> str:
 
 def suggest_prompt(model: str | None, prompt: str) -> str | Update:
     """A beginning that suits the model, unless the visitor wrote one."""
-    entries = visible(listing.models(), (model or "",))
+    entries = listing.models(listed_ids((model or "",)))
     prompts = {entry.model_id: prompt_of(entry) for entry in entries}
     untouched = {"", *PROMPTS.values(), *prompts.values()}
     try:

@@ -7,17 +7,17 @@ value that is checked here.
 
 import dataclasses
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import gradio as gr
 
 from charrnn.errors import CharrnnError, RunError
 from charrnn.hosting import policy
 from charrnn.runs import listing, owner
-from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.listing import ModelEntry
 from charrnn.runs.owner import KEY_PATTERN, Owner
 from charrnn.runs.states import LIVE
 from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, SHIPPED_ID, find
@@ -29,7 +29,6 @@ STORAGE_SECRET: Final = "charrnn-page"  # it ships to the browser: no secret
 NEW_BROWSER: Final[dict[str, object]] = {"run": None, "held": [], "keys": {}}
 MAX_HELD: Final = 200  # ids and keys that a browser remembers
 Choice = tuple[str, str]
-Listed = TypeVar("Listed", ModelEntry, Unreadable)
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,7 @@ class PageState:
     """What the page itself keeps, out of sight."""
 
     followed: gr.Textbox  # id of the run that this page follows, or nothing
+    wake: gr.Button  # `page.js` presses it when there is something new of that run
     browser: gr.BrowserState  # a `Browser`
 
 
@@ -157,16 +157,16 @@ def owned_id(model_id: str, key: str) -> str:
     return model_id
 
 
-def visible(found: Iterable[Listed], held: Sequence[str]) -> list[Listed]:
-    """The entries that a visitor may see in a list.
+def listed_ids(held: Iterable[str]) -> frozenset[str] | None:
+    """The ids that a visitor's lists are made from, beside the shipped model.
 
-    On one's own computer all of them; on a hosted page the shipped ones and
-    those whose ids the visitor's browser holds.
+    On one's own computer None, which is all; on a hosted page those that the
+    visitor's browser holds, as others' are nobody's business. No list of one visitor
+    reads another's runs.
     """
     if not policy().secret_ids:
-        return list(found)
-    ids = {name for name in held if HOSTED_PATTERN.fullmatch(name)}
-    return [entry for entry in found if entry.shipped or entry.model_id in ids]
+        return None
+    return frozenset(name for name in held if HOSTED_PATTERN.fullmatch(name))
 
 
 def model_label(lang: str, entry: ModelEntry) -> str:
@@ -194,14 +194,16 @@ def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
             knows an id may use it.
     """
     held = (*browser.held, also)
-    return [(model_label(lang, e), e.model_id) for e in visible(listing.models(), held)]
+    return [
+        (model_label(lang, e), e.model_id) for e in listing.models(listed_ids(held))
+    ]
 
 
 def own_model_choices(lang: str, browser: Browser) -> list[Choice]:
     """The models that a visitor may send elsewhere: their own and the shipped ones."""
     return [
         (model_label(lang, entry), entry.model_id)
-        for entry in visible(listing.models(), browser.held)
+        for entry in listing.models(listed_ids(browser.held))
         if entry.shipped or browser.owns(entry.path)
     ]
 
@@ -210,7 +212,7 @@ def run_choices(lang: str, browser: Browser) -> list[Choice]:
     """The runs a visitor can follow, by label and id."""
     return [
         (f"{e.record.title} · {translate(lang, f'state.{e.state}')}", e.model_id)
-        for e in visible(listing.list_runs(), browser.held)
+        for e in listing.list_runs(listed_ids(browser.held))
     ]
 
 
