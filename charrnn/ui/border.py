@@ -39,6 +39,7 @@ from starlette.responses import JSONResponse, Response
 
 from charrnn.errors import CharrnnError
 from charrnn.files import one_line
+from charrnn.ui.outputs import Blocks
 from charrnn.ui.texts import FALLBACK, language, translate
 
 MAX_SENTENCE: Final = 1000  # characters of a message that the page shows
@@ -295,7 +296,7 @@ def _language(fn: BlockFunction, request: object) -> str:
     return FALLBACK
 
 
-class Border(gr.Blocks):
+class Border(Blocks):
     """The page's blocks: every call of a handler goes through these methods."""
 
     async def process_api(

@@ -1,15 +1,14 @@
 """Following a run: what the panel shows of it, and what changes as it trains.
 
-A timer asks once a second; the answer is empty unless the run's history has
-grown. The chart's node stays while a run is followed: only its data change.
+`polling` says when there is something new; `tick` then fetches it. The chart's node
+stays while a run is followed: only its data change.
 """
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import gradio as gr
-import pandas as pd  # type: ignore[import-untyped]
 
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
@@ -24,16 +23,13 @@ from charrnn.ui.panel import FrameKey
 from charrnn.ui.shared import (
     Browser,
     checked_id,
+    listed_ids,
     model_folder,
     note,
     run_choices,
-    visible,
 )
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import SKIP, Html, Update
-
-IDLE: Final = 5.0  # seconds between looks for runs that a terminal started
-PlotRows: TypeAlias = pd.DataFrame | Update
 
 
 class PanelUpdate(NamedTuple):
@@ -41,7 +37,6 @@ class PanelUpdate(NamedTuple):
 
     followed: str | Update = SKIP
     frame_key: FrameKey | Update | None = SKIP
-    timer: Update = SKIP
     choice: Update = SKIP  # the list of runs to follow
     overlay: Update = SKIP
     welcome: Update = SKIP
@@ -49,7 +44,7 @@ class PanelUpdate(NamedTuple):
     head: Html = SKIP
     progress: Html = SKIP
     news: Html = SKIP
-    plot: PlotRows = SKIP
+    plot: chart.Frame | Update = SKIP
     legend: Html = SKIP
     samples: Html = SKIP
     stop: Update = SKIP
@@ -60,17 +55,6 @@ class PanelUpdate(NamedTuple):
     table: Html = SKIP
     browser: dict[str, object] | Update = SKIP
     question: Update = SKIP  # whether to delete the run
-
-
-def _timer(*, live: bool, following: bool) -> Update:
-    """Quick while a run lives; slow where something may still come.
-
-    The n-gram baseline of a run may be found after its end, and on one's own
-    computer a terminal may start or resume a run.
-    """
-    if live:
-        return gr.update(value=policy().poll_seconds, active=True)
-    return gr.update(value=IDLE, active=following or not policy().secret_ids)
 
 
 def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
@@ -94,11 +78,11 @@ def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
     return updates
 
 
-def _extra(state: str, overlay: Sequence[str]) -> list[str]:
+def others(state: str, overlay: Sequence[str]) -> list[str]:
     """What else a frame is drawn from: the overlay and, at rest, all runs.
 
-    Reading all runs takes a millisecond each, so it is left to the slow ticks;
-    strangers' runs on a hosted page are none of a visitor's frame.
+    Reading all runs takes a millisecond each, so it is done where a page rarely
+    asks; strangers' runs on a hosted page are none of a visitor's frame.
     """
     if state in LIVE or policy().secret_ids:
         return list(overlay)
@@ -107,22 +91,19 @@ def _extra(state: str, overlay: Sequence[str]) -> list[str]:
 
 def _runs_table(lang: str, browser: Browser) -> str:
     """The runs that a visitor may see, those with a damaged record included."""
-    damaged = [folder for folder in listing.unreadable() if folder.is_run]
-    entries = visible(listing.list_runs(), browser.held)
-    return panel.runs_table(lang, entries, visible(damaged, browser.held))
+    ids = listed_ids(browser.held)
+    damaged = [folder for folder in listing.unreadable(ids) if folder.is_run]
+    return panel.runs_table(lang, listing.list_runs(ids), damaged)
 
 
 def empty_panel(lang: str, browser: Browser, message: str = "") -> PanelUpdate:
     """No run is followed."""
-    entries = visible(listing.list_runs(), browser.held)
+    choices = run_choices(lang, browser)
     welcome = note(message, "warn") + panel.welcome_html(lang)
     return PanelUpdate(
         followed="",
         frame_key=None,
-        timer=_timer(live=False, following=False),
-        choice=gr.update(
-            choices=run_choices(lang, browser), value=None, visible=bool(entries)
-        ),
+        choice=gr.update(choices=choices, value=None, visible=bool(choices)),
         welcome=gr.update(value=welcome, visible=True),
         body=gr.update(visible=False),
         table=_runs_table(lang, browser),
@@ -142,13 +123,13 @@ def whole_panel(
     view = status.view
     browser = browser.following(run_id)
     choices = run_choices(lang, browser)
-    others = [choice for choice in choices if choice[1] != run_id]
+    rest = [choice for choice in choices if choice[1] != run_id]
+    laid_over = [value for _, value in rest if value in overlay]
     return PanelUpdate(
         followed=run_id,
-        frame_key=panel.frame_key(status, view, _extra(status.state, overlay)),
-        timer=_timer(live=status.state in LIVE, following=True),
+        frame_key=panel.frame_key(status, view, others(status.state, overlay)),
         choice=gr.update(choices=choices, value=run_id, visible=True),
-        overlay=gr.update(choices=others, value=list(overlay), visible=bool(others)),
+        overlay=gr.update(choices=rest, value=laid_over, visible=bool(rest)),
         welcome=gr.update(visible=False),
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
@@ -192,7 +173,7 @@ class TickUpdate(NamedTuple):
     redraw: str | Update = SKIP  # a new value has the whole panel drawn again
     progress: Html = SKIP
     news: Html = SKIP
-    plot: PlotRows = SKIP
+    plot: chart.Frame | Update = SKIP
     legend: Html = SKIP
     samples: Html = SKIP
 
@@ -209,7 +190,7 @@ def tick(
         overlay: Ids of the runs that are laid over the plot.
     """
     if not run_id:
-        return TickUpdate() if _living() is None else _redraw()
+        return TickUpdate() if living() is None else _redraw()
     try:
         return _progressed(language(request), run_id, frame_key, overlay or [])
     except CharrnnError:
@@ -225,7 +206,7 @@ def _progressed(
 ) -> TickUpdate:
     status = read_status(checked_id(run_id))
     view = status.view
-    key = panel.frame_key(status, view, _extra(status.state, overlay))
+    key = panel.frame_key(status, view, others(status.state, overlay))
     changed = panel.changed_parts(key, old_key)
     if not changed:
         return TickUpdate()
@@ -255,7 +236,7 @@ def redrawn(
 ) -> PanelUpdate:
     """The whole panel anew: the run's state has changed, or another one lives."""
     lang, held = language(request), Browser.of(browser)
-    wanted = run_id or _living()
+    wanted = run_id or living()
     if not wanted:
         return empty_panel(lang, held)
     try:
@@ -264,7 +245,7 @@ def redrawn(
         return empty_panel(lang, held, translate(lang, "progress.unknown_run"))
 
 
-def _living() -> str | None:
+def living() -> str | None:
     """A run that a terminal started: followed by a page that follows none."""
     if policy().secret_ids:
         return None
@@ -280,11 +261,11 @@ def opened(request: gr.Request, browser: object) -> PanelUpdate:
     """
     lang, held = language(request), Browser.of(browser)
     linked = request.query_params.get("run", "")[:100]
-    found = _follow(lang, linked or held.run or _living(), held)
+    found = _follow(lang, linked or held.run or living(), held)
     axes: Update = {
         "x_title": translate(lang, "train.axis_step"),
         "y_title": translate(lang, "train.axis_loss"),
     }
-    has_rows = isinstance(found.plot, pd.DataFrame)
+    has_rows = "data" in found.plot
     named = gr.update(value=found.plot, **axes) if has_rows else gr.update(**axes)
     return found._replace(plot=named)

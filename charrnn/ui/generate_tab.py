@@ -12,6 +12,7 @@ from charrnn.ui import generate_form, links, writing
 from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.links import DEFAULT_TEMPERATURES, MAX_COLUMNS
+from charrnn.ui.sessions import id_dropdown
 from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
 from charrnn.ui.writing import CONCURRENCY, WritingUpdate
 from charrnn.ui.writing_request import WritingRequest
@@ -194,7 +195,7 @@ def _layout() -> GenerateTab:
             )
             length_slider, length = _length()
         with gr.Column(scale=2, min_width=260):
-            model = gr.Dropdown([], label=i18n("generate.model"), elem_id="model")
+            model = id_dropdown(label=i18n("generate.model"), elem_id="model")
             run, one, stop = _buttons()
             single_temperature = _temperature(
                 0.8, i18n("generate.one_temperature"), "one-temperature"

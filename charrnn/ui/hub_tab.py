@@ -11,6 +11,7 @@ from charrnn.hosting import policy
 from charrnn.ui import sharing
 from charrnn.ui.generate_tab import GenerateTab
 from charrnn.ui.labels import i18n
+from charrnn.ui.sessions import id_dropdown
 from charrnn.ui.shared import PageState
 from charrnn.ui.sharing import PullRequest, PullUpdate, PushRequest, PushUpdate
 from charrnn.ui.wiring import inputs, outputs
@@ -63,7 +64,7 @@ def _push_column() -> PushColumn:
         gr.Markdown(i18n("hub.push"), elem_classes="group")
         gr.Markdown(i18n("hub.push_lead"))
         return PushColumn(
-            model=gr.Dropdown([], label=i18n("generate.model"), elem_id="push-model"),
+            model=id_dropdown(label=i18n("generate.model"), elem_id="push-model"),
             repo=gr.Textbox(
                 "",
                 label=i18n("hub.repo"),

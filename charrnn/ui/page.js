@@ -1,4 +1,4 @@
-// What the page does without asking its server: copy, save and scroll.
+// What the page does beside Gradio: copy, save, scroll, and ask for what is new.
 // Clicks are answered by delegation, so that what the page shows stays plain
 // escaped HTML; `charrnn` holds what Gradio's own events call.
 window.charrnn = (() => {
@@ -37,6 +37,47 @@ window.charrnn = (() => {
     flash(button, button.dataset.done);
   });
 
+  // Ask whether anything is new of the followed run; then have Gradio fetch it.
+  const polling = (() => {
+    const IDLE = 5;  // seconds, where the server says nothing else
+    let run = "", seen = "", offered = "", timer, round = 0;
+    const wake = () => document.querySelector("#wake")?.click();
+    const inView = () => document.querySelector("#watch")?.checkVisibility();
+    const look = async () => {
+      const url = new URL("charrnn/poll", location.href);
+      url.search = new URLSearchParams({ run, seen });
+      const answer = await fetch(url, { cache: "no-store" });
+      const wait = answer.headers.get("charrnn-wait");
+      return [wait === null ? IDLE : Number(wait),
+              answer.status === 200 ? (await answer.json()).token : seen];
+    };
+    const ask = async () => {
+      const mine = ++round;  // only the latest question goes on
+      clearTimeout(timer);
+      if (document.hidden) return;
+      let wait = IDLE;
+      try {
+        let token;
+        [wait, token] = await look();
+        if (mine !== round) return;
+        if (token !== seen && inView()) {
+          offered = token;
+          wake();
+        }
+      } catch (_) {
+        if (mine !== round) return;
+        wake();  // Gradio says that the server is gone, and waits for it
+      }
+      if (wait) timer = setTimeout(ask, 1000 * wait);
+    };
+    document.addEventListener("visibilitychange", ask);
+    timer = setTimeout(ask, 1000);
+    return {
+      ask,
+      follow: (id) => { run = id; seen = offered = ""; ask(); },
+      shown: () => { seen = offered; },
+    };
+  })();
   // a temperature's name, by its value
   const nameTemperature = (id, value) => {
     const name = value < 0.4 ? "careful" : value < 0.75 ? "steady"
@@ -50,6 +91,7 @@ window.charrnn = (() => {
   const narrow = () => innerWidth < 700;
   const run = () => document.querySelector("#watch");
   return {
+    ...polling,
     showRun: () => {
       if (narrow()) run()?.scrollIntoView({ behavior: "smooth" });
     },

@@ -14,6 +14,8 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +48,7 @@ if policy().secret_ids:  # what lies there is removed: no other program's upload
     os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
 import gradio as gr  # noqa: E402  reads the variables above when imported
+from gradio.routes import App  # noqa: E402
 
 from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
@@ -60,6 +63,8 @@ from charrnn.ui import (  # noqa: E402
     generate_tab,
     housekeeping,
     hub_tab,
+    polling,
+    sessions,
     sharing,
     train_tab,
     visitor_data,
@@ -75,6 +80,7 @@ from charrnn.ui.shared import (  # noqa: E402
 from charrnn.ui.texts import FALLBACK, translate  # noqa: E402
 from charrnn.ui.theme import theme  # noqa: E402
 from charrnn.ui.wiring import QUIET, SKIP, Update  # noqa: E402
+from charrnn.ui.writing import CONCURRENCY  # noqa: E402
 
 HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
@@ -106,6 +112,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
     """The tabs, what happens when the page opens, and what joins the tabs."""
     page = PageState(
         followed=gr.Textbox("", visible=False),
+        wake=gr.Button("", elem_id="wake", elem_classes="offstage"),
         browser=gr.BrowserState(
             NEW_BROWSER, storage_key=STORAGE_KEY, secret=STORAGE_SECRET
         ),
@@ -140,6 +147,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
         generating.model,
         **QUIET,
     )
+    train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
     hub_view.select(
         sharing.refresh, [pushed_model, page.browser], pushed_model, **QUIET
     )
@@ -183,6 +191,14 @@ def living_runs() -> list[str]:
     ]
 
 
+@asynccontextmanager
+async def lifespan(application: App) -> AsyncIterator[None]:
+    """Before the first request: nothing is kept, and the doors are closed."""
+    sessions.keep_nothing(application)
+    async with doors.lifespan(doors.Rules.of())(application):
+        yield
+
+
 def main() -> None:
     """Open the page and stay until Ctrl-C."""
     application, address, _ = demo.launch(
@@ -190,7 +206,8 @@ def main() -> None:
         quiet=True,
         share=SHARE,  # asked for by name, never guessed from the surroundings
         app_kwargs={
-            "lifespan": doors.lifespan(doors.Rules.of()),
+            "lifespan": lifespan,
+            "routes": [polling.route()],
             "exception_handlers": border.answers(),
         },
         i18n=i18n,
@@ -200,9 +217,9 @@ def main() -> None:
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
+        max_threads=CONCURRENCY + 32,  # each who writes waits in one
         max_file_size=policy().max_text_bytes,
         footer_links=["api", "gradio", "settings"],
-        state_session_capacity=1000,
     )
     if not doors.are_closed(application):  # a server may pass over a failed lifespan
         demo.close(verbose=False)

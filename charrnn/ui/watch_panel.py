@@ -7,10 +7,11 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from charrnn.ui import chart, following, plot, run_actions
-from charrnn.ui.following import IDLE, PanelUpdate, TickUpdate
+from charrnn.ui.following import PanelUpdate, TickUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.plot import MAX_OVERLAYS, OverlayUpdate
 from charrnn.ui.run_actions import QuestionUpdate
+from charrnn.ui.sessions import id_dropdown
 from charrnn.ui.shared import PageState
 from charrnn.ui.texts import FALLBACK, translate
 from charrnn.ui.wiring import PRIVATE, QUIET, outputs
@@ -76,7 +77,6 @@ class WatchPanel:
     page: PageState
     frame_key: gr.JSON  # hidden: what the page was last drawn from
     redraw: gr.Textbox  # hidden: a new value has the whole panel drawn again
-    timer: gr.Timer
     choice: gr.Dropdown
     welcome: gr.HTML
     body: Body
@@ -145,8 +145,7 @@ def _rate() -> Rate:
 
 
 def _overlay() -> gr.Dropdown:
-    return gr.Dropdown(
-        [],
+    return id_dropdown(
         multiselect=True,
         max_choices=MAX_OVERLAYS,
         label=i18n("train.overlay"),
@@ -209,25 +208,25 @@ def _body() -> Body:
 
 def _layout(page: PageState) -> WatchPanel:
     frame_key, redraw = gr.JSON(visible=False), gr.Textbox("", visible=False)
-    timer = gr.Timer(IDLE, active=False)
-    choice = gr.Dropdown(
-        [], label=i18n("train.followed"), visible=False, elem_id="followed-run"
+    choice = id_dropdown(
+        label=i18n("train.followed"), visible=False, elem_id="followed-run"
     )
     welcome = gr.HTML(i18n("welcome"), elem_id="welcome", apply_default_css=False)
     body = _body()
     with gr.Accordion(i18n("train.runs"), open=False):
         table = gr.HTML(elem_id="runs-table", apply_default_css=False)
-    return WatchPanel(page, frame_key, redraw, timer, choice, welcome, body, table)
+    return WatchPanel(page, frame_key, redraw, choice, welcome, body, table)
 
 
 def _connect_live(panel: WatchPanel) -> None:
     followed, browser, body = panel.page.followed, panel.page.browser, panel.body
-    panel.timer.tick(
+    followed.change(None, followed, None, js="run => charrnn.follow(run)", **QUIET)
+    panel.page.wake.click(
         following.tick,
         [followed, panel.frame_key, body.overlay],
         outputs(TickUpdate, *panel.holders()),
         **QUIET,
-    )
+    ).success(None, None, None, js="() => charrnn.shown()", **QUIET)
     panel.redraw.change(
         following.redrawn, [followed, browser, body.overlay], panel.outputs(), **QUIET
     )

@@ -2,13 +2,15 @@
 
 import contextlib
 import html
+import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 import gradio as gr
 
 from charrnn.errors import CharrnnError
-from charrnn.hosting import UNKNOWN_VISITOR, Visitor
+from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.ui import cards, passages
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note, page_error
@@ -22,7 +24,7 @@ from charrnn.ui.writing_request import (
     prepare,
 )
 
-CONCURRENCY: Final = 32  # handlers only feed and drain the engine
+CONCURRENCY: Final = 64  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
 NOTHING_TO_STOP: Final[Update] = gr.update(interactive=False)
 
@@ -81,9 +83,12 @@ def write(
         rows=prepared.rows(),
         visitor=visitor,
     )
+    pace, shown = policy().frame_seconds, -math.inf
     with contextlib.closing(stream):  # a visitor who leaves stops the writing
         for texts in stream:
-            yield frame([html.escape(text) for text in texts], None, None)
+            if time.monotonic() - shown >= pace:
+                shown = time.monotonic()
+                yield frame([html.escape(text) for text in texts], None, None)
     bodies, meaning = final_bodies(lang, prepared, texts)
     status = cards.status_line(lang, link, texts) + meaning + warning
     yield frame(bodies, status, None)
