@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -77,7 +77,7 @@ class Looks:
         now = time.monotonic()
         begun, task = self._kept.get(run_id, (0.0, None))
         if task is None or (task.done() and now - begun > LOOK_SECONDS):
-            task = asyncio.create_task(to_thread.run_sync(look, run_id))
+            task = asyncio.create_task(run_in_threadpool(look, run_id))
             self._kept[run_id] = now, task
             self._kept.move_to_end(run_id)
             if len(self._kept) > MAX_LOOKS:

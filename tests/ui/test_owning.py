@@ -69,7 +69,7 @@ ACTIONS = {
 def test_whoever_has_the_link_reads_and_the_key_does_the_rest(ended, who, action):
     for reader in (NEW_BROWSER, browser_of(ended, "k" * 43)):
         before = {p: p.stat().st_mtime_ns for p in ended.rglob("*")}
-        with pytest.raises(gr.Error, match="for the run&#x27;s owner"):
+        with pytest.raises(gr.Error, match="for the run's owner"):
             action(ended.name, reader)
         assert {p: p.stat().st_mtime_ns for p in ended.rglob("*")} == before
     action(ended.name, browser_of(ended, who.key))
