@@ -89,6 +89,7 @@ def _visit(busy: Busy, stay: load.Stay) -> load.Measured:
     return asyncio.run(load.visit(busy.url, busy.process, busy.run, stay))
 
 
+@pytest.mark.alone
 def test_fifty_visitors_who_all_begin_within_ten_seconds_are_served(busy):
     table = _visit(busy, load.Stay(20, 10, (60, 60))).table()
     assert table["comparisons"] == 50
