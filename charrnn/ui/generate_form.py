@@ -92,8 +92,14 @@ def listed(
 
 
 def refresh(request: gr.Request, model: str | None, browser: object) -> Update:
-    """The list of models as it is now; the chosen one stays chosen."""
+    """The list of models as it is now; the chosen one stays chosen.
+
+    Gradio also calls this while the page opens, before anything is chosen: what is
+    chosen then is for `opened` to say, from the link in the address.
+    """
     choices, chosen = listed(language(request), model, browser)
+    if model is None:
+        return gr.update(choices=choices)
     return gr.update(choices=choices, value=chosen)
 
 
