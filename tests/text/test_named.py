@@ -10,8 +10,7 @@ from charrnn.runs import control, preparation
 from charrnn.text.corpus import decode, from_text
 from charrnn.text.named import NAMED, library_name, named_key, own_name, shown_name
 from charrnn.text.sources import cache_folder, load
-from tests.builders import make_record
-from tests.conftest import varied_text
+from tests.builders import make_record, varied_text
 
 OTHER = "0" * 64
 SHAKESPEARE = NAMED["shakespeare"].sha256

@@ -3,7 +3,7 @@
 from charrnn.model import checkpoint
 from charrnn.runs import control, store
 from charrnn.ui import api
-from tests.conftest import varied_text
+from tests.builders import varied_text
 
 
 def test_a_text_that_is_sent_without_a_name_is_not_called_shakespeare(monkeypatch):

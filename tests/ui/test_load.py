@@ -18,7 +18,7 @@ import pytest
 from gradio_client import Client
 
 from tests import load
-from tests.conftest import varied_text
+from tests.builders import varied_text
 
 ROOT = Path(__file__).parent.parent.parent
 BOUNDS = {  # docs/figures.md
