@@ -40,7 +40,7 @@ window.charrnn = (() => {
   // Ask whether anything is new of the followed run; then have Gradio fetch it.
   const polling = (() => {
     const IDLE = 5;  // seconds, where the server says nothing else
-    let run = "", seen = "", offered = "", timer, round = 0;
+    let run = "", seen = "", waking = "", timer, round = 0;
     const wake = () => document.querySelector("#wake")?.click();
     const inView = () => document.querySelector("#watch")?.checkVisibility();
     const look = async () => {
@@ -61,7 +61,7 @@ window.charrnn = (() => {
         [wait, token] = await look();
         if (mine !== round) return;
         if (token !== seen && inView()) {
-          offered = token;
+          waking ||= token;  // while Gradio fetches, a further call is dropped
           wake();
         }
       } catch (_) {
@@ -74,8 +74,10 @@ window.charrnn = (() => {
     timer = setTimeout(ask, 1000);
     return {
       ask,
-      follow: (id) => { run = id; seen = offered = ""; ask(); },
-      shown: () => { seen = offered; },
+      follow: (id) => { run = id; seen = waking = ""; ask(); },
+      shown: () => { seen = waking; waking = ""; },
+      // what was drawn anew may have been read before another change was shown
+      redrawn: () => { seen = ""; },
     };
   })();
   // a temperature's name, by its value

@@ -229,7 +229,7 @@ def _connect_live(panel: WatchPanel) -> None:
     ).success(None, None, None, js="() => charrnn.shown()", **QUIET)
     panel.redraw.change(
         following.redrawn, [followed, browser, body.overlay], panel.outputs(), **QUIET
-    )
+    ).success(None, None, None, js="() => charrnn.redrawn()", **QUIET)
     panel.choice.input(
         following.follow, [panel.choice, browser], panel.outputs(), **QUIET
     )

@@ -333,7 +333,9 @@ def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, 
     expect(page.locator("#legend")).to_contain_text("Other")
 
     open_settings(page, "manage")
-    page.locator("#new-title input, #new-title textarea").first.fill("A new name")
+    title = page.locator("#new-title input, #new-title textarea").first
+    title.fill("A new name")
+    expect(title).to_have_value("A new name")
     page.locator("#rename").click()
     page.locator("#run-head strong", has_text="A new name").wait_for()
     with page.expect_download() as download:

@@ -220,25 +220,21 @@ def test_a_model_waits_until_there_is_room_for_it(tmp_path, monkeypatch):
     size = network_bytes(models["a"].record.model)
     writer = engine.Engine(ModelCache(max_bytes=2 * size - 1))
 
-    def ask(name, length, texts=1):
-        many = rows(*[1.0] * texts)
-        return writer.generate(tmp_path / name, "a", length=length, rows=many)
+    def ask(name, length):
+        path = tmp_path / name
+        return writer.generate(path, "a", length=length, rows=rows(1.0))
 
-    first = ask("a", MAX_LENGTH, MAX_ROWS)  # longer than the test
-    while not next(first)[0]:
-        pass
+    held = writer.models.acquire(tmp_path / "a")
     second = ask("b", 50)
     assert [next(second) for _ in range(3)] == [[""]] * 3
     assert written(ask("a", 50)) == alone(models["a"], "a", 50, [1.0], seed=0)
     assert writer.models.bytes_held == size
-    first.close()
+    writer.models.release(held)
     assert written(second) == alone(models["b"], "a", 50, [1.0], seed=0)
     monkeypatch.setattr(engine, "MODEL_SECONDS", 0.3)
-    third = ask("b", MAX_LENGTH, MAX_ROWS)
-    next(third)
+    assert writer.models.acquire(tmp_path / "b") is not None
     with pytest.raises(RunError, match="leave no memory for a: try again"):
         written(ask("a", 5))
-    third.close()
     writer.close()
 
 
