@@ -130,6 +130,7 @@ def test_the_unforeseen_ends_one_models_requests_and_no_others(writer, tmp_path)
     with pytest.raises(RunError, match="Writing failed unexpectedly"):
         list(bad)
     assert written(good) == alone(model, "a", 5000, [1.0], seed=0)
+    wait_until(lambda: before - set(writer._threads), 5)
     for thread in before - set(writer._threads):
         thread.join()  # its traceback belongs to this test, not to the next one
 
