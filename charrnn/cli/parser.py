@@ -27,7 +27,7 @@ from charrnn.cli.commands import (
     run_train,
 )
 from charrnn.cli.output import say
-from charrnn.config import SamplingConfig
+from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
 from charrnn.machine import program
 from charrnn.text import sources
@@ -75,7 +75,9 @@ def _add_generate(commands: Any) -> None:
     generate = commands.add_parser("generate", help="write text")
     generate.add_argument("model", metavar="MODEL")
     generate.add_argument("--prompt", default="", help="text to go on from")
-    generate.add_argument("--length", type=int, default=500, help="characters")
+    generate.add_argument(
+        "--length", type=int, default=DEFAULT_LENGTH, help="characters"
+    )
     generate.add_argument(
         "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
     )

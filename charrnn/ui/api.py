@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 from gradio.events import api
 
-from charrnn.errors import CharrnnError, CorpusError
+from charrnn.config import DEFAULT_LENGTH
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
 from charrnn.runs import control, events, listing
@@ -20,7 +21,7 @@ from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, from_text
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.shared import listed_ids, model_folder, owned_id, page_error
+from charrnn.ui.shared import listed_ids, model_folder, owned_id
 from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
@@ -36,26 +37,23 @@ def _write(
     asked: WritingRequest, at_least: int, request: gr.Request | None
 ) -> Iterator[tuple[list[str], int]]:
     """The texts so far and the seed, which was drawn if none was given."""
-    try:
-        prepared = prepare(FALLBACK, asked, at_least=at_least)
-        rows = prepared.rows()
-        stream = engine.generate(
-            prepared.path,
-            asked.prompt,
-            length=prepared.link.length,
-            rows=rows,
-            visitor=visitor_of(request),
-        )
-        for texts in stream:
-            yield texts, rows[0].seed
-    except CharrnnError as error:
-        raise page_error(error) from error
+    prepared = prepare(FALLBACK, asked, at_least=at_least)
+    rows = prepared.rows()
+    stream = engine.generate(
+        prepared.path,
+        asked.prompt,
+        length=prepared.link.length,
+        rows=rows,
+        visitor=visitor_of(request),
+    )
+    for texts in stream:
+        yield texts, rows[0].seed
 
 
 def generate(
     model: str,
     prompt: str = "",
-    length: int = 400,
+    length: int = DEFAULT_LENGTH,
     temperature: float = 0.8,
     seed: int | None = None,
     top_k: int = 0,
@@ -97,7 +95,7 @@ def generate(
 def compare(
     model: str,
     prompt: str = "",
-    length: int = 400,
+    length: int = DEFAULT_LENGTH,
     temperatures: list[float] = [0.2, 0.5, 0.8, 1.1],  # noqa: B006  never changed
     seed: int | None = None,
     top_k: int = 0,
@@ -120,9 +118,9 @@ def compare(
         The texts in the temperatures' order, and the seed that was used.
     """
     if not 2 <= len(temperatures) <= MAX_COLUMNS:
-        raise gr.Error(
+        raise ConfigError(
             f"{len(temperatures)} temperatures are given: expected 2 to {MAX_COLUMNS}.",
-            print_exception=False,
+            field="temperatures",
         )
     asked = WritingRequest(
         model=_id(model),
@@ -193,15 +191,12 @@ def train(
         page it is ``id.key``: keep it, since nobody else has the key.
     """
     who = new_owner(visitor_of(request), page=False)
-    try:
-        run_id = control.start(
-            _corpus(text, corpus),
-            preset=preset or None,
-            settings=settings,
-            owner=who,
-        )
-    except CharrnnError as error:
-        raise page_error(error) from error
+    run_id = control.start(
+        _corpus(text, corpus),
+        preset=preset or None,
+        settings=settings,
+        owner=who,
+    )
     return run_id if who is None else f"{run_id}.{who.key}"
 
 
@@ -220,14 +215,11 @@ def status(run: str, since: int = 0) -> dict[str, Any]:
         run's events.jsonl, and `next`.
     """
     run_id, key = split(run)
-    try:
-        path = model_folder(run_id)
-        if key and is_owner(path, key):
-            mark_seen(path)
-        now = read_status(run_id)
-        recent = events.read(path, since)
-    except CharrnnError as error:
-        raise page_error(error) from error
+    path = model_folder(run_id)
+    if key and is_owner(path, key):
+        mark_seen(path)
+    now = read_status(run_id)
+    recent = events.read(path, since)
     return {
         "state": now.state,
         "step": now.view.step,
@@ -246,12 +238,9 @@ def stop(run: str) -> str:
     Returns:
         The run's state now.
     """
-    try:
-        run_id = owned_id(*split(run))
-        control.stop(run_id)
-        return read_status(run_id).state
-    except CharrnnError as error:
-        raise page_error(error) from error
+    run_id = owned_id(*split(run))
+    control.stop(run_id)
+    return read_status(run_id).state
 
 
 def publish() -> None:

@@ -19,14 +19,14 @@ from charrnn.runs.view import RunView
 MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
 SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
 COLUMNS: Final = ("step", "loss", "series")
-SERIES: Final = ("train", "smooth", "validation", "best", "guessing", "floor")
+SERIES: Final = ("train", "smooth", "validation", "best", "guessing", "baseline")
 COLOURS: Final = {  # seen on white and on near black
     "train": "#9cc5c0",
     "smooth": "#16877c",
     "validation": "#e0662f",
     "best": "#c9a227",
     "guessing": "#94a3b8",
-    "floor": "#8b7fd6",
+    "baseline": "#8b7fd6",
 }
 OVERLAY_COLOURS: Final = ("#4f86c6", "#b6538f", "#7a9a3a")
 Row = tuple[int | float, float, str]
@@ -112,7 +112,7 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
         mark = 0.06 * (guessing - min(loss, guessing)) + 0.02
         ends = max(0.0, loss - mark), loss + mark
         result += [(step, round(end, 4), names["best"]) for end in ends]
-    for name, level in (("guessing", guessing), ("floor", view.baseline)):
+    for name, level in (("guessing", guessing), ("baseline", view.baseline)):
         if level is not None:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]
     return result

@@ -7,11 +7,11 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.i18n import I18nData
 
-from charrnn.config import DEFAULT_LENGTH
+from charrnn.config import DEFAULT_LENGTH, DEFAULT_TEMPERATURES
 from charrnn.ui import generate_form, links, writing
 from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
 from charrnn.ui.labels import i18n
-from charrnn.ui.links import DEFAULT_TEMPERATURES, MAX_COLUMNS
+from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.sessions import id_dropdown
 from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
 from charrnn.ui.writing import CONCURRENCY, WritingUpdate
@@ -169,7 +169,7 @@ def _settings() -> Settings:
                 "",
                 label=i18n("generate.stop_string"),
                 info=i18n("generate.stop_string_info"),
-                max_length=links.MAX_STOP,
+                max_length=links.MAX_LINK_STOP,
                 elem_id="stop-string",
             )
             count = gr.Radio(
@@ -190,7 +190,7 @@ def _layout() -> GenerateTab:
                 placeholder=i18n("generate.prompt_hint"),
                 lines=2,
                 max_lines=6,
-                max_length=links.MAX_PROMPT,
+                max_length=links.MAX_LINK_PROMPT,
                 elem_id="prompt",
             )
             length_slider, length = _length()

@@ -15,12 +15,16 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
 
-from charrnn.config import MAX_LENGTH, MAX_VOCAB_SIZE
+from charrnn.config import (
+    DEFAULT_LENGTH,
+    DEFAULT_TEMPERATURES,
+    MAX_LENGTH,
+    MAX_VOCAB_SIZE,
+)
 
-DEFAULT_TEMPERATURES: Final = (0.2, 0.5, 0.8, 1.1)
 MAX_COLUMNS: Final = len(DEFAULT_TEMPERATURES)
-MAX_PROMPT: Final = 10_000  # characters
-MAX_STOP: Final = 200
+MAX_LINK_PROMPT: Final = 10_000  # characters; as the page's field
+MAX_LINK_STOP: Final = 200
 MAX_PAGE_SEED: Final = 2**53 - 1  # the largest a browser counts to exactly
 HASH: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -34,7 +38,7 @@ class Link:
     prompt: str = ""
     seed: int | None = None
     temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
-    length: int = 400
+    length: int = DEFAULT_LENGTH
     top_k: int = 0
     top_p: float = 1.0
     stop: str = ""
@@ -97,11 +101,11 @@ def parse(query: Mapping[str, str]) -> Link | None:
     return Link(
         model=model[:200],
         weights_hash=digest if HASH.fullmatch(digest) else "",
-        prompt=query.get("prompt", "")[:MAX_PROMPT],
+        prompt=query.get("prompt", "")[:MAX_LINK_PROMPT],
         seed=_whole(query.get("seed", ""), 0, MAX_PAGE_SEED),
         temperatures=_temperatures(query.get("temperatures", "")),
         length=Link.length if length is None else length,
         top_k=_whole(query.get("top_k", ""), 0, MAX_VOCAB_SIZE) or 0,
         top_p=1.0 if top_p is None else top_p,
-        stop=query.get("stop", "")[:MAX_STOP],
+        stop=query.get("stop", "")[:MAX_LINK_STOP],
     )

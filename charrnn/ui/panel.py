@@ -143,7 +143,7 @@ def legend_html(
     lang: str, view: RunView, vocab_size: int, overlays: Sequence[str]
 ) -> str:
     """What the lines of the plot are, with the levels that do not change."""
-    values = {"guessing": math.log(max(2, vocab_size)), "floor": view.baseline}
+    values = {"guessing": math.log(max(2, vocab_size)), "baseline": view.baseline}
     if view.best is not None:
         values["best"] = view.best.val_loss
     items = []

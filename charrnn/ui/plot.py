@@ -11,7 +11,7 @@ from charrnn.model.record import Record
 from charrnn.runs.status import look_at
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
-from charrnn.ui.shared import model_folder, page_error
+from charrnn.ui.shared import model_folder
 from charrnn.ui.texts import TABLES, language, translate
 from charrnn.ui.wiring import Update
 
@@ -79,14 +79,11 @@ def lay_over(
     """Lay other runs over the plot: the one thing that draws it anew.
 
     Raises:
-        gr.Error: If the followed run is gone.
+        CharrnnError: If the followed run is gone.
     """
     lang, over = language(request), overlay or []
-    try:
-        record = checkpoint.read_record(model_folder(run_id))
-        drawn = chart.frame(rows(lang, run_id, record, over))
-        legend = legend_html(lang, run_id, record, over)
-    except CharrnnError as error:
-        raise page_error(error) from error
+    record = checkpoint.read_record(model_folder(run_id))
+    drawn = chart.frame(rows(lang, run_id, record, over))
+    legend = legend_html(lang, run_id, record, over)
     colours = colour_map(list(_overlay_names(over).values()))
     return OverlayUpdate(gr.update(value=drawn, color_map=colours), legend)

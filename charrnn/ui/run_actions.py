@@ -11,12 +11,12 @@ from typing import Final, NamedTuple
 
 import gradio as gr
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.runs import control
 from charrnn.runs.owner import Owner
 from charrnn.ui.following import PanelUpdate, empty_panel, whole_panel
-from charrnn.ui.shared import Browser, model_folder, note, owned_id, page_error
+from charrnn.ui.shared import Browser, model_folder, note, owned_id
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Update
@@ -31,14 +31,11 @@ def _act(
     """Do something to a run of the visitor's own and show it anew.
 
     Raises:
-        gr.Error: If it cannot be done; its sentence says why.
+        CharrnnError: If it cannot be done.
     """
     held = Browser.of(browser)
-    try:
-        action(_owned(run_id, held))
-        return whole_panel(language(request), run_id, held)
-    except CharrnnError as error:
-        raise page_error(error) from error
+    action(_owned(run_id, held))
+    return whole_panel(language(request), run_id, held)
 
 
 def _owned(run_id: str, browser: Browser) -> str:
@@ -70,7 +67,7 @@ def train_more(
     if not 1 <= count <= MAX_MORE_EPOCHS:
         bounds = {"low": "1", "high": f"{MAX_MORE_EPOCHS:,}"}
         sentence = translate(language(request), "field.range", **bounds)
-        raise gr.Error(sentence, print_exception=False)
+        raise ConfigError(sentence)
     who = _again(request, run_id, browser)
     return _act(
         request,
@@ -82,11 +79,8 @@ def train_more(
 
 def change_rate(run_id: str, browser: object, factor: float | None) -> None:
     """Multiply the run's learning rate."""
-    try:
-        owned = _owned(run_id, Browser.of(browser))
-        control.set_learning_rate_factor(owned, float(factor or 0))
-    except CharrnnError as error:
-        raise page_error(error) from error
+    owned = _owned(run_id, Browser.of(browser))
+    control.set_learning_rate_factor(owned, float(factor or 0))
 
 
 def rename(
@@ -106,11 +100,8 @@ class QuestionUpdate(NamedTuple):
 
 def ask_delete(request: gr.Request, run_id: str, browser: object) -> QuestionUpdate:
     """Ask before a run is deleted."""
-    try:
-        _owned(run_id, Browser.of(browser))
-        title = checkpoint.read_record(model_folder(run_id)).title
-    except CharrnnError as error:
-        raise page_error(error) from error
+    _owned(run_id, Browser.of(browser))
+    title = checkpoint.read_record(model_folder(run_id)).title
     sentence = translate(language(request), "train.delete_ask", title=title)
     return QuestionUpdate(gr.update(visible=True), note(sentence, "warn"))
 
@@ -123,10 +114,7 @@ def keep() -> Update:
 def delete(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
     """Delete the run; no run is followed afterwards."""
     held = Browser.of(browser)
-    try:
-        control.delete(_owned(run_id, held))
-    except CharrnnError as error:
-        raise page_error(error) from error
+    control.delete(_owned(run_id, held))
     lang, remembered = language(request), held.without(run_id)
     update = empty_panel(lang, remembered, translate(lang, "runs.deleted"))
     return update._replace(
@@ -153,9 +141,6 @@ def sweep_zips(now: float | None = None) -> None:
 def zip_file(run_id: str, browser: object) -> Update:
     """Pack what a model shows; the page then clicks the hidden download."""
     sweep_zips()
-    try:
-        owned = _owned(run_id, Browser.of(browser))
-        folder = Path(tempfile.mkdtemp(dir=_zips()))
-        return gr.update(value=str(control.archive(owned, folder)))
-    except CharrnnError as error:
-        raise page_error(error) from error
+    owned = _owned(run_id, Browser.of(browser))
+    folder = Path(tempfile.mkdtemp(dir=_zips()))
+    return gr.update(value=str(control.archive(owned, folder)))

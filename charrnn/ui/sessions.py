@@ -17,6 +17,8 @@ from gradio.blocks import Blocks
 from gradio.routes import App
 from gradio.state_holder import SessionState, StateHolder
 
+from charrnn.errors import ConfigError
+
 MAX_IDS: Final = 200  # that one value may hold
 
 
@@ -86,14 +88,11 @@ def take_ids(value: object) -> object:
     """Any id, or any few of them.
 
     Raises:
-        gr.Error: If the value is neither.
+        ConfigError: If the value is neither.
     """
     ids = value if isinstance(value, list) else [value]
     if len(ids) > MAX_IDS or not all(isinstance(i, str | None) for i in ids):
-        raise gr.Error(
-            "A list of models was sent something else than ids.",
-            print_exception=False,
-        )
+        raise ConfigError("A list of models was sent something else than ids.")
     return value
 
 

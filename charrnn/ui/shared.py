@@ -14,7 +14,7 @@ from typing import Final
 
 import gradio as gr
 
-from charrnn.errors import CharrnnError, RunError
+from charrnn.errors import RunError
 from charrnn.hosting import policy
 from charrnn.runs import listing, owner
 from charrnn.runs.listing import ModelEntry
@@ -229,11 +229,6 @@ def flag_field(problem: str, info: object, *classes: str) -> Update:
     """
     wrong = ["wrong"] if problem else []
     return gr.update(info=problem or info, elem_classes=[*classes, *wrong])
-
-
-def page_error(error: CharrnnError) -> gr.Error:
-    """An error as Gradio takes it; `border` makes it safe to show."""
-    return gr.Error(str(error), print_exception=False, title="")
 
 
 def note(text: str, kind: str = "") -> str:

@@ -15,7 +15,7 @@ from charrnn.runs.owner import Owner, new_owner
 from charrnn.text import sources, streams
 from charrnn.ui import form
 from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
-from charrnn.ui.shared import Browser, note, page_error
+from charrnn.ui.shared import Browser, note
 from charrnn.ui.texts import duration, language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Form, Update, flat
@@ -117,14 +117,11 @@ def start(request: gr.Request, *values: object) -> StartedUpdate:
     """Start a training from the form.
 
     Raises:
-        gr.Error: If it cannot be started; its sentence says why.
+        CharrnnError: If it cannot be started.
     """
     lang, asked = language(request), TrainingRequest.read(values)
     who = new_owner(visitor_of(request), page=True)
-    try:
-        run_id = _start(lang, asked, who)
-    except CharrnnError as error:
-        raise page_error(error) from error
+    run_id = _start(lang, asked, who)
     browser = Browser.of(asked.browser).following(run_id).owning(run_id, who)
     return StartedUpdate(run_id, browser.store())
 

@@ -9,11 +9,10 @@ from typing import Final, NamedTuple
 
 import gradio as gr
 
-from charrnn.errors import CharrnnError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.ui import cards, passages
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.shared import note, page_error
+from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import SKIP, Html, Update, flat
@@ -143,28 +142,25 @@ def stream(
     """Write what is asked for; the first frame also shows the right columns.
 
     Raises:
-        gr.Error: If it cannot be written; its sentence says why.
+        CharrnnError: If it cannot be written; its sentence says why.
     """
-    try:
-        prepared = prepare(lang, asked, at_least=1 if single else 2)
-        update = WritingUpdate(
-            columns=gr.update(visible=not single),
-            single=gr.update(visible=single),
-            seed=prepared.link.seed or 0,
-            stop_button=gr.update(interactive=True),
-        )
-        count = 1 if single else MAX_COLUMNS
-        frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
-        for frame in frames:
-            shown = tuple(_or_skip(card) for card in frame.cards)
-            update = update._replace(status=_or_skip(frame.status))
-            if single:
-                yield update._replace(single_card=shown[0])
-            else:
-                yield update._replace(cards=shown)
-            update = WritingUpdate()
-    except CharrnnError as error:
-        raise page_error(error) from error
+    prepared = prepare(lang, asked, at_least=1 if single else 2)
+    update = WritingUpdate(
+        columns=gr.update(visible=not single),
+        single=gr.update(visible=single),
+        seed=prepared.link.seed or 0,
+        stop_button=gr.update(interactive=True),
+    )
+    count = 1 if single else MAX_COLUMNS
+    frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
+    for frame in frames:
+        shown = tuple(_or_skip(card) for card in frame.cards)
+        update = update._replace(status=_or_skip(frame.status))
+        if single:
+            yield update._replace(single_card=shown[0])
+        else:
+            yield update._replace(cards=shown)
+        update = WritingUpdate()
 
 
 def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:

@@ -35,7 +35,7 @@ def test_each_line_says_what_the_events_said():
     assert series(rows, "train") == [(1, 3.0), (2, 2.0)]
     assert series(rows, "smooth") == [(1, 3.0), (2, 2.0)]
     assert series(rows, "validation") == [(1, 2.5), (2, 2.25)]
-    assert series(rows, "floor") == [(0, 1.669), (2, 1.669)]
+    assert series(rows, "baseline") == [(0, 1.669), (2, 1.669)]
     (step, low), (same, high) = series(rows, "best")
     assert step == same == 2
     assert low < 2.25 < high

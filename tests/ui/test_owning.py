@@ -4,10 +4,9 @@ import os
 import time
 from pathlib import Path
 
-import gradio as gr
 import pytest
 
-from charrnn.errors import RunError
+from charrnn.errors import CharrnnError, RunError
 from charrnn.hosting import Visitor
 from charrnn.runs import control, owner, preparation, store
 from charrnn.runs.events import EventLog
@@ -69,7 +68,7 @@ ACTIONS = {
 def test_whoever_has_the_link_reads_and_the_key_does_the_rest(ended, who, action):
     for reader in (NEW_BROWSER, browser_of(ended, "k" * 43)):
         before = {p: p.stat().st_mtime_ns for p in ended.rglob("*")}
-        with pytest.raises(gr.Error, match="for the run's owner"):
+        with pytest.raises(CharrnnError, match="for the run's owner"):
             action(ended.name, reader)
         assert {p: p.stat().st_mtime_ns for p in ended.rglob("*")} == before
     action(ended.name, browser_of(ended, who.key))
@@ -86,7 +85,7 @@ def test_whoever_has_the_link_reads_and_the_key_does_the_rest(ended, who, action
 def test_a_running_one_is_its_owners_too(ended, who, action):
     EventLog(ended).append(make_event("started"))
     with store.hold(ended):
-        with pytest.raises(gr.Error, match="owner"):
+        with pytest.raises(CharrnnError, match="owner"):
             action(ended.name, NEW_BROWSER)
         assert not {"stop", "learning_rate"} & {path.name for path in ended.iterdir()}
         action(ended.name, browser_of(ended, who.key))
@@ -147,7 +146,7 @@ def test_the_endpoints_take_id_and_key(isolated):
     assert api.status(run)["state"] == "queued"
     assert owner.last_seen(path) == pytest.approx(time.time(), abs=5)
     for given in (run_id, f"{run_id}.{key[::-1]}", f"{run_id}.x"):
-        with pytest.raises(gr.Error, match="owner") as refused:
+        with pytest.raises(CharrnnError, match="owner") as refused:
             api.stop(given)
         assert key[::-1] not in str(refused.value)
     assert not (path / "stop").exists()
@@ -156,7 +155,7 @@ def test_the_endpoints_take_id_and_key(isolated):
     for odd in (f"{key}.{run_id}", f"{run_id}x.{key}", f".{key}"):
         for endpoint in (api.status, api.stop, lambda odd: next(api.generate(odd))):
             with pytest.raises(
-                gr.Error, match=r"There is no such|Choose a model"
+                CharrnnError, match=r"There is no such|Choose a model"
             ) as refused:
                 endpoint(odd)
             assert key not in str(refused.value)

@@ -1,9 +1,9 @@
 import zipfile
 from pathlib import Path
 
-import gradio as gr
 import pytest
 
+from charrnn.errors import CharrnnError
 from charrnn.runs import store
 from charrnn.ui import api, following, run_actions
 from charrnn.ui.shared import NEW_BROWSER, Browser
@@ -15,12 +15,12 @@ def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeyp
     assert following.follow(ENGLISH, "my-run", NEW_BROWSER).followed == ""
     assert "My run" not in following.empty_panel("en", Browser(None, ("my-run",))).table
     for action in (run_actions.stop, run_actions.resume, run_actions.delete):
-        with pytest.raises(gr.Error, match="no such model or run"):
+        with pytest.raises(CharrnnError, match="no such model or run"):
             action(ENGLISH, "my-run", NEW_BROWSER)
     for action in (api.status, api.stop):
-        with pytest.raises(gr.Error, match="no such model or run"):
+        with pytest.raises(CharrnnError, match="no such model or run"):
             action("my-run")
-    with pytest.raises(gr.Error, match="no such model or run"):
+    with pytest.raises(CharrnnError, match="no such model or run"):
         run_actions.zip_file("my-run", NEW_BROWSER)
     assert run.is_dir()
 
@@ -28,7 +28,7 @@ def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeyp
 def test_renaming_shows_the_new_title(run):
     shown = run_actions.rename(ENGLISH, "my-run", NEW_BROWSER, " New\nname ")
     assert "New name" in shown.head
-    with pytest.raises(gr.Error, match="empty"):
+    with pytest.raises(CharrnnError, match="empty"):
         run_actions.rename(ENGLISH, "my-run", NEW_BROWSER, " ")
 
 
@@ -51,7 +51,7 @@ def test_the_zip_holds_what_is_public_and_the_history(run):
 
 @pytest.mark.parametrize("count", [0, None, -1, 10_001])
 def test_more_epochs_are_bounded(run, count):
-    with pytest.raises(gr.Error, match="expected a number from 1"):
+    with pytest.raises(CharrnnError, match="expected a number from 1"):
         run_actions.train_more(ENGLISH, "my-run", NEW_BROWSER, count)
 
 
@@ -59,5 +59,5 @@ def test_the_rate_is_changed_by_a_file_in_the_run(run):
     with store.hold(run):
         run_actions.change_rate("my-run", NEW_BROWSER, 0.5)
         assert (run / store.LEARNING_RATE).read_text() == "0.5"
-        with pytest.raises(gr.Error, match=r"from 0\.01 to 100"):
+        with pytest.raises(CharrnnError, match=r"from 0\.01 to 100"):
             run_actions.change_rate("my-run", NEW_BROWSER, None)

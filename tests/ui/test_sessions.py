@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 import app
+from charrnn.errors import CharrnnError
 from charrnn.ui import sessions
 from tests.builders import make_folder, make_record
 from tests.load import memory
@@ -99,7 +100,7 @@ def test_any_ids_reach_a_handler(value):
 
 @pytest.mark.parametrize("value", [3, {"a": 1}, ["m", 3], ["m"] * 1000])
 def test_what_is_no_id_does_not(value):
-    with pytest.raises(gr.Error, match="something else than ids"):
+    with pytest.raises(CharrnnError, match="something else than ids"):
         sessions.take_ids(value)
 
 

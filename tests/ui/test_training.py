@@ -1,6 +1,6 @@
-import gradio as gr
 import pytest
 
+from charrnn.errors import CharrnnError
 from charrnn.ui import form, training
 from charrnn.ui.settings import SETTINGS
 from tests.builders import ENGLISH
@@ -63,6 +63,6 @@ def test_wrong_settings_are_flagged_and_nothing_else():
     ],
 )
 def test_what_cannot_start_says_why(source, pasted, values, said, isolated):
-    with pytest.raises(gr.Error, match=said):
+    with pytest.raises(CharrnnError, match=said):
         training.start(ENGLISH, source, None, pasted, "quick", "", {}, *values)
     assert list(isolated.iterdir()) == []
