@@ -78,8 +78,8 @@ def test_an_address_without_a_model_is_no_link():
 
 def test_what_is_long_is_cut():
     link = parse("?model=m&prompt=" + "a" * 20_000 + "&stop=" + "b" * 500)
-    assert len(link.prompt) == links.MAX_PROMPT
-    assert len(link.stop) == links.MAX_STOP
+    assert len(link.prompt) == links.MAX_LINK_PROMPT
+    assert len(link.stop) == links.MAX_LINK_STOP
 
 
 def test_a_lone_surrogate_in_a_prompt_builds_a_link():
