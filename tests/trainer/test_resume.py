@@ -19,7 +19,7 @@ from tests.builders import wait_for_event, with_baseline
 
 SETTINGS = {
     **{"num_layers": 2, "rnn_units": 48, "embedding_dim": 16, "dropout": 0.2},
-    **{"batch_size": 4, "seq_length": 25, "epochs": 10, "validate_every": 30},
+    **{"batch_size": 4, "seq_length": 25, "epochs": 6, "validate_every": 30},
     "seed": 3,
 }
 COMMAND = [sys.executable, "-m", "charrnn", "train", "--resume"]
