@@ -370,7 +370,7 @@ def run_stop(args: argparse.Namespace) -> int:
 
 
 def run_follow(args: argparse.Namespace) -> int:
-    """`follow`: what a run has told and tells, until it ends."""
+    """`follow`: print a run's events, those so far and those to come, to its end."""
     path = store.find(args.id)
     printer = _printer(path)
     offset = damaged = 0

@@ -77,18 +77,20 @@ class _Relay:
 
     def add(self, added: list[str], *, ended: bool) -> None:
         """See `Listener.add`; sent at the end of the pass."""
-        self._say("text", added=added, ended=ended)
+        self._emit("text", added=added, ended=ended)
         if ended:
             self._service.requests.pop(self._number, None)
 
     def fail(self, error: CharrnnError) -> None:
         """See `Listener.fail`; sent at once."""
         field = error.field if isinstance(error, ConfigError) else ""
-        self._say("failed", error=type(error).__name__, message=str(error), field=field)
+        self._emit(
+            "failed", error=type(error).__name__, message=str(error), field=field
+        )
         self._service.requests.pop(self._number, None)
         self._service.output.send()
 
-    def _say(self, kind: str, **values: Any) -> None:
+    def _emit(self, kind: str, **values: Any) -> None:
         self._service.output.add({"kind": kind, "number": self._number, **values})
 
 

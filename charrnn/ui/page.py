@@ -42,8 +42,8 @@ def is_loopback(server_name: str) -> bool:
 SHARE = os.environ.get("GRADIO_SHARE", "").lower() == "true"
 if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
     os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
-if policy().secret_ids:  # what lies there is removed: no other program's uploads
-    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+if policy().sweeps:  # what lies there is removed: no other program's uploads
+    user = os.getuid()
     own_uploads = Path(tempfile.gettempdir()) / f"charrnn-uploads-{user}"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
@@ -97,7 +97,7 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    cache = (600, housekeeping.upload_seconds())
+    cache = (600, policy().upload_seconds)
     blocks = border.Border(title=title, delete_cache=cache)
     with blocks:
         api.publish()  # first, so that their names are theirs
@@ -193,7 +193,7 @@ def living_runs() -> list[str]:
 
 @asynccontextmanager
 async def lifespan(application: App) -> AsyncIterator[None]:
-    """Before the first request: nothing is kept, and the doors are closed."""
+    """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
     async with doors.lifespan(doors.Rules.of())(application):
         yield

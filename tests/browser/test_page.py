@@ -469,9 +469,9 @@ def test_the_picture_of_the_readme(request, browser, tmp_path):
     if not request.config.getoption("--update-screenshot", default=False):
         pytest.skip("only with --update-screenshot")
     image = pytest.importorskip("PIL.Image")
-    from tests.browser.conftest import Served, Visitor
+    from tests.browser.conftest import Page, Visitor
 
-    served = Served(tmp_path / "checkpoints")
+    served = Page(tmp_path / "checkpoints")
     try:
         visitor = Visitor(browser, viewport={"width": 1280, "height": 900})
         page = visitor.open(served.url + "?model=shakespeare&prompt=ROMEO%3A&seed=4")

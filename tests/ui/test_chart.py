@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from charrnn.runs.view import reduce
 from charrnn.ui import chart
 from charrnn.ui.texts import TABLES, translate
-from tests.builders import make_event
+from tests.builders import make_event, reduce
 
 NAMES = {key: key for key in chart.SERIES}
 

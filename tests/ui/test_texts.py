@@ -110,12 +110,10 @@ i18n(f"prefix.{name}")
         list(used_in("translate(lang, key)"))
 
 
-def test_explanations_are_those_of_the_settings_and_presets():
+def test_explanations_are_those_of_the_settings():
     english = TABLES["en"]
     for name in SETTINGS:
         assert english[f"help.{name}"] == setting_field(name).metadata["help"]
-    for name, preset in PRESETS.items():
-        assert english[f"train.about.{name}"] == preset.summary
 
 
 def test_a_language_is_one_file(tmp_path):
