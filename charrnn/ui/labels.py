@@ -19,6 +19,17 @@ from charrnn.ui.texts import TABLES, translate
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
 
 
+def _chooser(lang: str) -> str:
+    """The languages to choose from, each named in itself."""
+    options = "".join(
+        f'<option value="{code}" lang="{code}"{" selected" if code == lang else ""}>'
+        f"{html.escape(translate(code, 'language.name'))}</option>"
+        for code in TABLES
+    )
+    label = html.escape(translate(lang, "language.choose"))
+    return f'<select id="language" aria-label="{label}">{options}</select>'
+
+
 def _composed(lang: str) -> dict[str, str]:
     title = html.escape(translate(lang, "title"))
     tagline = html.escape(translate(lang, "tagline"))
@@ -37,7 +48,8 @@ def _composed(lang: str) -> dict[str, str]:
         **temperatures,
         "temperature.names": f'<p id="temperature-names">{names}</p>',
         "card": resting_card(translate(lang, "generate.card")),
-        "masthead": f"<h1>{title}</h1><p>{tagline}</p>",
+        "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'
+        f"{_chooser(lang)}</div>",
         "welcome": welcome_html(lang),
     }
 

@@ -219,7 +219,7 @@ def main() -> None:
         enable_monitoring=False,
         max_threads=CONCURRENCY + 32,  # each who writes waits in one
         max_file_size=policy().max_text_bytes,
-        footer_links=["api", "gradio", "settings"],
+        footer_links=["api"],
     )
     if not doors.are_closed(application):  # a server may pass over a failed lifespan
         demo.close(verbose=False)
