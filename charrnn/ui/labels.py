@@ -17,6 +17,7 @@ from charrnn.ui.settings import SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
+PAGE_WORDS: Final = ("cut-off", "write-on")  # that `page.js` puts in
 
 
 def _chooser(lang: str) -> str:
@@ -43,10 +44,16 @@ def _composed(lang: str) -> dict[str, str]:
         f'<span data-name="{name}">{translate(lang, f"temperature.{name}")}</span>'
         for name in TEMPERATURE_NAMES
     )
+    words = "".join(
+        f'<span data-name="{name}">{html.escape(said)}</span>'
+        for name in PAGE_WORDS
+        for said in [translate(lang, f"page.{name}")]
+    )
     return {
         **{f"help.{name}": describe(lang, name) for name in SETTINGS},
         **temperatures,
         "temperature.names": f'<p id="temperature-names">{names}</p>',
+        "page.words": f'<p id="page-words">{words}</p>',
         "card": resting_card(translate(lang, "generate.card")),
         "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'
         f"{_chooser(lang)}</div>",
