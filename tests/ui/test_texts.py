@@ -14,7 +14,7 @@ from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
-from charrnn.ui.labels import TEMPERATURE_NAMES
+from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.settings import SETTINGS
 from charrnn.ui.texts import TABLES
@@ -25,7 +25,7 @@ UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
-    *("card", "temperature.names"),
+    *("card", "temperature.names", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
 }
 # keys that the code puts together: what stands before the part that varies, and
@@ -36,6 +36,7 @@ DYNAMIC = {
         *TEMPERATURE_NAMES,
     },
     "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
+    "page.": set(PAGE_WORDS),
     "help.": set(SETTINGS),
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),
