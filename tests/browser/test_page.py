@@ -10,6 +10,7 @@ import pytest
 from charrnn.runs import store
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import read_view
+from charrnn.ui import chart
 from tests.builders import make_event, make_folder, make_record
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
@@ -304,6 +305,15 @@ def last_step(served: Any, run: str) -> int:
     return read_view(served.folder / run).step
 
 
+def drawn_box(page: Any, name: str) -> dict[str, float]:
+    """Where the line of a series is drawn, once it is seen."""
+    colour = chart.COLOURS[name]
+    line = page.locator(f'#plot svg .mark-line path[stroke="{colour}"]')
+    expect(line).to_be_visible()
+    box: dict[str, float] = line.bounding_box()
+    return box
+
+
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     """A finished run with a history, its texts as hostile as can be."""
     path = make_folder(folder / model_id, make_record(title=title))
@@ -314,6 +324,7 @@ def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     log.append(make_event("notice", 0, message=EVIL))
     for step in range(1, 101):
         log.append(make_event("step", step, loss=4 - step / 50))
+    log.append(make_event("validation", 50, val_loss=2.5, best=True))
     log.append(make_event("validation", 100, val_loss=2.0, best=True))
     log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
     log.append(make_event("baseline", 100, order=5, loss=1.7))
@@ -325,15 +336,21 @@ def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, 
     make_run(served.folder, "other", title="Other")
     page = visit().open(served.url + "?run=evil")
     page.locator("#plot svg").first.wait_for()
+    page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     expect(page.locator("#run-head")).to_contain_text(EVIL)
     expect(page.locator("#samples")).to_contain_text(EVIL)
     page.locator("#overlay input").click()
     page.get_by_role("option", name="Other").click()
     page.locator("#legend li").nth(6).wait_for()
     expect(page.locator("#legend")).to_contain_text("Other")
+    # what was laid over is drawn, and the plot is the one that was there
+    assert page.evaluate("() => window.node.isConnected")
+    for name in ("validation", "other_a"):
+        assert drawn_box(page, name)["width"] > 100
 
     open_settings(page, "manage")
     title = page.locator("#new-title input, #new-title textarea").first
+    page.wait_for_timeout(300)  # a field is given its value after it is shown
     title.fill("A new name")
     expect(title).to_have_value("A new name")
     page.locator("#rename").click()
