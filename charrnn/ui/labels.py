@@ -13,7 +13,7 @@ import gradio as gr
 from charrnn.ui.cards import resting_card
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
-from charrnn.ui.settings import SETTINGS, describe
+from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
@@ -32,7 +32,12 @@ def _composed(lang: str) -> dict[str, str]:
         f'<span data-name="{name}">{translate(lang, f"temperature.{name}")}</span>'
         for name in TEMPERATURE_NAMES
     )
+    chips = {
+        f"train.chip.{number}": translate(lang, "time.whole_minutes", m=number)
+        for number in CHIPS
+    }
     return {
+        **chips,
         **{f"help.{name}": describe(lang, name) for name in SETTINGS},
         **temperatures,
         "temperature.names": f'<p id="temperature-names">{names}</p>',

@@ -263,6 +263,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     paste_and_shrink(page, TEXT, epochs=9000, minutes=3)
     page.locator("#train").click()
     page.locator("#plot svg").first.wait_for(timeout=20_000)
+    expect(page.locator("#run-head")).to_be_in_viewport()  # below stands Advanced
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     drawn = "() => document.querySelectorAll('#plot svg path').length"
     page.locator("#samples .sample").first.wait_for(timeout=60_000)
@@ -373,10 +374,16 @@ def test_wrong_settings_are_marked_before_anything_starts(served, visit):
     paste_and_shrink(page, TEXT, rnn_units=0, dropout=5)
     page.locator("#set-dropout.wrong").wait_for()
     expect(page.locator("#set-rnn_units")).to_contain_text("from 1 to 2,048")
+    said = "Units: expected a number from 1 to 2,048"
+    expect(page.locator("#estimate")).to_contain_text(said)
+    open_settings(page, "advanced")  # and closed
+    page.locator("#set-dropout").wait_for(state="hidden")
     before = set(served.folder.iterdir())
     page.locator("#train").click()
-    page.get_by_text("Units: expected a number from 1 to 2,048").wait_for()
+    page.locator(".toast-body", has_text=said).wait_for()
+    page.locator("#set-dropout").wait_for()  # it was opened
     assert set(served.folder.iterdir()) == before
+    assert page.get_by_text("Error", exact=True).count() == 1  # the message's title
     page.wait_for_timeout(6000)  # the page polls, and the marks stay
     assert page.locator("#set-dropout.wrong").count() == 1
     fill(page, "dropout", 0.5)
@@ -392,11 +399,53 @@ def test_a_preset_fills_the_form_and_its_command(served, visit):
     page.wait_for_function(
         "() => document.querySelector('#set-rnn_units input')?.value === '1024'"
     )
-    expect(page.locator("#set-minutes input")).to_have_value("")
     fill(page, "num_layers", 2)
     page.locator("#terminal button").first.click()
     page.locator("#command", has_text="--num-layers 2").wait_for()
     expect(page.locator("#command")).to_contain_text("--preset tutorial")
+    # what was changed by hand stays with another preset, until that is asked for
+    page.locator("#preset input[value=quick]").check()
+    expect(page.locator("#kept-settings")).to_contain_text("as they are: Layers.")
+    expect(page.locator("#set-rnn_units input")).to_have_value("256")
+    expect(page.locator("#set-num_layers input")).to_have_value("2")
+    page.locator("#take-preset").click()
+    expect(page.locator("#set-num_layers input")).to_have_value("1")
+    expect(page.locator("#kept-settings")).to_be_empty()
+
+
+def test_how_long_is_a_switch_and_two_sliders(served, visit):
+    page = visit(viewport={"width": 1280, "height": 800}).open(served.url)
+    page.get_by_role("tab").nth(TRAIN_TAB).click()
+    epochs, minutes = (
+        page.locator(f"#{name}-slider input[type=range]")
+        for name in ("epochs", "minutes")
+    )
+    page.locator("#facts").get_by_text(re.compile(r"\w")).first.wait_for()
+    for seen in (epochs, minutes, page.locator("#train")):
+        box = seen.bounding_box()
+        assert box["y"] + box["height"] < 800
+    page.locator("#source input[value=paste]").check()
+    expect(page.locator("#train")).to_be_disabled()  # there is no text yet
+    page.locator("#pasted textarea").fill(TEXT)
+    expect(page.locator("#train")).to_be_enabled()
+    assert (epochs.get_attribute("max"), minutes.get_attribute("max")) == ("100", "30")
+    switch = page.locator("#length-by input:checked")
+    expect(switch).to_have_value("epochs")
+    expect(page.locator("#set-epochs input")).to_have_value("40")  # a small text
+    page.locator("#terminal button").first.click()
+    minutes.fill("5")
+    expect(page.locator("#set-minutes input")).to_have_value("5")
+    expect(switch).to_have_value("minutes")
+    expect(page.locator("#estimate")).to_contain_text("about 5 min")
+    expect(page.locator("#command")).to_contain_text("--minutes 5")
+    fill(page, "epochs", 250)  # more than the slider has
+    expect(epochs).to_have_value("100")
+    expect(switch).to_have_value("epochs")
+    expect(page.locator("#command")).to_contain_text("--epochs 250")
+    page.locator("#minutes-10").click()
+    expect(page.locator("#command")).to_contain_text("--minutes 10")
+    page.locator("#pasted textarea").fill("")
+    expect(page.locator("#train")).to_be_disabled()
 
 
 def test_strangers_do_not_see_each_others_runs(hosted, visit):
