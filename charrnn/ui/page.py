@@ -131,7 +131,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
             generating = generate_tab.build()
         with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
-            with gr.Column(scale=2, min_width=300) as train_form:
+            with gr.Column(scale=2, min_width=300, elem_id="train-form") as train_form:
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch_panel.build(page)
