@@ -367,6 +367,32 @@ class Network:
             following += state
         return outputs, tuple(following)
 
+    def trace(self, ids: Ids) -> States:
+        """Read one text from zero state and keep every state on the way.
+
+        Args:
+            ids: Shape ``(length,)``.
+
+        Returns:
+            As many arrays as `initial_states`, each ``(length + 1, rnn_units)``: row
+            ``t`` is the state after ``t`` characters.
+        """
+        units, length = self.config.rnn_units, len(ids)
+        x = self._embed(ids)  # (G, T, H)
+        kept: list[Floats] = []
+        for index, layer in enumerate(self._layers):
+            if index:
+                x = layer.project(kept[-layer.num_states][1:])
+            shape = (layer.num_states, length + 1, units)
+            history = np.zeros(shape, np.float32)
+            state: States = tuple(history[:, :1])
+            for t in range(length):
+                state = layer.step(x[:, t : t + 1], state)
+                for array, part in zip(history, state, strict=True):
+                    array[t + 1] = part[0]
+            kept += list(history)
+        return tuple(kept)
+
     def logits(self, outputs: Floats) -> Floats:
         """The head: (B, H) to (B, V), in nats."""
         return self._head(outputs) + self._head_bias
