@@ -298,6 +298,10 @@ def run_inspect(args: argparse.Namespace) -> int:
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if args.against is not None:
         inspection.show_difference(args, (model, _load_model(args.against)), text)
+    elif args.at is not None:
+        inspection.show_look(args, model, text)
+    elif args.reach:
+        inspection.show_reach(args, model, text)
     else:
         inspection.show_surprise(args, model, text)
     return FINE

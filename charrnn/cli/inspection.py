@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from charrnn.cli.output import show, show_json, table
-from charrnn.inside import surprise
+from charrnn.errors import ConfigError
+from charrnn.inside import memory, surprise
 from charrnn.inside.surprise import Surprise
 from charrnn.model.checkpoint import Model
 from charrnn.text.vocabulary import Vocabulary
@@ -15,6 +16,7 @@ LINE: Final = 72  # characters of a line of the map
 WORST: Final = 10  # characters that are listed as the most surprising
 CONTEXT: Final = 20  # characters before one that are shown with it
 VISIBLE: Final = {"\n": "⏎", " ": "␣", "\t": "⇥"}
+DISTANCES: Final = (1, 2, 3, 5, 10, 20, 50, 100, 200)  # of the table of the reach
 WIDE: Final = ("W", "F")  # two columns of a terminal each
 
 
@@ -62,7 +64,7 @@ def _totals(found: Surprise) -> dict[str, Any]:
     }
 
 
-def map_lines(text: str, steps: Sequence[int]) -> Iterator[str]:
+def map_lines(text: str, steps: Sequence[int], first: int = 0) -> Iterator[str]:
     """The text in lines, under each a line with the step of every character.
 
     Step 0 is a blank, so that what was expected stays quiet. A character that takes
@@ -70,10 +72,11 @@ def map_lines(text: str, steps: Sequence[int]) -> Iterator[str]:
 
     Args:
         text: Any.
-        steps: 0 to 5, of each character but the first.
+        steps: One digit, of each character but the first.
+        first: Of the first one.
     """
     line = marks = ""
-    for character, step in zip(text, (0, *steps), strict=True):
+    for character, step in zip(text, (first, *steps), strict=True):
         shown = visible(character) if character in "\n\t" else character
         line += shown
         marks += str(step) if step else " "
@@ -166,4 +169,76 @@ def show_difference(
                 f"{bits[index]:+.2f}",
             )
         )
+    table(rows)
+
+
+def _look_json(found: Surprise, look: memory.Look, model: Model) -> dict[str, Any]:
+    before = found.text[look.place - len(look.norms) : look.place]
+    return {
+        "place": look.place,
+        **as_json(found, model.vocabulary)["text"][look.place],
+        "shares": {str(last): look.share(last) for last in memory.SHARES},
+        "looked_at": [
+            {"character": character, "norm": norm}
+            for character, norm in zip(before, look.norms.tolist(), strict=True)
+        ],
+    }
+
+
+def show_look(args: argparse.Namespace, model: Model, text: str) -> None:
+    """What stood behind the prediction of one character."""
+    network, states = surprise.read(model, text)
+    look = memory.look(model, model.vocabulary.encode(text), states, args.at)
+    found = surprise.surprise_of(model, text, network, states)
+    values = _look_json(found, look, model)
+    if args.json:
+        show_json({"model": args.model, **values})
+        return
+    show(
+        f"{visible(values['character'])} at {look.place}: probability "
+        f"{values['probability']:.3g}, rank {values['rank']}, "
+        f"{values['bits']:.2f} bits\n"
+    )
+    rows = [("LIKELIEST", "PROBABILITY")]
+    for other in values["likeliest"]:
+        rows.append((visible(other["character"]), f"{other['probability']:.4f}"))
+    table(rows)
+    before = text[look.place - len(look.norms) : look.place]
+    largest = look.norms.max() or 1.0
+    steps = (look.norms / largest * 9).round().astype(int).tolist()
+    show("\nlooked at (9: most):")
+    for line in map_lines(before, steps[1:], first=steps[0]):
+        show(line)
+    if look.share(1) is None:
+        show("\nnothing before it mattered")
+        return
+    parts = [f"the last {n} hold {look.share(n):.0%}" for n in memory.SHARES]
+    show(f"\n{', '.join(parts)}")
+
+
+def show_reach(args: argparse.Namespace, model: Model, text: str) -> None:
+    """How far back the model looks, on average over the text."""
+    _, states = surprise.read(model, text)
+    reach = memory.reach(model, model.vocabulary.encode(text), states)
+    if reach is None:
+        raise ConfigError(
+            "No earlier character mattered at any place of this text: the model has "
+            "no memory to measure."
+        )
+    if args.json:
+        show_json(
+            {
+                "model": args.model,
+                "characters": reach.characters,
+                "half_within": reach.within(0.5),
+                "all_but_one_percent_within": reach.within(0.99),
+                "shares": reach.shares.tolist(),
+            }
+        )
+        return
+    show(f"{reach.sentence}\n")
+    rows = [("LAST CHARACTERS", "SHARE")]
+    for last in DISTANCES:
+        if last <= len(reach.shares):
+            rows.append((str(last), f"{reach.shares[:last].sum():.1%}"))
     table(rows)

@@ -113,8 +113,15 @@ def _add_inspect(commands: Any) -> None:
     inspect.add_argument(
         "--characters", type=int, default=2000, metavar="N", help="of the corpus"
     )
-    inspect.add_argument(
+    what = inspect.add_mutually_exclusive_group()
+    what.add_argument(
         "--against", metavar="MODEL", help="another model: where the two differ"
+    )
+    what.add_argument(
+        "--at", type=int, metavar="N", help="what was looked at for character N, from 0"
+    )
+    what.add_argument(
+        "--reach", action="store_true", help="how far back the model looks"
     )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)

@@ -43,7 +43,7 @@ class _BatchProduct:
         return rows @ self.matrix.T
 
 
-class _RowProduct:
+class RowProduct:
     """``rows @ matrix.T`` as matrix-vector products, one a row: batch-invariant.
 
     A row's product has the same bits whatever rows stand beside it. OpenBLAS splits
@@ -125,7 +125,7 @@ class _Layer:
         factors = np.full((self.gates, 1, self.units), 0.5, np.float32)
         factors[self.linear_gate] = 1
         columns = factors.ravel()
-        product = _RowProduct if batch_invariant else _BatchProduct
+        product = RowProduct if batch_invariant else _BatchProduct
         self.kernel = product(_transposed(kernel * columns))
         self.recurrent_kernel = product(_transposed(recurrent_kernel * columns))
         self.bias, self.state_bias = self._biases(bias)
@@ -277,7 +277,7 @@ class Network:
         self._table = (
             self._layers[0].project(embedding) if self._folded else embedding[None]
         )
-        product = _RowProduct if batch_invariant else _BatchProduct
+        product = RowProduct if batch_invariant else _BatchProduct
         self._head = product(_transposed(weights["head.kernel"]))
         self._head_bias = np.array(weights["head.bias"], np.float32)
 

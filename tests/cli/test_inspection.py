@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.cli.inspection import map_lines
 from charrnn.cli.parser import main
-from charrnn.inside import surprise
+from charrnn.inside import memory, surprise
 from charrnn.model import checkpoint
 from charrnn.runs import store
 from tests.builders import make_folder, make_record, varied_text
@@ -82,6 +82,36 @@ def test_two_models_and_both_ways_round(text_file, capfd):
     assert f"difference               {mean:+.4f}\n" in shown
 
 
+def test_what_was_looked_at_is_that_of_the_function(text_file, capfd):
+    text = "the sea and the sand"
+    code, out, _ = run(capfd, "inspect", "first", "--text", text, "--at", "9", "--json")
+    assert code == 0
+    found = json.loads(out)
+    model = checkpoint.load(store.find("first"))
+    _, states = surprise.read(model, text)
+    look = memory.look(model, model.vocabulary.encode(text), states, 9)
+    assert [entry["norm"] for entry in found["looked_at"]] == look.norms.tolist()
+    assert "".join(entry["character"] for entry in found["looked_at"]) == text[:9]
+    assert found["character"] == text[9]
+    assert found["shares"] == {"5": look.share(5), "20": 1, "100": 1}
+    _, shown, _ = run(capfd, "inspect", "first", "--text", text, "--at", "9")
+    assert f"the last 5 hold {look.share(5):.0%}, the last 20 hold 100%" in shown
+    assert shown.startswith(f"n at 9: probability {found['probability']:.3g}, rank")
+
+
+def test_the_reach_is_a_sentence_and_a_curve(text_file, capfd):
+    corpus = ("--corpus", str(text_file), "--split", "all", "--characters", "500")
+    code, out, _ = run(capfd, "inspect", "first", *corpus, "--reach", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert sum(found["shares"]) == pytest.approx(1)
+    assert len(found["shares"]) == 200
+    half = found["half_within"]
+    assert sum(found["shares"][:half]) >= 0.5 > sum(found["shares"][: half - 1])
+    _, shown, _ = run(capfd, "inspect", "first", *corpus, "--reach")
+    assert shown.startswith(f"half of what it uses lies within {half} character")
+
+
 def test_the_map_puts_a_step_under_its_character():
     lines = list(map_lines("ab\n日本c", (1, 5, 0, 3, 4)))
     assert lines == ["ab⏎", " 15", "日本c", "  3 4"]
@@ -97,6 +127,7 @@ def test_the_map_puts_a_step_under_its_character():
         (["--text", "a" * 20_001], "20,001 characters: at most 20,000"),
         (["--corpus", "x.txt", "--characters", "1"], "expected 2 to 20,000"),
         (["--text", "ab", "--against", "nothing"], "no model or run"),
+        (["--text", "ab", "--at", "2"], "place is 2: expected 1 to 1"),
     ],
 )
 def test_what_a_person_can_mend_is_one_sentence(options, message, text_file, capfd):
