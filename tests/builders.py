@@ -227,6 +227,21 @@ def make_model(
     return checkpoint.Model(record, vocabulary, weights, "0" * 16)
 
 
+def large_model() -> checkpoint.Model:
+    """As large as the shipped model: two GRU layers of 384, 66 ids."""
+    model = make_model(num_layers=2, characters="".join(map(chr, range(32, 97))))
+    config = dataclasses.replace(
+        model.record.model, rnn_units=384, embedding_dim=128, num_layers=2
+    )
+    rng = np.random.default_rng(0)
+    weights = {
+        name: (0.05 * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.tensor_shapes().items()
+    }
+    record = dataclasses.replace(model.record, model=config)
+    return dataclasses.replace(model, record=record, weights=weights)
+
+
 def steady(model: checkpoint.Model) -> checkpoint.Model:
     """The model with recurrent weights that let no difference of rounding grow."""
     return dataclasses.replace(model, weights=contractive(model.weights))
