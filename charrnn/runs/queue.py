@@ -231,16 +231,16 @@ def _next_number(queue: Path) -> int:
 def _wait(
     mutex: FileLock, ticket: Path, log: EventLog, stopped: Callable[[], bool]
 ) -> bool:
-    told = 0
+    logged = 0
     while True:
         with mutex:
             if stopped():  # within: who has it leave knows that it still waits
                 return False
             position = _earlier(ticket)
-        if position != told:
+        if position != logged:
             step = read_view(log.path.parent).step
             log.append(Queued(step=step, position=position))
-            told = position
+            logged = position
         if position == 0:
             return True
         time.sleep(QUEUE_POLL)

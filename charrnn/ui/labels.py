@@ -13,7 +13,7 @@ import gradio as gr
 from charrnn.ui.cards import resting_card
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
-from charrnn.ui.settings import SETTINGS, describe
+from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
@@ -49,7 +49,12 @@ def _composed(lang: str) -> dict[str, str]:
         for name in PAGE_WORDS
         for said in [translate(lang, f"page.{name}")]
     )
+    chips = {
+        f"train.chip.{number}": translate(lang, "time.whole_minutes", m=number)
+        for number in CHIPS
+    }
     return {
+        **chips,
         **{f"help.{name}": describe(lang, name) for name in SETTINGS},
         **temperatures,
         "temperature.names": f'<p id="temperature-names">{names}</p>',

@@ -130,8 +130,12 @@ window.charrnn = (() => {
   const run = () => document.querySelector("#watch");
   return {
     ...polling,
+    // the run that Train has just started, if it stands out of view
     showRun: () => {
-      if (narrow()) run()?.scrollIntoView({ behavior: "smooth" });
+      const top = run()?.getBoundingClientRect().top ?? 0;
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (top < 0 || top > innerHeight / 2)
+        run().scrollIntoView({ behavior: still ? "auto" : "smooth" });
     },
     showLinkedRun: () => {
       if (narrow() && new URLSearchParams(location.search).has("run"))

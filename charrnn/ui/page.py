@@ -43,8 +43,8 @@ def is_loopback(server_name: str) -> bool:
 SHARE = os.environ.get("GRADIO_SHARE", "").lower() == "true"
 if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
     os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
-if policy().secret_ids:  # what lies there is removed: no other program's uploads
-    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+if policy().sweeps:  # what lies there is removed: no other program's uploads
+    user = os.getuid()
     own_uploads = Path(tempfile.gettempdir()) / f"charrnn-uploads-{user}"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
@@ -105,7 +105,7 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    cache = (600, housekeeping.upload_seconds())
+    cache = (600, policy().upload_seconds)
     blocks = border.Border(title=title, delete_cache=cache)
     with blocks:
         api.publish()  # first, so that their names are theirs
@@ -131,7 +131,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
             generating = generate_tab.build()
         with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
-            with gr.Column(scale=2, min_width=300) as train_form:
+            with gr.Column(scale=2, min_width=300, elem_id="train-form") as train_form:
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch_panel.build(page)
@@ -238,7 +238,7 @@ def living_runs() -> list[str]:
 
 @asynccontextmanager
 async def lifespan(application: App) -> AsyncIterator[None]:
-    """Before the first request: nothing is kept, and the doors are closed."""
+    """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
     async with doors.lifespan(doors.Rules.of())(application):
         yield

@@ -5,7 +5,7 @@ import pytest
 from gradio import routes
 
 from charrnn.ui import template
-from tests.ui.test_page import Served
+from tests.builders import Served
 
 
 @pytest.fixture(scope="module")

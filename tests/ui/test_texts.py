@@ -16,7 +16,7 @@ from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
 from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.settings import SETTINGS
+from charrnn.ui.settings import CHIPS, SETTINGS
 from charrnn.ui.texts import TABLES
 from charrnn.ui.writing_request import NUMBERS
 from tests.builders import PageRequest
@@ -27,6 +27,7 @@ COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
     *("card", "temperature.names", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
+    *(f"train.chip.{number}" for number in CHIPS),
 }
 # keys that the code puts together: what stands before the part that varies, and
 # all that the part can be
@@ -40,11 +41,12 @@ DYNAMIC = {
     "help.": set(SETTINGS),
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),
+    "train.chip.": {str(number) for number in CHIPS},
     "train.preset.": set(PRESETS),
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
-    "series.": set(chart.SERIES),
+    "series.": set(chart.COLOURS),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
 
@@ -111,12 +113,10 @@ i18n(f"prefix.{name}")
         list(used_in("translate(lang, key)"))
 
 
-def test_explanations_are_those_of_the_settings_and_presets():
+def test_explanations_are_those_of_the_settings():
     english = TABLES["en"]
     for name in SETTINGS:
         assert english[f"help.{name}"] == setting_field(name).metadata["help"]
-    for name, preset in PRESETS.items():
-        assert english[f"train.about.{name}"] == preset.summary
 
 
 def test_a_language_is_one_file(tmp_path):
