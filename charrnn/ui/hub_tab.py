@@ -1,14 +1,15 @@
-"""The Hub tab: push a model to the Hugging Face Hub, pull one from it."""
+"""The Hub tab: push a model to the Hub, pull one from it, take a zip in."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.i18n import I18nData
 
 from charrnn import card
 from charrnn.hosting import policy
-from charrnn.ui import sharing
+from charrnn.ui import sharing, zips
 from charrnn.ui.generate_tab import GenerateTab
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
@@ -110,7 +111,7 @@ def _pull_column() -> PullColumn:
         )
 
 
-def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
+def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Dependency]:
     """Lay the tab out and connect it.
 
     Args:
@@ -118,7 +119,7 @@ def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
         generating: The Generate tab, where a pulled model is chosen.
 
     Returns:
-        This tab's own list of models.
+        This tab's own list of models, and the event that takes a zip in.
     """
     if sharing.has_login():
         gr.LoginButton()
@@ -139,4 +140,5 @@ def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
         show_progress_on=pulling.pulled,
         **EVENT,
     )
-    return pushing.model
+    taken = zips.build(page, generating, **EVENT)
+    return pushing.model, taken

@@ -108,6 +108,7 @@ class Served:
                 **os.environ,
                 "CHARRNN_CHECKPOINTS": str(folder),
                 "CHARRNN_MAX_TEXT_MB": str(TEXT_LIMIT / MEGABYTE),
+                "CHARRNN_MAX_ZIP_MB": str(TEXT_LIMIT / MEGABYTE / 2),
                 "GRADIO_TEMP_DIR": str(self.temporary),
                 **environment,
             },
