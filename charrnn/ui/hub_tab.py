@@ -87,28 +87,27 @@ def _push_column() -> PushColumn:
 
 
 def _pull_column() -> PullColumn:
-    with gr.Column(min_width=300):
-        gr.Markdown(i18n("hub.pull"), elem_classes="group")
-        gr.Markdown(i18n("hub.pull_lead"))
-        return PullColumn(
-            source=gr.Textbox(
-                "",
-                label=i18n("hub.source"),
-                placeholder=i18n("hub.source_hint"),
-                max_length=500,
-                elem_id="pull-source",
-            ),
-            revision=gr.Textbox(
-                "",
-                label=i18n("hub.revision"),
-                info=i18n("hub.revision_info"),
-                max_length=200,
-                elem_id="pull-revision",
-            ),
-            pull_token=_token(i18n("hub.pull_token")),
-            pull=gr.Button(i18n("hub.pull_go"), variant="primary", elem_id="pull"),
-            pulled=gr.HTML(elem_id="pulled", apply_default_css=False),
-        )
+    gr.Markdown(i18n("hub.pull"), elem_classes="group")
+    gr.Markdown(i18n("hub.pull_lead"))
+    return PullColumn(
+        source=gr.Textbox(
+            "",
+            label=i18n("hub.source"),
+            placeholder=i18n("hub.source_hint"),
+            max_length=500,
+            elem_id="pull-source",
+        ),
+        revision=gr.Textbox(
+            "",
+            label=i18n("hub.revision"),
+            info=i18n("hub.revision_info"),
+            max_length=200,
+            elem_id="pull-revision",
+        ),
+        pull_token=_token(i18n("hub.pull_token")),
+        pull=gr.Button(i18n("hub.pull_go"), variant="primary", elem_id="pull"),
+        pulled=gr.HTML(elem_id="pulled", apply_default_css=False),
+    )
 
 
 def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Dependency]:
@@ -125,7 +124,10 @@ def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Depend
         gr.LoginButton()
         gr.Markdown(i18n("hub.private_scope"))
     with gr.Row(equal_height=False):
-        pushing, pulling = _push_column(), _pull_column()
+        pushing = _push_column()
+        with gr.Column(min_width=300):
+            pulling = _pull_column()
+            taken = zips.build(page, generating, **EVENT)
     pushing.push.click(
         sharing.push,
         inputs(PushRequest, pushing, page),
@@ -140,5 +142,4 @@ def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Depend
         show_progress_on=pulling.pulled,
         **EVENT,
     )
-    taken = zips.build(page, generating, **EVENT)
     return pushing.model, taken
