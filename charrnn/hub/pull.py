@@ -201,22 +201,12 @@ def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:
 def _place(ready: Path, destination: Path, model_id: str | None, repo: str) -> Path:
     """Let a finished folder appear at once under a free id.
 
-    The name is first taken with an empty folder, which the rename replaces: so
-    nothing that somebody else puts there in between is ever lost.
-
     Raises:
         HubError: If the id is taken.
     """
     wanted = model_id or re.sub(r"[^A-Za-z0-9_-]", "-", repo.split("/")[1])[:70]
     wanted = wanted if store.ID_PATTERN.fullmatch(wanted) else f"model-{wanted}"
     try:
-        folder = store.new_folder(destination, wanted, exact=model_id is not None)
+        return store.place(ready, destination, wanted, exact=model_id is not None)
     except RunError as error:
         raise HubError(str(error)) from error
-    try:
-        ready.rename(folder)
-    except OSError:
-        with contextlib.suppress(OSError):  # not empty: somebody works there already
-            folder.rmdir()
-        raise
-    return folder
