@@ -64,6 +64,7 @@ from charrnn.ui import (  # noqa: E402
     housekeeping,
     hub_tab,
     polling,
+    run_actions,
     sessions,
     sharing,
     train_tab,
@@ -118,10 +119,14 @@ def _lay_out(blocks: gr.Blocks) -> None:
         ),
     )
     gr.HTML(i18n("masthead"), elem_id="masthead", apply_default_css=False)
+    gr.HTML(i18n("train.working"), elem_id="working-word", elem_classes="offstage")
     with gr.Tabs(selected="generate") as tabs:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
             generating = generate_tab.build()
-        with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
+        with (
+            gr.Tab(i18n("train.tab"), id="train", elem_id="train-view") as train_view,
+            gr.Row(),
+        ):
             with gr.Column(scale=2, min_width=300, elem_id="train-form"):
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
@@ -141,6 +146,12 @@ def _lay_out(blocks: gr.Blocks) -> None:
     started.success(
         following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
     ).then(None, None, None, js="() => charrnn.showRun()", **QUIET)
+    watching.body.controls.write.click(
+        run_actions.write_with,
+        [page.followed, page.browser, generating.prompt],
+        [tabs, generating.model, generating.prompt],
+        **QUIET,
+    )
     generate_view.select(
         generate_form.refresh,
         [generating.model, page.browser],

@@ -15,6 +15,7 @@ from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.runs import control
 from charrnn.runs.owner import Owner
+from charrnn.ui import generate_form
 from charrnn.ui.following import PanelUpdate, empty_panel, whole_panel
 from charrnn.ui.shared import Browser, model_folder, note, owned_id
 from charrnn.ui.texts import language, translate
@@ -144,3 +145,25 @@ def zip_file(run_id: str, browser: object) -> Update:
     owned = _owned(run_id, Browser.of(browser))
     folder = Path(tempfile.mkdtemp(dir=_zips()))
     return gr.update(value=str(control.archive(owned, folder)))
+
+
+class WriteUpdate(NamedTuple):
+    """What writing with a run's model changes in the page and its Generate tab."""
+
+    tabs: Update
+    model: Update
+    prompt: str | Update
+
+
+def write_with(
+    request: gr.Request, run_id: str, browser: object, prompt: str
+) -> WriteUpdate:
+    """Go to the Generate tab, with the followed run's model chosen.
+
+    Raises:
+        RunError: If there is no such run.
+    """
+    model_folder(run_id)
+    model = generate_form.refresh(request, run_id, browser)
+    suggested = generate_form.suggest_prompt(run_id, prompt)
+    return WriteUpdate(gr.update(selected="generate"), model, suggested)
