@@ -264,6 +264,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     page.locator("#train").click()
     page.locator("#plot svg").first.wait_for(timeout=20_000)
     expect(page.locator("#run-head")).to_be_in_viewport()  # below stands Advanced
+    expect(page).to_have_title("● training · charrnn")
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     drawn = "() => document.querySelectorAll('#plot svg path').length"
     page.locator("#samples .sample").first.wait_for(timeout=60_000)
@@ -274,6 +275,9 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
 
     # a reload and a second device find it whole
     page.reload()
+    expect(page).to_have_title("● training · charrnn")  # in the Generate tab, too
+    mark = page.get_by_role("tab", name="Train, training")
+    assert "●" in mark.evaluate("e => getComputedStyle(e, '::after').content")
     follow_to_sample(page)
     assert run_of(page) == run
     elsewhere = visit().open(f"{served.url}?run={run}")
@@ -295,9 +299,11 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     page.locator("#stop").click()
     page.locator("#run-head .badge.stopped").wait_for(timeout=30_000)
     expect(page.locator("#resume")).to_be_visible()
-    page.get_by_role("tab").nth(0).click()
-    page.locator("#model input").click()
-    page.get_by_role("option", name=re.compile("pasted quick")).click()
+    expect(page).to_have_title("charrnn")
+    page.locator("#write-with").click()
+    expect(page.locator("#model input")).to_have_value(re.compile("pasted quick"))
+    expect(page.locator("#compare")).to_be_visible()
+    expect(page.locator("#prompt textarea")).to_have_value(re.compile("The quick"))
     texts = compare(page)
     assert all(text.startswith("The quick") for text in texts)
 
