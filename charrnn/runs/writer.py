@@ -113,6 +113,7 @@ class _Process:
     def ask(self, question: Question) -> Future[Logits] | None:
         """Have a question answered; None if the process has gone."""
         number, answer = next(self._numbers), Future[Logits]()
+        answer.set_running_or_notify_cancel()  # whoever waits no longer changes nothing
         with self._lock:
             if self._gone:
                 return None
@@ -260,8 +261,8 @@ class Writer:
         finally:
             self._in_flight.release(claim)
 
-    def next_logits(self, path: Path, prompt: str, *, asker: str = "") -> Logits:
-        """What may come next after a prompt; waits for it.
+    def ask_next(self, path: Path, prompt: str, *, asker: str = "") -> Future[Logits]:
+        """Ask what may come next after a prompt.
 
         Args:
             path: The model's folder.
@@ -269,18 +270,25 @@ class Writer:
             asker: See `Question`.
 
         Returns:
-            The logits of all that can be written, in nats, in the vocabulary's order
-            without [UNK].
+            To come: the logits of all that can be written, in nats, in the
+            vocabulary's order without [UNK]; or a `CharrnnError`, where the weights
+            are damaged or a later question of the same asker took this one's place.
 
         Raises:
-            CharrnnError: If the model cannot be loaded, the prompt is too long, or a
-                later question of the same asker has taken this one's place.
+            CharrnnError: If there is no such model, or the prompt is too long.
         """
         question = Question(path.absolute(), prompt, asker)
         self.models.get(question.path)
-        answer = self._hand_over(lambda process: process.ask(question))[1]
+        return self._hand_over(lambda process: process.ask(question))[1]
+
+    def next_logits(self, path: Path, prompt: str) -> Logits:
+        """The same, waited for.
+
+        Raises:
+            CharrnnError: As `ask_next`, or if the answer does not come in time.
+        """
         try:
-            return answer.result(ANSWER_SECONDS)
+            return self.ask_next(path, prompt).result(ANSWER_SECONDS)
         except TimeoutError:
             raise RunError("The model took too long to answer: try again.") from None
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import gradio as gr
 
-from charrnn.ui.cards import resting_card
+from charrnn.ui.cards import next_strip, resting_card
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
 from charrnn.ui.settings import SETTINGS, describe
@@ -37,6 +37,7 @@ def _composed(lang: str) -> dict[str, str]:
         **temperatures,
         "temperature.names": f'<p id="temperature-names">{names}</p>',
         "card": resting_card(translate(lang, "generate.card")),
+        "next.strip": next_strip(lang),
         "masthead": f"<h1>{title}</h1><p>{tagline}</p>",
         "welcome": welcome_html(lang),
     }

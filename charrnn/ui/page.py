@@ -63,6 +63,7 @@ from charrnn.ui import (  # noqa: E402
     generate_tab,
     housekeeping,
     hub_tab,
+    next_character,
     polling,
     sessions,
     sharing,
@@ -83,6 +84,7 @@ from charrnn.ui.wiring import QUIET, SKIP, Update  # noqa: E402
 from charrnn.ui.writing import CONCURRENCY  # noqa: E402
 
 HERE = Path(__file__).parent
+SHARED = HERE.parent / "web"
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
 
@@ -156,6 +158,13 @@ def _lay_out(blocks: gr.Blocks) -> None:
 demo = build()
 
 
+def scripts() -> str:
+    """What the browser does by itself, for the page's head."""
+    files = (SHARED / "sampling.js", HERE / "page.js", HERE / "generate.js")
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    return "".join(f"<script>{text}</script>" for text in texts)
+
+
 def log(line: str) -> None:
     """A line for whoever started the page."""
     sys.stdout.write(line + "\n")
@@ -207,13 +216,13 @@ def main() -> None:
         share=SHARE,  # asked for by name, never guessed from the surroundings
         app_kwargs={
             "lifespan": lifespan,
-            "routes": [polling.route()],
+            "routes": [polling.route(), next_character.route()],
             "exception_handlers": border.answers(),
         },
         i18n=i18n,
         theme=theme(),
-        css_paths=HERE / "page.css",
-        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        css_paths=[HERE / "page.css", HERE / "generate.css"],
+        head=scripts(),
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,

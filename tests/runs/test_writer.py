@@ -339,7 +339,8 @@ def test_what_may_come_next_has_the_bits_of_the_step_that_writes(shared, tmp_pat
         ids = generation.prompt_ids(model.vocabulary, prompt)
         states = network.prefill(ids[:-1], network.initial_states(1))
         logits = network.step(ids[-1:], states)[0][0, 1:].tolist()
-        assert shared.next_logits(tmp_path / "m", prompt, asker="x") == logits
+        asked = shared.ask_next(tmp_path / "m", prompt, asker="x")
+        assert asked.result() == shared.next_logits(tmp_path / "m", prompt) == logits
     with pytest.raises(CheckpointError):
         shared.next_logits(tmp_path / "missing", "a")
 
