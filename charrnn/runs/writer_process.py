@@ -107,7 +107,7 @@ class _Relay:
 
     def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`; sent at the end of the pass."""
-        self._say("text", added=added, ended=ended)
+        self._emit("text", added=added, ended=ended)
         if ended:
             self._service.requests.pop(self._number, None)
 
@@ -117,7 +117,7 @@ class _Relay:
         self._service.requests.pop(self._number, None)
         self._service.output.send()
 
-    def _say(self, kind: str, **values: Any) -> None:
+    def _emit(self, kind: str, **values: Any) -> None:
         self._service.output.add({"kind": kind, "number": self._number, **values})
 
 
