@@ -130,12 +130,16 @@ window.charrnn = (() => {
     };
   })();
   // a temperature's name, by its value
-  const nameTemperature = (id, value) => {
+  const temperatureWord = (value) => {
     const name = value < 0.4 ? "careful" : value < 0.75 ? "steady"
       : value < 1.05 ? "lively" : "daring";
     const word = document.querySelector(`#temperature-names [data-name="${name}"]`);
+    return word?.textContent ?? "";
+  };
+  const nameTemperature = (id, value) => {
     const label = document.querySelector(`#${id} label span`);
-    if (label && word) label.dataset.word = word.textContent;
+    const word = temperatureWord(value);
+    if (label && word) label.dataset.word = word;
   };
 
   // on a phone the followed run stands below the form: bring it into view
@@ -154,6 +158,7 @@ window.charrnn = (() => {
       if (narrow() && new URLSearchParams(location.search).has("run"))
         setTimeout(() => run()?.scrollIntoView(), 300);
     },
+    temperatureWord,
     nameTemperature,
     nameTemperatures: () => {
       for (const slider of document.querySelectorAll(".temperature"))

@@ -67,6 +67,7 @@ from charrnn.ui import (  # noqa: E402
     housekeeping,
     hub_tab,
     keeping,
+    next_character,
     polling,
     run_actions,
     sessions,
@@ -311,12 +312,12 @@ def main() -> None:
         share=SHARE,  # asked for by name, never guessed from the surroundings
         app_kwargs={
             "lifespan": lifespan,
-            "routes": [polling.route()],
+            "routes": [polling.route(), next_character.route()],
             "exception_handlers": border.answers(),
         },
         i18n=i18n,
         theme=theme(),
-        css_paths=HERE / "page.css",
+        css_paths=[HERE / "page.css", HERE / "generate.css"],
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
