@@ -46,5 +46,5 @@ const charrnnSampling = (() => {
     return { ranked, kept, before: weights.map((weight) => weight / all), after };
   };
 
-  return { distribution };
+  return { distribution, unnormalised };
 })();
