@@ -2,16 +2,14 @@
 
 import html
 from collections.abc import Sequence
-from typing import Final
 
 from charrnn.model.record import Record
 from charrnn.runs import store
+from charrnn.text.named import CODE
 from charrnn.ui import links
 from charrnn.ui.links import Link
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
-
-CODE: Final = frozenset({"python-stdlib"})  # named texts set in a fixed width
 
 
 def written_class(record: Record) -> str:

@@ -6,6 +6,7 @@ its columns' scales, 4 bytes each, and then whole numbers from -127 to 127 that 
 are multiplied with; biases are ``float16``. `engine.js` reads it.
 """
 
+import dataclasses
 from typing import Final
 
 import numpy as np
@@ -13,10 +14,12 @@ import numpy.typing as npt
 
 from charrnn.errors import ConfigError
 from charrnn.model.checkpoint import Model, Weights
-from charrnn.model.network import Floats
+from charrnn.model.network import Floats, Ids
+from charrnn.model.scores import WINDOW, cold
 
 FORMATS: Final = ("int8", "float16", "float32")  # the smallest first
 MAX_COST: Final = 0.005  # nats per character that the chosen format may lose
+MAX_MEASURED: Final = 20_000  # characters that costs are measured on
 _LARGEST: Final = 127
 
 
@@ -85,3 +88,30 @@ def rounded(model: Model, number_format: str) -> Weights:
         scaled = steps[0] * first.astype(np.float32) if steps else first
         found[name] = scaled.astype(np.float32)
     return found
+
+
+def measure_costs(model: Model, ids: Ids) -> dict[str, float]:
+    """Nats per character that each format loses against float32.
+
+    Measured in windows of `WINDOW` predicted characters from an empty state, of a
+    shorter text in one.
+
+    Args:
+        model: The model.
+        ids: A text that it has not learnt from; `MAX_MEASURED` of it are read.
+
+    Raises:
+        ConfigError: If the text has fewer than two characters, or as `pack`.
+    """
+    part = ids[:MAX_MEASURED]
+    if len(part) < 2:
+        raise ConfigError(
+            f"The text has {len(part)} characters: a cost needs at least 2, one to "
+            "begin from and one to predict."
+        )
+    window = min(WINDOW, len(part) - 1)
+    losses = {}
+    for name in FORMATS:
+        read = dataclasses.replace(model, weights=rounded(model, name))
+        losses[name] = cold(read, part, window=window) or 0.0
+    return {name: loss - losses["float32"] for name, loss in losses.items()}
