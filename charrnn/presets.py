@@ -18,9 +18,8 @@ from charrnn.machine import has_gpu
 
 @dataclass(frozen=True)
 class Preset:
-    """A starting point: what it is for, and the settings that it changes."""
+    """A starting point: the settings that it changes."""
 
-    summary: str
     model: Mapping[str, Any]
     training: Mapping[str, Any]
     characters: float | None = None  # that its minutes allow on two usual cores
@@ -29,13 +28,11 @@ class Preset:
 # docs/experiments.md has the settings that were tried.
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
-        "about two minutes on two cores, already readable",
         {"embedding_dim": 64, "rnn_units": 256},
         {"epochs": 40, "minutes": 2.0, "batch_size": 32, "learning_rate": 6e-3},
         characters=7e6,
     ),
     "balanced": Preset(
-        "about ten minutes on two cores, good text",
         {"embedding_dim": 128, "rnn_units": 320, "num_layers": 2, "dropout": 0.2},
         {
             "epochs": 100,
@@ -48,7 +45,6 @@ PRESETS: dict[str, Preset] = {
         characters=9e6,
     ),
     "tutorial": Preset(
-        "the sizes of TensorFlow's tutorial, for a GPU or a patient person",
         {"embedding_dim": 256, "rnn_units": 1024},
         {
             "epochs": 20,

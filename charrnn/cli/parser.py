@@ -18,13 +18,16 @@ from charrnn.cli.commands import (
     run_export,
     run_follow,
     run_generate,
+    run_inspect,
     run_models,
+    run_pack,
     run_page,
     run_pull,
     run_push,
     run_runs,
     run_stop,
     run_train,
+    run_unpack,
 )
 from charrnn.cli.output import say
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
@@ -103,6 +106,29 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.set_defaults(run=run_evaluate)
 
 
+def _add_inspect(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="look inside a model with a text")
+    inspect.add_argument("model", metavar="MODEL")
+    inspect.add_argument("--text", metavar="T", help="a text as it is")
+    inspect.add_argument("--corpus", metavar="NAME|PATH", help="or one that lies here")
+    inspect.add_argument("--split", choices=("val", "train", "all"), default="val")
+    inspect.add_argument(
+        "--characters", type=int, default=2000, metavar="N", help="of the corpus"
+    )
+    what = inspect.add_mutually_exclusive_group()
+    what.add_argument(
+        "--against", metavar="MODEL", help="another model: where the two differ"
+    )
+    what.add_argument(
+        "--at", type=int, metavar="N", help="what was looked at for character N, from 0"
+    )
+    what.add_argument(
+        "--reach", action="store_true", help="how far back the model looks"
+    )
+    inspect.add_argument("--json", action="store_true")
+    inspect.set_defaults(run=run_inspect)
+
+
 def _add_hub(commands: Any) -> None:
     push = commands.add_parser("push", help="share a model on the Hub")
     push.add_argument("model", metavar="MODEL")
@@ -118,6 +144,19 @@ def _add_hub(commands: Any) -> None:
     pull.set_defaults(run=run_pull)
 
 
+def _add_zips(commands: Any) -> None:
+    pack = commands.add_parser("pack", help="write a model or run as a zip")
+    pack.add_argument("run_or_model", metavar="RUN")
+    pack.add_argument("file", metavar="FILE.zip")
+    pack.add_argument("--state", action="store_true", help="what training goes on from")
+    pack.add_argument("--text", action="store_true", help="the text that it trains on")
+    pack.set_defaults(run=run_pack)
+    unpack = commands.add_parser("unpack", help="take such a zip in")
+    unpack.add_argument("file", metavar="FILE.zip")
+    unpack.add_argument("--id", help="name of the folder here")
+    unpack.set_defaults(run=run_unpack)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog=program(), description=charrnn.__doc__)
@@ -128,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_generate(commands)
     _add_evaluate(commands)
+    _add_inspect(commands)
     for name, run, text in (
         ("models", run_models, "list what text can be generated from"),
         ("runs", run_runs, "list trainings and their states"),
@@ -148,6 +188,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("path", metavar="PATH")
     export.set_defaults(run=run_export)
     _add_hub(commands)
+    _add_zips(commands)
     bench = commands.add_parser("bench", help="time this machine beside stock Keras")
     bench.add_argument("--quality", action="store_true", help="loss against seconds")
     bench.add_argument("--preset", choices=tuple(presets.PRESETS))

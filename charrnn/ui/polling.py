@@ -56,9 +56,8 @@ def look(run_id: str) -> Look:
         run_id: The followed run; empty if there is none.
     """
     if not run_id:
-        idle = 0.0 if policy().secret_ids else IDLE_SECONDS
         found = following.living() or ""
-        return Look(found, idle, bool(found))
+        return Look(found, policy().idle_seconds, bool(found))
     try:
         status = read_status(checked_id(run_id))
         extra = following.others(status.state, ())

@@ -7,6 +7,7 @@ import gradio as gr
 from gradio.events import Dependency
 from gradio.i18n import I18nData
 
+from charrnn.files import TEXT_LIMIT
 from charrnn.hosting import policy
 from charrnn.presets import PRESETS, default_preset
 from charrnn.text import sources
@@ -117,7 +118,7 @@ def _title() -> gr.Textbox:
         "",
         label=i18n("train.name"),
         placeholder=i18n("train.name_hint"),
-        max_length=200,
+        max_length=TEXT_LIMIT,
         elem_id="run-title",
         elem_classes="inline",
     )

@@ -541,9 +541,9 @@ def test_the_picture_of_the_readme(request, browser, tmp_path):
     if not request.config.getoption("--update-screenshot", default=False):
         pytest.skip("only with --update-screenshot")
     image = pytest.importorskip("PIL.Image")
-    from tests.browser.conftest import Served, Visitor
+    from tests.browser.conftest import Page, Visitor
 
-    served = Served(tmp_path / "checkpoints")
+    served = Page(tmp_path / "checkpoints")
     try:
         visitor = Visitor(browser, viewport={"width": 1280, "height": 900})
         page = visitor.open(served.url + "?model=shakespeare&prompt=ROMEO%3A&seed=4")
@@ -557,3 +557,51 @@ def test_the_picture_of_the_readme(request, browser, tmp_path):
     target = Path(__file__).parent.parent.parent / "docs" / "page.webp"
     image.open(tmp_path / "page.png").save(target, quality=82, method=6)
     assert target.stat().st_size <= 300_000
+
+
+# --- what may come next ----------------------------------------------------
+
+
+def bars(page: Any) -> list[tuple[str, float]]:
+    """Signs and shares as they stand under the bars, in percent."""
+    items = page.locator("#next-bars li:not([hidden])").all_inner_texts()
+    pairs = [item.split() for item in items]
+    return [(sign, float(share.strip("<%"))) for sign, share in pairs]
+
+
+def test_bars_follow_the_prompt_and_the_temperatures_without_a_request(served, visit):
+    page = visit().open(served.url + TOY + "&prompt=the")
+    page.locator("#next-bars li").first.wait_for()
+    first = bars(page)
+    assert first == sorted(first, key=lambda pair: -pair[1])
+    assert {sign for sign, _ in first} <= set("⏎␣abcdefghijklmnopqrstuvwxyzäß😀")
+    asked: list[Any] = []
+    page.on("request", lambda request: asked.append(request.url))
+    expect(page.locator("#next-setting")).to_have_text("at temperature 0.80 · lively")
+    slider = page.locator("#temperature-3 input[type=range]")
+    slider.focus()
+    expect(page.locator("#next-setting")).to_have_text("at temperature 1.10 · daring")
+    for _ in range(18):
+        slider.press("ArrowRight")
+    expect(page.locator("#next-setting")).to_have_text("at temperature 2.00 · daring")
+    page.wait_for_timeout(300)
+    flat = bars(page)
+    assert [sign for sign, _ in flat] == [sign for sign, _ in first]
+    assert flat[0][1] < first[0][1]
+    assert asked == []
+    # the cut of top-p: what is left out is grey behind a line
+    open_settings(page, "sampling")
+    page.locator("#top-p input").fill("0.5")
+    expect(page.locator("#next-bars .first-out")).to_have_count(1)
+    kept = page.locator("#next-bars li:not(.out, [hidden])").count()
+    assert sum(share for _, share in flat[: kept - 1]) < 50
+    assert sum(share for _, share in bars(page)[:kept]) == pytest.approx(100, abs=3)
+    expect(page.locator("#next-cut")).to_contain_text("left out")
+    # a prompt that is typed: one question after the last key
+    asked.clear()
+    page.locator("#prompt textarea").focus()
+    page.keyboard.type("there", delay=20)
+    expect(page.locator("#next-said")).to_contain_text(bars(page)[0][0])
+    page.wait_for_timeout(500)
+    questions = [url for url in asked if url.endswith("/charrnn/next")]
+    assert len(questions) == 1

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.runs.view import reduce
 from charrnn.ui import chart
 from charrnn.ui.texts import TABLES, translate
 from charrnn.ui.theme import theme
-from tests.builders import make_event
+from tests.builders import make_event, reduce
 
 NAMES = {key: key for key in chart.COLOURS}
 

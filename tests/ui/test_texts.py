@@ -14,7 +14,7 @@ from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
-from charrnn.ui.labels import TEMPERATURE_NAMES
+from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.settings import CHIPS, SETTINGS
 from charrnn.ui.texts import TABLES
@@ -25,7 +25,7 @@ UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
-    *("card", "temperature.names"),
+    *("card", "temperature.names", "next.strip", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
     *(f"train.chip.{number}" for number in CHIPS),
 }
@@ -37,6 +37,7 @@ DYNAMIC = {
         *TEMPERATURE_NAMES,
     },
     "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
+    "page.": set(PAGE_WORDS),
     "help.": set(SETTINGS),
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),
@@ -112,12 +113,10 @@ i18n(f"prefix.{name}")
         list(used_in("translate(lang, key)"))
 
 
-def test_explanations_are_those_of_the_settings_and_presets():
+def test_explanations_are_those_of_the_settings():
     english = TABLES["en"]
     for name in SETTINGS:
         assert english[f"help.{name}"] == setting_field(name).metadata["help"]
-    for name, preset in PRESETS.items():
-        assert english[f"train.about.{name}"] == preset.summary
 
 
 def test_a_language_is_one_file(tmp_path):
