@@ -10,11 +10,14 @@ model are `contractive`, and no draw of the text is close (`unambiguous_text`).
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import typing
 import urllib.parse
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +28,14 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
+from charrnn.model.tensors import tensors_to_parts
 from charrnn.runs import events
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.states import EndReason
+from charrnn.runs.view import Reducer, RunView
 from charrnn.text.vocabulary import Vocabulary
 
+ROOT: Final = Path(__file__).parent.parent
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
 TINY: Final = {  # settings of a run that is trained in a second
     **{"rnn_units": 24, "embedding_dim": 8, "batch_size": 4, "seq_length": 25},
@@ -221,6 +227,21 @@ def make_model(
     return checkpoint.Model(record, vocabulary, weights, "0" * 16)
 
 
+def large_model() -> checkpoint.Model:
+    """As large as the shipped model: two GRU layers of 384, 66 ids."""
+    model = make_model(num_layers=2, characters="".join(map(chr, range(32, 97))))
+    config = dataclasses.replace(
+        model.record.model, rnn_units=384, embedding_dim=128, num_layers=2
+    )
+    rng = np.random.default_rng(0)
+    weights = {
+        name: (0.05 * rng.standard_normal(shape)).astype(np.float32)
+        for name, shape in config.tensor_shapes().items()
+    }
+    record = dataclasses.replace(model.record, model=config)
+    return dataclasses.replace(model, record=record, weights=weights)
+
+
 def steady(model: checkpoint.Model) -> checkpoint.Model:
     """The model with recurrent weights that let no difference of rounding grow."""
     return dataclasses.replace(model, weights=contractive(model.weights))
@@ -285,6 +306,57 @@ def rows(*temperatures: float, **options) -> list[SamplingConfig]:
     return [SamplingConfig(temperature=t, **options) for t in temperatures]
 
 
+class Served:
+    """The page in a process of its own, which can be ended and started again.
+
+    Args:
+        folder: Where its models are; made if there is none.
+        command: What Python is given to run.
+        **environment: More variables for it.
+    """
+
+    def __init__(self, folder: Path, *command: str, **environment: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.temporary = folder.parent / f"{folder.name}-gradio"
+        self.log = folder.parent / f"{folder.name}.log"
+        self._command = command or ("app.py",)
+        self._environment = {
+            **os.environ,
+            "CHARRNN_CHECKPOINTS": str(folder),
+            "GRADIO_TEMP_DIR": str(self.temporary),
+            **environment,
+        }
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it says where it is."""
+        with self.log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, *self._command],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"charrnn is at (\S+?)/? ", self.said())):
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.05)
+        self.url = f"{found[1]}/"
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self.log.read_text(encoding="utf-8")
+
+    def end(self, number: int = signal.SIGTERM) -> str:
+        """End it by a signal; what it has printed."""
+        self.process.send_signal(number)
+        self.process.wait(30)
+        return self.said()
+
+
 class PageRequest:
     """What a handler of the page reads of a request: its headers and its address."""
 
@@ -333,3 +405,22 @@ def run_program(program: str, *arguments: str, **environment: str) -> str:
     )
     assert result.stderr == ""
     return result.stdout
+
+
+def tensors_to_bytes(
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+    *,
+    context: bytes = b"",
+) -> bytes:
+    """The file of `tensors_to_parts` in memory."""
+    sources = {name: partial(np.asarray, array) for name, array in tensors.items()}
+    return b"".join(tensors_to_parts(sources, metadata, context=context))
+
+
+def reduce(history: Iterable[Event]) -> RunView:
+    """What some events amount to."""
+    reducer = Reducer()
+    for event in history:
+        reducer.take(event)
+    return reducer.view()

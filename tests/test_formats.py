@@ -20,12 +20,12 @@ from charrnn.model.record import (
 from charrnn.runs import events, store
 from charrnn.runs.states import LIVE, RESUMABLE, EndReason, RunState
 from charrnn.runs.status import START_GRACE
-from charrnn.runs.view import reduce
 from tests.builders import (
     EVENT_TYPES,
     make_event,
     make_folder,
     make_record,
+    reduce,
     run_program,
 )
 

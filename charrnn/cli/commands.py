@@ -58,6 +58,7 @@ from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
 
 FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
+MAX_INSPECTED = 20_000  # characters: all states of two layers of 384 take 60 MB
 
 
 def _load_corpus(source: str) -> Corpus:
@@ -242,17 +243,22 @@ def run_generate(args: argparse.Namespace) -> int:
     return FINE
 
 
+def _part(model: Model, source: str, split: str) -> str:
+    """A text, or the part of it that trains or validates."""
+    corpus = _load_corpus(source)
+    for notice in corpus.notices:
+        say(f"note: {notice}")
+    text = corpus.text
+    at = split_at(len(text), model.record.corpus.split)
+    return {"val": text[at:], "train": text[:at], "all": text}[split]
+
+
 def run_evaluate(args: argparse.Namespace) -> int:
     """`evaluate`: nats per character on a text."""
     from charrnn.model.scores import evaluate
 
     model = _load_model(args.model)
-    corpus = _load_corpus(args.corpus)
-    for notice in corpus.notices:
-        say(f"note: {notice}")
-    text = corpus.text
-    split = split_at(len(text), model.record.corpus.split)
-    part = {"val": text[split:], "train": text[:split], "all": text}[args.split]
+    part = _part(model, args.corpus, args.split)
     scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
     result = {
         "nats_per_char": scores.nats_per_char,
@@ -267,6 +273,45 @@ def run_evaluate(args: argparse.Namespace) -> int:
     for name, value in result.items():
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
+    return FINE
+
+
+def _text_to_inspect(args: argparse.Namespace, model: Model) -> str:
+    if (args.text is None) == (args.corpus is None):
+        raise ConfigError("inspect takes either --text TEXT or --corpus NAME|PATH.")
+    if not 2 <= args.characters <= MAX_INSPECTED:
+        raise ConfigError(
+            f"characters is {args.characters:,}: expected 2 to {MAX_INSPECTED:,}.",
+            field="characters",
+        )
+    if args.text is None:
+        return _part(model, args.corpus, args.split)[: args.characters]
+    if len(args.text) > MAX_INSPECTED:
+        raise ConfigError(
+            f"The text has {len(args.text):,} characters: at most {MAX_INSPECTED:,} "
+            "are looked at.",
+            field="text",
+        )
+    return str(args.text)
+
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """`inspect`: what a model makes of each character of a text."""
+    from charrnn.cli import inspection
+
+    model = _load_model(args.model)
+    text = _text_to_inspect(args, model)
+    unknown = model.vocabulary.unknown(text)
+    if unknown:
+        say(f"note: the model does not know {unknown!r}: read as [UNK]")
+    if args.against is not None:
+        inspection.show_difference(args, (model, _load_model(args.against)), text)
+    elif args.at is not None:
+        inspection.show_look(args, model, text)
+    elif args.reach:
+        inspection.show_reach(args, model, text)
+    else:
+        inspection.show_surprise(args, model, text)
     return FINE
 
 
@@ -378,7 +423,7 @@ def run_stop(args: argparse.Namespace) -> int:
 
 
 def run_follow(args: argparse.Namespace) -> int:
-    """`follow`: what a run has told and tells, until it ends."""
+    """`follow`: print a run's events, those so far and those to come, to its end."""
     path = store.find(args.id)
     printer = _printer(path)
     offset = damaged = 0

@@ -18,6 +18,7 @@ from charrnn.cli.commands import (
     run_export,
     run_follow,
     run_generate,
+    run_inspect,
     run_models,
     run_pack,
     run_page,
@@ -105,6 +106,29 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.set_defaults(run=run_evaluate)
 
 
+def _add_inspect(commands: Any) -> None:
+    inspect = commands.add_parser("inspect", help="look inside a model with a text")
+    inspect.add_argument("model", metavar="MODEL")
+    inspect.add_argument("--text", metavar="T", help="a text as it is")
+    inspect.add_argument("--corpus", metavar="NAME|PATH", help="or one that lies here")
+    inspect.add_argument("--split", choices=("val", "train", "all"), default="val")
+    inspect.add_argument(
+        "--characters", type=int, default=2000, metavar="N", help="of the corpus"
+    )
+    what = inspect.add_mutually_exclusive_group()
+    what.add_argument(
+        "--against", metavar="MODEL", help="another model: where the two differ"
+    )
+    what.add_argument(
+        "--at", type=int, metavar="N", help="what was looked at for character N, from 0"
+    )
+    what.add_argument(
+        "--reach", action="store_true", help="how far back the model looks"
+    )
+    inspect.add_argument("--json", action="store_true")
+    inspect.set_defaults(run=run_inspect)
+
+
 def _add_hub(commands: Any) -> None:
     push = commands.add_parser("push", help="share a model on the Hub")
     push.add_argument("model", metavar="MODEL")
@@ -143,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_generate(commands)
     _add_evaluate(commands)
+    _add_inspect(commands)
     for name, run, text in (
         ("models", run_models, "list what text can be generated from"),
         ("runs", run_runs, "list trainings and their states"),

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.config import SamplingConfig
+from charrnn.config import MAX_ROWS, SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.model.network import Ids, Network, States
@@ -34,7 +34,6 @@ from charrnn.model.sampling import (
 from charrnn.text.vocabulary import Vocabulary
 
 CHUNK: Final = 32  # characters between two texts of `generate`
-MAX_ROWS: Final = 16  # texts that are written at once
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str) -> Ids:

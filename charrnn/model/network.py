@@ -43,7 +43,7 @@ class _BatchProduct:
         return rows @ self.matrix.T
 
 
-class _RowProduct:
+class RowProduct:
     """``rows @ matrix.T`` as matrix-vector products, one a row: batch-invariant.
 
     A row's product has the same bits whatever rows stand beside it. OpenBLAS splits
@@ -125,7 +125,7 @@ class _Layer:
         factors = np.full((self.gates, 1, self.units), 0.5, np.float32)
         factors[self.linear_gate] = 1
         columns = factors.ravel()
-        product = _RowProduct if batch_invariant else _BatchProduct
+        product = RowProduct if batch_invariant else _BatchProduct
         self.kernel = product(_transposed(kernel * columns))
         self.recurrent_kernel = product(_transposed(recurrent_kernel * columns))
         self.bias, self.state_bias = self._biases(bias)
@@ -277,7 +277,7 @@ class Network:
         self._table = (
             self._layers[0].project(embedding) if self._folded else embedding[None]
         )
-        product = _RowProduct if batch_invariant else _BatchProduct
+        product = RowProduct if batch_invariant else _BatchProduct
         self._head = product(_transposed(weights["head.kernel"]))
         self._head_bias = np.array(weights["head.bias"], np.float32)
 
@@ -366,6 +366,32 @@ class Network:
                 outputs[position] = state[0]
             following += state
         return outputs, tuple(following)
+
+    def trace(self, ids: Ids) -> States:
+        """Read one text from zero state and keep every state on the way.
+
+        Args:
+            ids: Shape ``(length,)``.
+
+        Returns:
+            As many arrays as `initial_states`, each ``(length + 1, rnn_units)``: row
+            ``t`` is the state after ``t`` characters.
+        """
+        units, length = self.config.rnn_units, len(ids)
+        x = self._embed(ids)  # (G, T, H)
+        kept: list[Floats] = []
+        for index, layer in enumerate(self._layers):
+            if index:
+                x = layer.project(kept[-layer.num_states][1:])
+            shape = (layer.num_states, length + 1, units)
+            history = np.zeros(shape, np.float32)
+            state: States = tuple(history[:, :1])
+            for t in range(length):
+                state = layer.step(x[:, t : t + 1], state)
+                for array, part in zip(history, state, strict=True):
+                    array[t + 1] = part[0]
+            kept += list(history)
+        return tuple(kept)
 
     def logits(self, outputs: Floats) -> Floats:
         """The head: (B, H) to (B, V), in nats."""

@@ -18,7 +18,7 @@ from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
 from charrnn.model import checkpoint
 from charrnn.model.record import CorpusRecord, Record
-from charrnn.runs.events import EventLog, Notice, Queued
+from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR, EventLog, Notice, Queued
 from charrnn.runs.history import read_view
 from charrnn.runs.leftovers import discard, remove_leftovers
 from charrnn.runs.owner import Owner, save
@@ -280,8 +280,11 @@ def set_learning_rate_factor(run_id: str, factor: float) -> None:
         RunError: If the factor is not from 0.01 to 100.
     """
     path = own_run(run_id)
-    if not (math.isfinite(factor) and 0.01 <= factor <= 100):
-        raise RunError(f"The factor is {factor}: expected a number from 0.01 to 100.")
+    if not MIN_FACTOR <= factor <= MAX_FACTOR:  # NaN neither
+        raise RunError(
+            f"The factor is {factor}: expected a number from {MIN_FACTOR:g} to "
+            f"{MAX_FACTOR:g}."
+        )
     _check_live(read_status(run_id), "its learning rate rests")
     write_file(path / LEARNING_RATE, repr(float(factor)).encode())
 

@@ -68,6 +68,17 @@ def folder() -> Path:
         ) from error
 
 
+def may_read(model: str) -> bool:
+    """Whether whoever knows an id may read what is behind it here.
+
+    Where ids are secret, one that could be guessed, as a local run's readable id
+    can, opens nothing.
+    """
+    if not policy().secret_ids or model == SHIPPED_ID:
+        return True
+    return HOSTED_PATTERN.fullmatch(model) is not None
+
+
 def find(model: str) -> Path:
     """The folder behind an id.
 
@@ -79,10 +90,7 @@ def find(model: str) -> Path:
     Raises:
         RunError: If there is no such model.
     """
-    pattern = (
-        HOSTED_PATTERN if policy().secret_ids and model != SHIPPED_ID else ID_PATTERN
-    )
-    if pattern.fullmatch(model):
+    if may_read(model) and ID_PATTERN.fullmatch(model):
         places = [folder(), *([shipped_folder()] if model == SHIPPED_ID else [])]
         for place in places:
             if (place / model / CONFIG).is_file():

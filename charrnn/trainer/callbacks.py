@@ -16,6 +16,7 @@ from charrnn.model.checkpoint import Model, Weights
 from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
 from charrnn.runs import control, events, store
+from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
@@ -65,7 +66,7 @@ class LearningRate(_Callback):
             factor = float(aside.read_text(encoding="ascii"))
         except (OSError, ValueError):
             factor = math.nan
-        if 0.01 <= factor <= 100:
+        if MIN_FACTOR <= factor <= MAX_FACTOR:
             self.session.log.append(events.LearningRate(step=step, factor=factor))
             self.session.request_factor(step, factor)
         aside.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import time
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import tensorflow as tf
 import charrnn
 from charrnn.errors import CheckpointError
 from charrnn.files import write_file
-from charrnn.hosting import policy
+from charrnn.hosting import policy, training_threads
 from charrnn.model import checkpoint
 from charrnn.model.network import Ids
 from charrnn.model.record import VOCAB, WEIGHTS, Figures, Machine, Record
@@ -269,7 +268,7 @@ def _settle(folder: Path, record: Record) -> Record:
         training=training,
         scan_impl=scan_impl,
         machine=Machine(
-            architecture=platform.machine() or "unknown", cores=os.cpu_count() or 1
+            architecture=platform.machine() or "unknown", cores=training_threads()
         ),
         versions=_versions(),
     )

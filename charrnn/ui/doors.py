@@ -107,7 +107,7 @@ def names_remote_file(path: str) -> bool:
         if decoded == path:
             return bool(_REMOTE.search(path.lower()))
         path = decoded
-    return True  # nobody encodes so often for an honest reason
+    return True  # encoded more often than any client does
 
 
 async def _refuse_download(*_: Any, **__: Any) -> NoReturn:

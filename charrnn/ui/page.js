@@ -1,6 +1,42 @@
-// What the page does beside Gradio: copy, save, scroll, and ask for what is new.
+// What the page does beside Gradio. It runs before Gradio does, in sections:
+// language; buttons, news of a run, temperatures; reloads; accessibility.
 // Clicks are answered by delegation, so that what the page shows stays plain
 // escaped HTML; `charrnn` holds what Gradio's own events call.
+
+// --- language: the one chosen here, else the one that the server says -------------
+(() => {
+  const KEY = "charrnn_lang", html = document.documentElement;
+  let chosen = null;
+  try { chosen = localStorage.getItem(KEY); } catch (_) {}
+  if (chosen) html.lang = chosen;
+  // Gradio translates into the first language of the browser
+  Object.defineProperty(navigator, "language", { get: () => html.lang });
+  Object.defineProperty(navigator, "languages", { get: () => [html.lang] });
+
+  const remember = (lang) => {
+    const path = new URL(".", document.baseURI).pathname;
+    document.cookie = `${KEY}=${lang}; SameSite=Lax; Max-Age=31536000; Path=${path}`;
+  };
+  if (chosen) remember(chosen);
+  // in a frame of another site there are no cookies: a header says it
+  if (chosen && !document.cookie.includes(`${KEY}=${chosen}`)) {
+    const plain = window.fetch;
+    window.fetch = (input, init) => {
+      const request = new Request(input, init);
+      if (new URL(request.url).origin === location.origin)
+        request.headers.set("X-Charrnn-Lang", chosen);
+      return plain(request);
+    };
+  }
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "language") return;
+    try { localStorage.setItem(KEY, event.target.value); } catch (_) {}
+    remember(event.target.value);
+    location.reload();  // what was entered comes back
+  });
+})();
+
+// --- buttons, news of the followed run, temperatures ------------------------------
 window.charrnn = (() => {
   const flash = (button, word) => {
     const before = button.textContent;
@@ -94,8 +130,12 @@ window.charrnn = (() => {
   const run = () => document.querySelector("#watch");
   return {
     ...polling,
+    // the run that Train has just started, if it stands out of view
     showRun: () => {
-      if (narrow()) run()?.scrollIntoView({ behavior: "smooth" });
+      const top = run()?.getBoundingClientRect().top ?? 0;
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (top < 0 || top > innerHeight / 2)
+        run().scrollIntoView({ behavior: still ? "auto" : "smooth" });
     },
     showLinkedRun: () => {
       if (narrow() && new URLSearchParams(location.search).has("run"))
@@ -113,3 +153,132 @@ window.charrnn = (() => {
   };
 })();
 setInterval(() => charrnn.showAlive(), 60_000);
+
+// --- a reload is ordinary: form, tab and the texts so far come back ---------------
+Object.assign(window.charrnn, (() => {
+  const PREFIX = "charrnn.kept.", PLACE = "charrnn.place";
+  const LARGEST = 1_000_000;  // characters of one value; a tab's storage holds five
+  const SAME = { __type__: "update" };
+  const asked = () => {  // what the address asks for, the tab aside
+    const query = new URLSearchParams(location.search);
+    query.delete("tab");
+    return query.toString() + location.hash;
+  };
+  const write = (name, value) => {
+    const text = JSON.stringify(value);
+    try {
+      if (text.length <= LARGEST) sessionStorage.setItem(PREFIX + name, text);
+      else sessionStorage.removeItem(PREFIX + name);
+    } catch (_) {}  // full, or not allowed: then a reload starts anew
+  };
+  const read = () => {
+    const found = {};
+    try {
+      const same = sessionStorage.getItem(PLACE) === asked();
+      for (const key of Object.keys(sessionStorage)) {
+        if (!key.startsWith(PREFIX)) continue;
+        if (same) found[key.slice(PREFIX.length)] =
+          JSON.parse(sessionStorage.getItem(key));
+        else sessionStorage.removeItem(key);  // another link was opened here
+      }
+      sessionStorage.setItem(PLACE, asked());
+    } catch (_) {}
+    return found;
+  };
+  const found = read();
+
+  const card = (id) => document.querySelector(`#${id} article.card`);
+  const keepTexts = () => {
+    const writing = document.querySelector("#stop-writing:not([disabled])");
+    const status = document.querySelector("#writing-status .html-container");
+    const texts = {};
+    for (const written of document.querySelectorAll("article.card .written")) {
+      const id = written.closest("[id^=card-], #single")?.id;
+      if (id) texts[id] = written.closest("article").outerHTML;
+    }
+    write("texts", {
+      cut: !!writing,
+      single: !!card("single")?.checkVisibility(),
+      status: writing ? "" : status?.innerHTML ?? "",
+      cards: texts,
+    });
+    try { sessionStorage.setItem(PLACE, asked()); } catch (_) {}
+  };
+  addEventListener("pagehide", keepTexts);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) keepTexts();
+  });
+
+  const word = (name) =>
+    document.querySelector(`#page-words [data-name="${name}"]`)?.textContent ?? "";
+  const cutOff = (source) => {  // a card as it was, marked as cut off
+    const article = new DOMParser().parseFromString(source, "text/html").body
+      .firstElementChild;
+    article.querySelector(".cut")?.remove();
+    const line = document.createElement("p");
+    line.className = "note warn cut";
+    const button = document.createElement("button");
+    Object.assign(button, { className: "tool", type: "button" });
+    button.dataset.act = "write-on";
+    button.textContent = word("write-on");
+    line.append(word("cut-off"), " ", button);
+    article.append(line);
+    return article.outerHTML;
+  };
+  const put = (selector, value) => {
+    const field = document.querySelector(selector);
+    if (!field) return;
+    field.value = value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("button[data-act=write-on]");
+    const written = button?.closest("article").querySelector(".written");
+    if (!written) return;
+    const most = document.querySelector("#prompt textarea")?.maxLength;
+    const text = [...written.textContent];
+    put("#prompt textarea", (most > 0 ? text.slice(-most) : text).join(""));
+    put("#one-temperature input[type=number]", written.dataset.temperature);
+    setTimeout(() => document.querySelector("#generate-one")?.click(), 100);
+  });
+
+  const FIRST = "generate";
+  const named = () => {
+    const query = new URLSearchParams(location.search);
+    return query.get("tab") ?? (query.get("run") ? "train" : FIRST);
+  };
+  // the tab stands in the address, and Back goes to the one before
+  const tabShown = (id) => {
+    if (named() === id) return;
+    const url = new URL(location.href);
+    url.searchParams.set("tab", id);
+    history.pushState(history.state, "", url);
+  };
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest?.("[role=tab][data-tab-id]");
+    if (tab) tabShown(tab.dataset.tabId);
+  });
+  addEventListener("popstate", () =>
+    document.querySelector(`[role=tab][data-tab-id="${named()}"]`)?.click());
+
+  return {
+    keep: (name, value) => write(name, value ?? null),
+    kept: (names) => names.map((name) =>
+      name in found ? { ...SAME, value: found[name] } : SAME),
+    // two rows, the cards of `ids` and the status, which is the last of them
+    keptTexts: (ids) => {
+      const kept = found.texts;
+      if (!kept || !Object.keys(kept.cards ?? {}).length)
+        return [SAME, SAME, ...ids.map(() => SAME)];
+      const html = (id) => {
+        if (id === "writing-status")
+          return kept.status ? { ...SAME, value: kept.status } : SAME;
+        const text = kept.cards[id];
+        return text ? { ...SAME, value: kept.cut ? cutOff(text) : text } : SAME;
+      };
+      return [{ ...SAME, visible: !kept.single }, { ...SAME, visible: kept.single },
+              ...ids.map(html)];
+    },
+  };
+})());

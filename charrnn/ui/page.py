@@ -17,6 +17,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from charrnn.hosting import policy
@@ -42,12 +43,13 @@ def is_loopback(server_name: str) -> bool:
 SHARE = os.environ.get("GRADIO_SHARE", "").lower() == "true"
 if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
     os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
-if policy().secret_ids:  # what lies there is removed: no other program's uploads
-    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+if policy().sweeps:  # what lies there is removed: no other program's uploads
+    user = os.getuid()
     own_uploads = Path(tempfile.gettempdir()) / f"charrnn-uploads-{user}"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
 import gradio as gr  # noqa: E402  reads the variables above when imported
+from gradio.events import Dependency  # noqa: E402
 from gradio.routes import App  # noqa: E402
 
 from charrnn.machine import program  # noqa: E402
@@ -63,9 +65,11 @@ from charrnn.ui import (  # noqa: E402
     generate_tab,
     housekeeping,
     hub_tab,
+    keeping,
     polling,
     sessions,
     sharing,
+    template,
     train_tab,
     visitor_data,
     watch_panel,
@@ -84,11 +88,15 @@ from charrnn.ui.writing import CONCURRENCY  # noqa: E402
 
 HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
+TABS: Final = ("generate", "train", "hub")
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
 
 
 def first_tab(request: gr.Request) -> Update:
-    """The Train tab if the address names a run; else none that was not chosen."""
+    """The tab that the address names; else none that was not chosen."""
+    named = request.query_params.get("tab")
+    if named in TABS:
+        return gr.update(selected=named)
     if request.query_params.get("run"):
         return gr.update(selected="train")
     return SKIP
@@ -97,7 +105,7 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    cache = (600, housekeeping.upload_seconds())
+    cache = (600, policy().upload_seconds)
     blocks = border.Border(title=title, delete_cache=cache)
     with blocks:
         api.publish()  # first, so that their names are theirs
@@ -118,11 +126,12 @@ def _lay_out(blocks: gr.Blocks) -> None:
         ),
     )
     gr.HTML(i18n("masthead"), elem_id="masthead", apply_default_css=False)
+    gr.HTML(i18n("page.words"), elem_classes="offstage")
     with gr.Tabs(selected="generate") as tabs:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
             generating = generate_tab.build()
         with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
-            with gr.Column(scale=2, min_width=300):
+            with gr.Column(scale=2, min_width=300, elem_id="train-form") as train_form:
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch_panel.build(page)
@@ -133,11 +142,19 @@ def _lay_out(blocks: gr.Blocks) -> None:
 
     blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs, **QUIET)
-    blocks.load(generate_form.opened, page.browser, generating.opened(), **QUIET)
+    opened = blocks.load(
+        generate_form.opened, page.browser, generating.opened(), **QUIET
+    )
+    _keep_generating(opened, generate_view, generating, page)
     blocks.load(following.opened, page.browser, watching.outputs(), **QUIET).then(
         None, None, None, js="() => charrnn.showLinkedRun()", **QUIET
     )
-    blocks.load(form.values_of, training.preset, list(training.settings), **QUIET)
+    filled = blocks.load(
+        form.values_of, training.preset, list(training.settings), **QUIET
+    )
+    kept = keeping.fields_in(train_form)
+    keeping.keep(kept)
+    keeping.bring_back(filled, kept)
     started.success(
         following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
     ).then(None, None, None, js="() => charrnn.showRun()", **QUIET)
@@ -154,6 +171,34 @@ def _lay_out(blocks: gr.Blocks) -> None:
     hub_view.select(
         sharing.refresh, [pushed_model, page.browser], pushed_model, **QUIET
     )
+
+
+def _keep_generating(
+    opened: Dependency,
+    view: gr.Tab,
+    tab: generate_tab.GenerateTab,
+    page: PageState,
+) -> None:
+    """Bring back what the Generate tab held before a reload.
+
+    Args:
+        opened: The event that fills the form otherwise.
+        view: The tab.
+        tab: What stands in it.
+        page: What the page keeps.
+    """
+    kept = keeping.fields_in(view)
+    keeping.keep(kept)
+    restored = keeping.bring_back(opened, kept).then(
+        generate_form.show_columns,
+        tab.settings.column_count,
+        list(tab.column_boxes),
+        **QUIET,
+    )
+    # a model that was kept may be gone by now
+    restored.then(generate_form.refresh, [tab.model, page.browser], tab.model, **QUIET)
+    rows, cards = [tab.columns, tab.single], [*tab.cards, tab.single_card, tab.status]
+    keeping.bring_back_texts(restored, rows, cards)
 
 
 demo = build()
@@ -196,7 +241,7 @@ def living_runs() -> list[str]:
 
 @asynccontextmanager
 async def lifespan(application: App) -> AsyncIterator[None]:
-    """Before the first request: nothing is kept, and the doors are closed."""
+    """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
     async with doors.lifespan(doors.Rules.of())(application):
         yield
@@ -204,6 +249,7 @@ async def lifespan(application: App) -> AsyncIterator[None]:
 
 def main() -> None:
     """Open the page and stay until Ctrl-C."""
+    template.use()
     application, address, _ = demo.launch(
         prevent_thread_lock=True,
         quiet=True,
@@ -216,13 +262,12 @@ def main() -> None:
         i18n=i18n,
         theme=theme(),
         css_paths=HERE / "page.css",
-        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
         max_threads=CONCURRENCY + 32,  # each who writes waits in one
         max_file_size=doors.upload_bytes(policy()),
-        footer_links=["api", "gradio", "settings"],
+        footer_links=["api"],
     )
     if not doors.are_closed(application):  # a server may pass over a failed lifespan
         demo.close(verbose=False)

@@ -53,8 +53,7 @@ def look(run_id: str) -> Look:
         run_id: The followed run; empty if there is none.
     """
     if not run_id:
-        idle = 0.0 if policy().secret_ids else IDLE_SECONDS
-        return Look(following.living() or "", idle)
+        return Look(following.living() or "", policy().idle_seconds)
     try:
         status = read_status(checked_id(run_id))
         extra = following.others(status.state, ())

@@ -22,7 +22,7 @@ from charrnn.runs import listing, owner
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.owner import KEY_PATTERN, Owner
 from charrnn.runs.states import LIVE
-from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, SHIPPED_ID, find
+from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, find, may_read
 from charrnn.ui.texts import translate
 from charrnn.ui.wiring import Update
 
@@ -127,15 +127,11 @@ class PageState:
 def checked_id(model_id: str) -> str:
     """The same id, if a visitor who knows it may read with it here.
 
-    On a hosted page whoever is given an id may read, so one that could be
-    guessed, as a local run's readable id can, opens nothing.
-
     Raises:
         RunError: As if there were no such model; it does not repeat the id, which may
             have a key in it.
     """
-    guessable = model_id != SHIPPED_ID and not HOSTED_PATTERN.fullmatch(model_id)
-    if policy().secret_ids and guessable:
+    if not may_read(model_id):
         raise RunError("There is no such model or run here.")
     return model_id
 

@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
+from charrnn.files import TEXT_LIMIT
 from charrnn.ui import chart, following, plot, run_actions, zips
 from charrnn.ui.following import PanelUpdate, TickUpdate
 from charrnn.ui.labels import i18n
@@ -163,7 +164,7 @@ def _manage() -> Manage:
             title = gr.Textbox(
                 "",
                 label=i18n("train.title_new"),
-                max_length=200,
+                max_length=TEXT_LIMIT,
                 scale=3,
                 elem_id="new-title",
             )

@@ -10,6 +10,7 @@ import pytest
 from charrnn.runs import store
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import read_view
+from charrnn.ui import chart
 from tests.builders import make_event, make_folder, make_record
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
@@ -262,6 +263,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     paste_and_shrink(page, TEXT, epochs=9000, minutes=3)
     page.locator("#train").click()
     page.locator("#plot svg").first.wait_for(timeout=20_000)
+    expect(page.locator("#run-head")).to_be_in_viewport()  # below stands Advanced
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     drawn = "() => document.querySelectorAll('#plot svg path').length"
     page.locator("#samples .sample").first.wait_for(timeout=60_000)
@@ -304,6 +306,15 @@ def last_step(served: Any, run: str) -> int:
     return read_view(served.folder / run).step
 
 
+def drawn_box(page: Any, name: str) -> dict[str, float]:
+    """Where the line of a series is drawn, once it is seen."""
+    colour = chart.COLOURS[name]
+    line = page.locator(f'#plot svg .mark-line path[stroke="{colour}"]')
+    expect(line).to_be_visible()
+    box: dict[str, float] = line.bounding_box()
+    return box
+
+
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     """A finished run with a history, its texts as hostile as can be."""
     path = make_folder(folder / model_id, make_record(title=title))
@@ -314,6 +325,7 @@ def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     log.append(make_event("notice", 0, message=EVIL))
     for step in range(1, 101):
         log.append(make_event("step", step, loss=4 - step / 50))
+    log.append(make_event("validation", 50, val_loss=2.5, best=True))
     log.append(make_event("validation", 100, val_loss=2.0, best=True))
     log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
     log.append(make_event("baseline", 100, order=5, loss=1.7))
@@ -325,15 +337,21 @@ def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, 
     make_run(served.folder, "other", title="Other")
     page = visit().open(served.url + "?run=evil")
     page.locator("#plot svg").first.wait_for()
+    page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     expect(page.locator("#run-head")).to_contain_text(EVIL)
     expect(page.locator("#samples")).to_contain_text(EVIL)
     page.locator("#overlay input").click()
     page.get_by_role("option", name="Other").click()
     page.locator("#legend li").nth(6).wait_for()
     expect(page.locator("#legend")).to_contain_text("Other")
+    # what was laid over is drawn, and the plot is the one that was there
+    assert page.evaluate("() => window.node.isConnected")
+    for name in ("validation", "other_a"):
+        assert drawn_box(page, name)["width"] > 100
 
     open_settings(page, "manage")
     title = page.locator("#new-title input, #new-title textarea").first
+    page.wait_for_timeout(300)  # a field is given its value after it is shown
     title.fill("A new name")
     expect(title).to_have_value("A new name")
     page.locator("#rename").click()
@@ -356,10 +374,16 @@ def test_wrong_settings_are_marked_before_anything_starts(served, visit):
     paste_and_shrink(page, TEXT, rnn_units=0, dropout=5)
     page.locator("#set-dropout.wrong").wait_for()
     expect(page.locator("#set-rnn_units")).to_contain_text("from 1 to 2,048")
+    said = "Units: expected a number from 1 to 2,048"
+    expect(page.locator("#estimate")).to_contain_text(said)
+    open_settings(page, "advanced")  # and closed
+    page.locator("#set-dropout").wait_for(state="hidden")
     before = set(served.folder.iterdir())
     page.locator("#train").click()
-    page.get_by_text("Units: expected a number from 1 to 2,048").wait_for()
+    page.locator(".toast-body", has_text=said).wait_for()
+    page.locator("#set-dropout").wait_for()  # it was opened
     assert set(served.folder.iterdir()) == before
+    assert page.get_by_text("Error", exact=True).count() == 1  # the message's title
     page.wait_for_timeout(6000)  # the page polls, and the marks stay
     assert page.locator("#set-dropout.wrong").count() == 1
     fill(page, "dropout", 0.5)
@@ -375,11 +399,53 @@ def test_a_preset_fills_the_form_and_its_command(served, visit):
     page.wait_for_function(
         "() => document.querySelector('#set-rnn_units input')?.value === '1024'"
     )
-    expect(page.locator("#set-minutes input")).to_have_value("")
     fill(page, "num_layers", 2)
     page.locator("#terminal button").first.click()
     page.locator("#command", has_text="--num-layers 2").wait_for()
     expect(page.locator("#command")).to_contain_text("--preset tutorial")
+    # what was changed by hand stays with another preset, until that is asked for
+    page.locator("#preset input[value=quick]").check()
+    expect(page.locator("#kept-settings")).to_contain_text("as they are: Layers.")
+    expect(page.locator("#set-rnn_units input")).to_have_value("256")
+    expect(page.locator("#set-num_layers input")).to_have_value("2")
+    page.locator("#take-preset").click()
+    expect(page.locator("#set-num_layers input")).to_have_value("1")
+    expect(page.locator("#kept-settings")).to_be_empty()
+
+
+def test_how_long_is_a_switch_and_two_sliders(served, visit):
+    page = visit(viewport={"width": 1280, "height": 800}).open(served.url)
+    page.get_by_role("tab").nth(TRAIN_TAB).click()
+    epochs, minutes = (
+        page.locator(f"#{name}-slider input[type=range]")
+        for name in ("epochs", "minutes")
+    )
+    page.locator("#facts").get_by_text(re.compile(r"\w")).first.wait_for()
+    for seen in (epochs, minutes, page.locator("#train")):
+        box = seen.bounding_box()
+        assert box["y"] + box["height"] < 800
+    page.locator("#source input[value=paste]").check()
+    expect(page.locator("#train")).to_be_disabled()  # there is no text yet
+    page.locator("#pasted textarea").fill(TEXT)
+    expect(page.locator("#train")).to_be_enabled()
+    assert (epochs.get_attribute("max"), minutes.get_attribute("max")) == ("100", "30")
+    switch = page.locator("#length-by input:checked")
+    expect(switch).to_have_value("epochs")
+    expect(page.locator("#set-epochs input")).to_have_value("40")  # a small text
+    page.locator("#terminal button").first.click()
+    minutes.fill("5")
+    expect(page.locator("#set-minutes input")).to_have_value("5")
+    expect(switch).to_have_value("minutes")
+    expect(page.locator("#estimate")).to_contain_text("about 5 min")
+    expect(page.locator("#command")).to_contain_text("--minutes 5")
+    fill(page, "epochs", 250)  # more than the slider has
+    expect(epochs).to_have_value("100")
+    expect(switch).to_have_value("epochs")
+    expect(page.locator("#command")).to_contain_text("--epochs 250")
+    page.locator("#minutes-10").click()
+    expect(page.locator("#command")).to_contain_text("--minutes 10")
+    page.locator("#pasted textarea").fill("")
+    expect(page.locator("#train")).to_be_disabled()
 
 
 def test_strangers_do_not_see_each_others_runs(hosted, visit):
@@ -469,9 +535,9 @@ def test_the_picture_of_the_readme(request, browser, tmp_path):
     if not request.config.getoption("--update-screenshot", default=False):
         pytest.skip("only with --update-screenshot")
     image = pytest.importorskip("PIL.Image")
-    from tests.browser.conftest import Served, Visitor
+    from tests.browser.conftest import Page, Visitor
 
-    served = Served(tmp_path / "checkpoints")
+    served = Page(tmp_path / "checkpoints")
     try:
         visitor = Visitor(browser, viewport={"width": 1280, "height": 900})
         page = visitor.open(served.url + "?model=shakespeare&prompt=ROMEO%3A&seed=4")

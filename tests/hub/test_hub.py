@@ -149,7 +149,7 @@ def test_a_pushed_and_pulled_model_writes_the_same(there, model, models):
     assert pushed.private
     assert not pushed.unchanged
     assert pushed.commit == repository.head.sha
-    assert pushed.commit_url == f"{there.url}/alice/model/commit/{pushed.commit}"
+    assert pushed.url == f"{there.url}/alice/model"
     assert sorted(repository.head.files) == sorted([".gitattributes", *PUBLIC])
     assert len(repository.commits) == 2  # the Hub's own first one, and one push
     assert repository.head.message == "Try this"

@@ -12,7 +12,7 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.model import generation, sampling
 from charrnn.model import network as network_module
-from charrnn.model.network import SPLIT_FROM, Network, _product, _RowProduct
+from charrnn.model.network import SPLIT_FROM, Network, RowProduct, _product
 from tests.builders import CELLS, keras_network, make_model, rows, steady
 
 
@@ -79,7 +79,7 @@ def test_a_large_matrix_gives_the_same_bits_whole_and_in_blocks(height, monkeypa
     rng = np.random.default_rng(height)
     matrix = rng.standard_normal((height, 512)).astype(np.float32)
     rows = rng.standard_normal((5, 512)).astype(np.float32)
-    product = _RowProduct(matrix)
+    product = RowProduct(matrix)
     assert product.layouts[-1].ndim == 4
     assert product.layouts[-1].shape[2] * 512 < SPLIT_FROM
     first = product(rows)
@@ -96,7 +96,7 @@ def test_blocks_alone_are_used_where_the_bits_would_differ(monkeypatch):
         return plain(layout, rows) * np.float32(1 + 1e-6 * (layout.ndim == 4))
 
     monkeypatch.setattr(network_module, "_product", other_order)
-    product = _RowProduct(np.ones((1024, 512), np.float32))
+    product = RowProduct(np.ones((1024, 512), np.float32))
     assert [layout.ndim for layout in product.layouts] == [4]
 
 

@@ -17,7 +17,9 @@ import pytest
 from charrnn.config import MAX_LENGTH
 from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.hosting import Visitor
+from charrnn.model import generation
 from charrnn.model.engine import Engine
+from charrnn.model.network import Network
 from charrnn.model.request import UPDATE_SECONDS
 from charrnn.runs import in_flight, writer_process
 from charrnn.runs.store import PACKAGE_ROOT
@@ -328,3 +330,31 @@ def test_the_process_sees_no_secret(tmp_path, monkeypatch):
         texts.close()
     assert environment["OMP_NUM_THREADS"] == "1"
     assert "HF_TOKEN" not in environment
+
+
+def test_what_may_come_next_has_the_bits_of_the_step_that_writes(shared, tmp_path):
+    model = save_model(tmp_path / "m", cell="lstm", num_layers=2)
+    network = Network(model.record.model, model.weights)
+    for prompt in ("", "abcé\ud800", "ab cd" * 20):
+        ids = generation.prompt_ids(model.vocabulary, prompt)
+        states = network.prefill(ids[:-1], network.initial_states(1))
+        logits = network.step(ids[-1:], states)[0][0, 1:].tolist()
+        assert shared.next_logits(tmp_path / "m", prompt, asker="x") == logits
+    with pytest.raises(CheckpointError):
+        shared.next_logits(tmp_path / "missing", "a")
+
+
+def test_a_question_ends_with_the_process_and_the_next_one_starts_another(
+    writer, tmp_path
+):
+    save_model(tmp_path / "m")
+    writer.next_logits(tmp_path / "m", "a")
+    first = writer.pid
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(writer.next_logits, tmp_path / "m", "ab" * 50_000)
+        wait_until(lambda: psutil.Process(first).cpu_percent(0.05) > 20, 10)
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(RunError, match="ended unexpectedly"):
+            long.result()
+    assert len(writer.next_logits(tmp_path / "m", "a")) == len("\n abcdefghij")
+    assert writer.pid != first

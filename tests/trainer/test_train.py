@@ -19,7 +19,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 from charrnn.errors import RunError, TrainingError
-from charrnn.model import checkpoint, scores, tensors
+from charrnn.model import checkpoint, scores
 from charrnn.model.generation import generate
 from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
@@ -34,7 +34,14 @@ from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
-from tests.builders import TINY, make_event, rows, wait_for_event, with_baseline
+from tests.builders import (
+    TINY,
+    make_event,
+    rows,
+    tensors_to_bytes,
+    wait_for_event,
+    with_baseline,
+)
 
 
 def created(text: Corpus, **settings: object) -> Path:
@@ -396,7 +403,7 @@ def test_damaged_state_is_refused_with_a_way_out(trained: Path) -> None:
     progress = json.loads(whole[8 : 8 + length])["__metadata__"]["progress"]
     vocabulary = (trained / "vocab.json").read_bytes()
     state.write_bytes(
-        tensors.tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
+        tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
     )
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
         train.train(trained)
