@@ -16,6 +16,7 @@ from charrnn.runs.states import LIVE, RunState
 from charrnn.runs.status import Status
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, links
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
 
@@ -118,7 +119,7 @@ def news_html(
     """
     parts = []
     if status.message:
-        parts.append(note(status.message, "warn"))
+        parts.append(note(say(lang, status.message), "warn"))
     if view.best is not None:
         step, loss = view.best.step, view.best.val_loss
         parts.append(note(translate(lang, "progress.best", loss=loss, step=step)))
@@ -126,7 +127,7 @@ def news_html(
             parts.append(note(translate(lang, "progress.rising", step=step), "warn"))
     if status.state is RunState.EARLY:
         parts.append(note(translate(lang, "progress.early")))
-    parts += [note(notice) for notice in view.notices]
+    parts += [note(say(lang, notice)) for notice in view.notices]
     if kept_until is not None:
         parts.append(note(_kept_note(lang, status, kept_until)))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
@@ -218,7 +219,7 @@ def runs_table(
     rows = "".join(_run_row(lang, entry) for entry in entries)
     rows += "".join(
         f'<tr><td dir="auto">{html.escape(folder.model_id)}</td>'
-        f'<td colspan="4" dir="auto">{html.escape(folder.problem)}</td></tr>'
+        f'<td colspan="4" dir="auto">{html.escape(say(lang, folder.problem))}</td></tr>'
         for folder in damaged
     )
     return (
@@ -245,7 +246,7 @@ def _run_row(lang: str, entry: ModelEntry) -> str:
         record.corpus.name,
         settings_line(record),
         "–" if best is None else f"{best:.3f}",
-        entry.problem or translate(lang, f"state.{entry.state}"),
+        say(lang, entry.problem) or translate(lang, f"state.{entry.state}"),
     )
     columns = "".join(f'<td dir="auto">{html.escape(cell)}</td>' for cell in cells)
     return f"<tr>{columns}</tr>"

@@ -127,6 +127,10 @@ def test_a_chosen_language_is_that_of_the_whole_page_and_stays(served, visit):
     [cookie] = visitor.context.cookies()
     assert cookie["name"] == "charrnn_lang"
     assert cookie["sameSite"] == "Lax"
+    tab(page, "train").click()
+    page.locator("#source input[value=paste]").check()
+    page.locator("#pasted textarea").fill("abc")  # an error of the program's
+    expect(page.locator("#facts")).to_contain_text("は 3 文字です")
     other = visitor.open(served.url)
     expect(other.locator("#compare")).to_have_text("比べる")
     expect(other.locator("#language")).to_have_value("ja")
