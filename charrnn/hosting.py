@@ -202,6 +202,11 @@ def policy(environ: Mapping[str, str] = os.environ) -> Policy:
     return dataclasses.replace(base, **changes) if changes else base
 
 
+def training_threads() -> int:
+    """Threads that a training computes with: the cores, shared among those at once."""
+    return max(1, (os.cpu_count() or 1) // policy().at_once)
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Whom a limit holds for.

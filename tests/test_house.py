@@ -111,7 +111,7 @@ def test_requirements_are_exact_and_explained() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
             if not line.startswith("#"):
-                assert re.fullmatch(r"[a-z-]+(\[\w+\])?==[\d.]+ +# .+", line), line
+                assert re.fullmatch(r"[a-z0-9-]+(\[\w+\])?==[\d.]+ +# .+", line), line
 
 
 def test_no_test_file_loads_another_one() -> None:

@@ -264,6 +264,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     page.locator("#train").click()
     page.locator("#plot svg").first.wait_for(timeout=20_000)
     expect(page.locator("#run-head")).to_be_in_viewport()  # below stands Advanced
+    expect(page).to_have_title("● training · charrnn")
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     drawn = "() => document.querySelectorAll('#plot svg path').length"
     page.locator("#samples .sample").first.wait_for(timeout=60_000)
@@ -274,6 +275,9 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
 
     # a reload and a second device find it whole
     page.reload()
+    expect(page).to_have_title("● training · charrnn")  # in the Generate tab, too
+    mark = page.get_by_role("tab", name="Train, training")
+    assert "●" in mark.evaluate("e => getComputedStyle(e, '::after').content")
     follow_to_sample(page)
     assert run_of(page) == run
     elsewhere = visit().open(f"{served.url}?run={run}")
@@ -295,9 +299,11 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     page.locator("#stop").click()
     page.locator("#run-head .badge.stopped").wait_for(timeout=30_000)
     expect(page.locator("#resume")).to_be_visible()
-    page.get_by_role("tab").nth(0).click()
-    page.locator("#model input").click()
-    page.get_by_role("option", name=re.compile("pasted quick")).click()
+    expect(page).to_have_title("charrnn")
+    page.locator("#write-with").click()
+    expect(page.locator("#model input")).to_have_value(re.compile("pasted quick"))
+    expect(page.locator("#compare")).to_be_visible()
+    expect(page.locator("#prompt textarea")).to_have_value(re.compile("The quick"))
     texts = compare(page)
     assert all(text.startswith("The quick") for text in texts)
 
@@ -551,3 +557,51 @@ def test_the_picture_of_the_readme(request, browser, tmp_path):
     target = Path(__file__).parent.parent.parent / "docs" / "page.webp"
     image.open(tmp_path / "page.png").save(target, quality=82, method=6)
     assert target.stat().st_size <= 300_000
+
+
+# --- what may come next ----------------------------------------------------
+
+
+def bars(page: Any) -> list[tuple[str, float]]:
+    """Signs and shares as they stand under the bars, in percent."""
+    items = page.locator("#next-bars li:not([hidden])").all_inner_texts()
+    pairs = [item.split() for item in items]
+    return [(sign, float(share.strip("<%"))) for sign, share in pairs]
+
+
+def test_bars_follow_the_prompt_and_the_temperatures_without_a_request(served, visit):
+    page = visit().open(served.url + TOY + "&prompt=the")
+    page.locator("#next-bars li").first.wait_for()
+    first = bars(page)
+    assert first == sorted(first, key=lambda pair: -pair[1])
+    assert {sign for sign, _ in first} <= set("⏎␣abcdefghijklmnopqrstuvwxyzäß😀")
+    asked: list[Any] = []
+    page.on("request", lambda request: asked.append(request.url))
+    expect(page.locator("#next-setting")).to_have_text("at temperature 0.80 · lively")
+    slider = page.locator("#temperature-3 input[type=range]")
+    slider.focus()
+    expect(page.locator("#next-setting")).to_have_text("at temperature 1.10 · daring")
+    for _ in range(18):
+        slider.press("ArrowRight")
+    expect(page.locator("#next-setting")).to_have_text("at temperature 2.00 · daring")
+    page.wait_for_timeout(300)
+    flat = bars(page)
+    assert [sign for sign, _ in flat] == [sign for sign, _ in first]
+    assert flat[0][1] < first[0][1]
+    assert asked == []
+    # the cut of top-p: what is left out is grey behind a line
+    open_settings(page, "sampling")
+    page.locator("#top-p input").fill("0.5")
+    expect(page.locator("#next-bars .first-out")).to_have_count(1)
+    kept = page.locator("#next-bars li:not(.out, [hidden])").count()
+    assert sum(share for _, share in flat[: kept - 1]) < 50
+    assert sum(share for _, share in bars(page)[:kept]) == pytest.approx(100, abs=3)
+    expect(page.locator("#next-cut")).to_contain_text("left out")
+    # a prompt that is typed: one question after the last key
+    asked.clear()
+    page.locator("#prompt textarea").focus()
+    page.keyboard.type("there", delay=20)
+    expect(page.locator("#next-said")).to_contain_text(bars(page)[0][0])
+    page.wait_for_timeout(500)
+    questions = [url for url in asked if url.endswith("/charrnn/next")]
+    assert len(questions) == 1
