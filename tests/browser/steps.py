@@ -1,5 +1,6 @@
-"""What several browser tests do on the page."""
+"""What the browser's tests do with a page again and again."""
 
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def paste_and_shrink(page: Any, text: str, **settings: Any) -> None:
     open_settings(page, "advanced")
     for name, value in {**TINY, **settings}.items():
         fill(page, name, value)
+
+
+def run_of(page: Any) -> str:
+    """The id of the run that is followed, out of its link."""
+    href = page.locator("#run-head button").get_attribute("data-href")
+    return urllib.parse.parse_qs(href.removeprefix("?"))["run"][0]
 
 
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:

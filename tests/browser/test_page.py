@@ -22,18 +22,12 @@ from tests.browser.steps import (
     make_run,
     open_settings,
     paste_and_shrink,
+    run_of,
     written,
 )
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
-
-
-def run_of(page: Any) -> str:
-    """The id of the run that is followed, out of its link."""
-    href = page.locator("#run-head button").get_attribute("data-href")
-    return urllib.parse.parse_qs(href.removeprefix("?"))["run"][0]
-
 
 # --- generating ------------------------------------------------------------
 
