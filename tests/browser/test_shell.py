@@ -41,6 +41,8 @@ def test_what_was_entered_and_written_survives_a_lost_server(served, visit):
     page.locator("#source input[value=paste]").check()
     page.locator("#pasted textarea").fill(TEXT)
     page.locator("#facts .facts").wait_for()
+    # the form has made its number of epochs from the text's length
+    expect(page.locator("#set-epochs input").first).not_to_have_value("7")
     page.locator("#advanced button").first.click()
     page.locator("#set-rnn_units input").fill("48")
     tab(page, "generate").click()
