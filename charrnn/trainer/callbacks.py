@@ -21,7 +21,7 @@ from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import complete_schedule, learning_rate
-from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
+from charrnn.trainer.session import Session, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
 SAMPLING: Final = SamplingConfig()
@@ -248,7 +248,7 @@ class Checkpointer(_Callback):
         started = time.monotonic()
         path = session.folder / WEIGHTS
         if not scheduled and session.progress.best_step:
-            aside = session.folder / store.STATE / BEST_FILE
+            aside = session.folder / store.STATE / store.BEST_FILE
             write_file(aside, path.read_bytes())
         checkpoint.save_weights(session.folder, session.record.model, weights)
         figures = Figures(

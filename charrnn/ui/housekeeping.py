@@ -17,7 +17,7 @@ from gradio.utils import get_upload_folder
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.runs import leftovers, store, sweeper
-from charrnn.ui import run_actions
+from charrnn.ui import zips
 
 ROUND: Final = 60.0  # seconds
 
@@ -49,7 +49,7 @@ def one_round(*, since: float, now: float | None = None) -> None:
     with contextlib.suppress(OSError, CharrnnError):
         sweeper.sweep(since=since, now=now)
     with contextlib.suppress(OSError):
-        run_actions.sweep_zips(now)
+        zips.sweep_zips(now)
     _remove_uploads(Path(get_upload_folder()), now - policy().upload_seconds)
 
 

@@ -17,7 +17,7 @@ from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
-PAGE_WORDS: Final = ("cut-off", "write-on")  # that `page.js` puts in
+PAGE_WORDS: Final = ("cut-off", "write-on", "as-number")  # that `page.js` puts in
 
 
 def _chooser(lang: str) -> str:

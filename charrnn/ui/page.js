@@ -268,6 +268,7 @@ Object.assign(window.charrnn, (() => {
     document.querySelector(`[role=tab][data-tab-id="${named()}"]`)?.click());
 
   return {
+    word,
     keep: (name, value) => write(name, value ?? null),
     kept: (names) => names.map((name) =>
       name in found ? { ...SAME, value: found[name] } : SAME),
@@ -287,3 +288,94 @@ Object.assign(window.charrnn, (() => {
     },
   };
 })());
+
+// --- accessibility: what Gradio's components leave out ----------------------------
+(() => {
+  const all = (selector, root = document) => root.querySelectorAll(selector);
+  const set = (element, name, value) => {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  };
+  const word = (name) => charrnn.word(name);
+  const title = (block) =>
+    block?.querySelector("[data-testid=block-info]")?.textContent.trim() ?? "";
+
+  const nameFields = () => {
+    for (const group of all("fieldset")) if (title(group))
+      set(group, "aria-label", title(group));
+    for (const range of all("input[type=range]")) {
+      const block = range.closest(".block"), name = title(block);
+      set(range, "aria-label", name);
+      const number = block.querySelector("input[type=number]");
+      if (number) set(number, "aria-label", `${name}, ${word("as-number")}`);
+    }
+    for (const text of all("#prompt textarea, #pasted textarea, #stop-string input"))
+      set(text, "dir", "auto");
+  };
+  const nameTexts = () => {
+    for (const card of all("article.card")) {
+      const place = card.closest("[id^=card-], #single")?.id ?? "";
+      const slider = place === "single" ? "one-temperature"
+        : place.replace("card", "temperature");
+      const name = title(document.getElementById(slider));
+      if (!name) continue;
+      set(card, "aria-label", name);
+      for (const button of all("button[data-act]", card))
+        set(button, "aria-label", `${button.textContent}, ${name}`);
+    }
+  };
+  const tellStates = () => {
+    for (const button of all("button.label-wrap"))
+      set(button, "aria-expanded", String(button.classList.contains("open")));
+    for (const field of all("[aria-invalid]"))
+      if (!field.closest(".wrong")) field.removeAttribute("aria-invalid");
+    for (const field of all(".wrong :is(input, textarea)"))
+      set(field, "aria-invalid", "true");
+    for (const tab of all("[role=tab]"))
+      set(tab, "tabindex", tab.ariaSelected === "true" ? "0" : "-1");
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const tab = event.target.closest?.("[role=tab]");
+    if (!tab) return;
+    const tabs = [...all("[role=tab]", tab.closest("[role=tablist]"))];
+    const at = tabs.indexOf(tab), count = tabs.length;
+    const next = { ArrowRight: (at + 1) % count, ArrowLeft: (at + count - 1) % count,
+                   Home: 0, End: count - 1 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    tabs[next].click();
+    tabs[next].focus();
+  });
+
+  // what had the focus is gone or disabled: the nearest button takes it
+  let last = null, around = [];
+  document.addEventListener("focusin", (event) => {
+    last = event.target;
+    around = [];
+    for (let e = last.parentElement; e && e.tagName !== "MAIN"; e = e.parentElement)
+      around.push(e);
+  });
+  const lost = () => last && (!last.isConnected || last.disabled
+    || !last.checkVisibility({ visibilityProperty: true }));
+  const keepFocus = () => {
+    const now = document.activeElement;
+    if (!lost() || (now !== document.body && now !== last)) return;
+    const usable = (e) => e.checkVisibility({ visibilityProperty: true });
+    for (const part of around) {
+      if (!part.isConnected) continue;
+      const button = [...all("button:not(:disabled)", part)].find(usable);
+      if (button) { button.focus({ preventScroll: true }); return; }
+    }
+  };
+
+  let asked = false;
+  const dress = () => {
+    asked = false;
+    for (const part of [nameFields, nameTexts, tellStates, keepFocus]) part();
+  };
+  new MutationObserver(() => {
+    if (!asked) requestAnimationFrame(dress);
+    asked = true;
+  }).observe(document.documentElement, { subtree: true, childList: true,
+    attributes: true, attributeFilter: ["class", "disabled", "aria-selected"] });
+})();

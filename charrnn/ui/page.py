@@ -139,7 +139,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
                 if policy().secret_ids:
                     visitor_data.build(training, watching)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
-            pushed_model = hub_tab.build(page, generating)
+            pushed_model, taken = hub_tab.build(page, generating)
 
     blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs, **QUIET)
@@ -159,6 +159,9 @@ def _lay_out(blocks: gr.Blocks) -> None:
     started.success(
         following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
     ).then(None, None, None, js="() => charrnn.showRun()", **QUIET)
+    taken.success(
+        following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
+    )
     generate_view.select(
         generate_form.refresh,
         [generating.model, page.browser],
@@ -264,7 +267,7 @@ def main() -> None:
         run_history=False,
         enable_monitoring=False,
         max_threads=CONCURRENCY + 32,  # each who writes waits in one
-        max_file_size=policy().max_text_bytes,
+        max_file_size=doors.upload_bytes(policy()),
         footer_links=["api"],
     )
     if not doors.are_closed(application):  # a server may pass over a failed lifespan

@@ -91,12 +91,14 @@ def progress_html(
     """A bar and the progress in words."""
     step, planned = view.step, view.planned_steps
     share = min(1.0, step / planned) if planned else 0.0
+    name = html.escape(translate(lang, "progress.bar"))
     words = "".join(
         f"<span>{html.escape(part)}</span>"
         for part in figures(lang, status, view, training)
     )
     return (
-        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'<div class="bar" role="progressbar" aria-label="{name}" '
+        f'aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div>'
         f'<div class="figures">{words}</div>'
     )

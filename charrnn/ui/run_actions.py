@@ -1,12 +1,6 @@
-"""What a visitor does with a run: stop, resume, continue, rename, pack, delete."""
+"""What a visitor does with a run: stop, resume, continue, rename, delete."""
 
-import atexit
-import functools
-import shutil
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import gradio as gr
@@ -22,7 +16,6 @@ from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Update
 
 MAX_MORE_EPOCHS: Final = 10_000
-ZIP_SECONDS: Final = 600.0
 
 
 def _act(
@@ -120,27 +113,3 @@ def delete(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
     return update._replace(
         browser=remembered.store(), question=gr.update(visible=False)
     )
-
-
-@functools.cache
-def _zips() -> Path:
-    """A folder for what is downloaded, gone when the page ends."""
-    folder = tempfile.mkdtemp(prefix="charrnn-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-
-def sweep_zips(now: float | None = None) -> None:
-    """Remove what was packed a while ago; Gradio serves a copy of its own."""
-    oldest = (time.time() if now is None else now) - ZIP_SECONDS
-    for old in _zips().iterdir():
-        if old.stat().st_mtime < oldest:
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def zip_file(run_id: str, browser: object) -> Update:
-    """Pack what a model shows; the page then clicks the hidden download."""
-    sweep_zips()
-    owned = _owned(run_id, Browser.of(browser))
-    folder = Path(tempfile.mkdtemp(dir=_zips()))
-    return gr.update(value=str(control.archive(owned, folder)))

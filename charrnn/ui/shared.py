@@ -5,6 +5,7 @@ its browser (`BrowserState`) and comes back with each request, as a stranger's
 value that is checked here.
 """
 
+import contextlib
 import dataclasses
 import html
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from charrnn.errors import RunError
 from charrnn.hosting import policy
@@ -225,6 +227,16 @@ def flag_field(problem: str, info: object, *classes: str) -> Update:
     """
     wrong = ["wrong"] if problem else []
     return gr.update(info=problem or info, elem_classes=[*classes, *wrong])
+
+
+def remove_upload(file: str | None) -> None:
+    """Remove what a visitor has uploaded, wherever else it may have been read from."""
+    if not file:
+        return
+    path = Path(file).resolve()
+    if path.is_relative_to(Path(get_upload_folder()).resolve()):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def note(text: str, kind: str = "") -> str:

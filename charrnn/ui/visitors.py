@@ -16,19 +16,32 @@ def visitor_of(request: gr.Request | None) -> Visitor:
 
 
 def visitor_at(session: str, request: Request) -> Visitor:
-    """The session of a browser, or of a program, at its address.
+    """Who is signed in, else the session of a browser or program, at its address.
 
     Args:
         session: Its name is whatever its client sent, of any length: its hash stands
             for it.
         request: Where it comes from.
     """
-    name = session.encode("utf-8", "surrogatepass")
+    user = _signed_in(request.scope.get("session"))
+    name = f"user {user}" if user else f"session {session}"
     return Visitor(
-        key=hashlib.sha256(name).hexdigest()[:16],
+        key=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16],
         address=address_of(
             request.client.host if request.client else "",
             request.headers.getlist("x-forwarded-for"),
             trusted_proxies=policy().trusted_proxies,
         ),
     )
+
+
+def _signed_in(session: object) -> str:
+    """The user that Gradio's sign-in noted in its signed cookie, or nothing.
+
+    Args:
+        session: What the cookie holds; None where the page has no sign-in.
+    """
+    found = session
+    for name in ("oauth_info", "userinfo", "sub"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

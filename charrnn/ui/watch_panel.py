@@ -7,7 +7,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from charrnn.files import TEXT_LIMIT
-from charrnn.ui import chart, following, plot, run_actions
+from charrnn.ui import chart, following, plot, run_actions, zips
 from charrnn.ui.following import PanelUpdate, TickUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.plot import MAX_OVERLAYS, OverlayUpdate
@@ -46,6 +46,8 @@ class Manage:
     title: gr.Textbox
     rename: gr.Button
     zip: gr.Button
+    with_state: gr.Checkbox
+    with_text: gr.Checkbox
     download: gr.DownloadButton
     delete: gr.Button
     question: gr.Column
@@ -169,6 +171,20 @@ def _manage() -> Manage:
             rename = gr.Button(i18n("train.rename"), min_width=100, elem_id="rename")
         with gr.Row():
             zip_button = gr.Button(i18n("train.zip"), elem_id="zip")
+            with_state = gr.Checkbox(
+                False,
+                label=i18n("train.zip_state"),
+                info=i18n("train.zip_info"),
+                min_width=150,
+                elem_id="zip-state",
+            )
+            with_text = gr.Checkbox(
+                False,
+                label=i18n("train.zip_text"),
+                min_width=150,
+                elem_id="zip-text",
+            )
+        with gr.Row():
             delete = gr.Button(i18n("train.delete"), elem_id="delete")
         with gr.Column(visible=False, elem_id="delete-question") as question:
             sentence = gr.HTML(apply_default_css=False)
@@ -182,6 +198,8 @@ def _manage() -> Manage:
         title=title,
         rename=rename,
         zip=zip_button,
+        with_state=with_state,
+        with_text=with_text,
         download=gr.DownloadButton("zip", elem_id="zip-file", elem_classes="offstage"),
         delete=delete,
         question=question,
@@ -259,7 +277,8 @@ def _connect_manage(panel: WatchPanel) -> None:
     run: list[Component] = [page.followed, page.browser]
     shown = panel.outputs()
     manage.rename.click(run_actions.rename, [*run, manage.title], shown, **PRIVATE)
-    packed = manage.zip.click(run_actions.zip_file, run, manage.download, **PRIVATE)
+    asked = [*run, manage.with_state, manage.with_text]
+    packed = manage.zip.click(zips.zip_file, asked, manage.download, **PRIVATE)
     packed.success(None, None, None, js="() => charrnn.downloadZip()")
     question = outputs(QuestionUpdate, manage)
     manage.delete.click(run_actions.ask_delete, run, question, **PRIVATE)

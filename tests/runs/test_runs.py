@@ -21,7 +21,7 @@ from charrnn.files import redact
 from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
-from charrnn.runs import baseline, control, listing, preparation, store
+from charrnn.runs import baseline, control, listing, packing, preparation, store
 from charrnn.runs.events import EventLog
 from charrnn.runs.queue import accepting, turn
 from charrnn.runs.states import RunState
@@ -189,7 +189,7 @@ def test_models_are_renamed_listed_packed_and_deleted(
     assert not entry.shipped
     with pytest.raises(RunError, match="at least one character"):
         control.rename(folder.name, " \n")
-    target = control.archive(folder.name, tmp_path)
+    target = packing.archive(folder.name, tmp_path)
     with zipfile.ZipFile(target) as file:
         assert sorted(file.namelist()) == [
             *("config.json", "events.jsonl", "model.safetensors", "vocab.json")

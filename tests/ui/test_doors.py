@@ -96,8 +96,11 @@ class Page(Served):
 
     def __init__(self, folder: Path, **environment: str) -> None:
         make_folder(folder / "m", make_record())
-        limit = str(TEXT_LIMIT / MEGABYTE)
-        super().__init__(folder, "-c", APP, CHARRNN_MAX_TEXT_MB=limit, **environment)
+        limits = {
+            "CHARRNN_MAX_TEXT_MB": str(TEXT_LIMIT / MEGABYTE),
+            "CHARRNN_MAX_ZIP_MB": str(TEXT_LIMIT / MEGABYTE / 2),
+        }
+        super().__init__(folder, "-c", APP, **limits, **environment)
         self.url = self.url.rstrip("/")
         self.port = int(self.url.rsplit(":", 1)[1])
         known = environment.get("SPACE_HOST")
