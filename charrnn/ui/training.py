@@ -12,7 +12,7 @@ from charrnn.presets import command_line, usual_speed
 from charrnn.runs import control, listing
 from charrnn.runs.owner import Owner, new_owner
 from charrnn.text import corpus, sources, streams
-from charrnn.ui import form
+from charrnn.ui import form, init_form
 from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
 from charrnn.ui.shared import Browser, note
 from charrnn.ui.texts import duration, language, translate
@@ -26,6 +26,7 @@ class EstimateRequest(Form):
 
     text_size: object  # as `TextSize.of` takes it
     source: str
+    init: str  # id of the model to begin from; empty: none
     preset: str
     unit: str  # `epochs` or `minutes`: which of them ends it
     title: str
@@ -60,13 +61,19 @@ def estimate_of(lang: str, asked: EstimateRequest) -> Estimate:
     problem, size = form.first_problem(lang, given), TextSize.of(asked.text_size)
     if problem:
         return Estimate(note(problem, "warn"), "")
-    vocab_size = size.vocab_size if size else 2
-    configs = form.configs(asked.preset, given, max(2, vocab_size))
+    parent = init_form.parent_sizes(asked.init)
+    if parent is not None:
+        vocab_size = parent.vocab_size
+    else:
+        vocab_size = max(2, size.vocab_size if size else 2)
+    configs = form.configs(asked.preset, given, vocab_size)
     if configs is None:
         return Estimate("", "")
     settings = form.changed(asked.preset, given)
     text = asked.source if asked.source in sources.NAMED else "TEXT.txt"
-    line = command_line(text, asked.preset, settings, title=asked.title)
+    line = command_line(
+        text, asked.preset, settings, title=asked.title, init=asked.init
+    )
     command = f'<pre class="command">{html.escape(line)}</pre>'
     if size is None:
         return Estimate("", command)
@@ -110,6 +117,7 @@ class TrainingRequest(Form):
     source: str  # the name of a text, `upload` or `paste`
     file: str | None
     pasted: str
+    init: str  # id of the model to begin from; empty: none
     preset: str
     unit: str  # `epochs` or `minutes`: which of them ends it
     title: str
@@ -150,6 +158,7 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
         preset=asked.preset,
         settings=form.changed(asked.preset, given),
         title=asked.title,
+        init=init_form.parent_folder(asked.init),
         owner=who,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_page import TEXT, TOY, compare, make_run, paste_and_shrink
+from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
