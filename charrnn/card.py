@@ -289,7 +289,7 @@ def card(
     parts += [
         "## What it writes",
         f"{SAMPLE_LENGTH} characters, not chosen, at four temperatures: a low one "
-        "keeps to the likeliest, a high one dares.",
+        "keeps to the likeliest characters, a high one also draws unlikely ones.",
     ]
     for temperature, text in samples.items():
         parts += [f"Temperature {temperature:g}:", _fenced(text)]

@@ -236,7 +236,7 @@ DEFAULT_TEMPERATURES = (0.2, 0.5, 0.8, 1.1)  # of a comparison
 MAX_LENGTH = 10_000  # characters
 MAX_PROMPT = 100_000  # characters; some ten seconds of reading at 1024 units
 MAX_STOP = 1_000  # characters of a stop string
-MAX_ROWS = 16  # texts of one request
+MAX_ROWS = 16  # texts of one request, written at once
 
 MODEL_SETTINGS = tuple(
     item.name for item in dataclasses.fields(ModelConfig) if item.name != "vocab_size"

@@ -62,6 +62,9 @@ class Policy:
     space: bool  # a Hugging Face Space, inside a frame of huggingface.co
     poll_seconds: float  # between two questions of a page that follows a run
     frame_seconds: float  # between two frames of a text that is written
+    idle_seconds: float  # between two questions of one that follows none; 0: none
+    sweeps: bool  # what is over is removed while the page runs, see `runs.sweeper`
+    upload_seconds: int  # that an upload, or a copy of what is served, is kept
     trainer_niceness: int  # of a training that a page started, 0 to 19
 
     # limits
@@ -113,6 +116,9 @@ LOCAL: Final = Policy(
     space=False,
     poll_seconds=1.0,
     frame_seconds=0.1,  # as fast as one reads
+    idle_seconds=5.0,  # a terminal may start a training
+    sweeps=False,
+    upload_seconds=86_400,
     trainer_niceness=5,
     max_text_bytes=200 * MEGABYTE,
     max_zip_bytes=200 * MEGABYTE,
@@ -136,6 +142,9 @@ HOSTED: Final = Policy(
     space=False,
     poll_seconds=2.0,  # a Space limits how often it may be asked
     frame_seconds=0.2,
+    idle_seconds=0.0,
+    sweeps=True,
+    upload_seconds=3_600,
     trainer_niceness=19,  # the lowest: the visitors of a page wait for its answers
     max_text_bytes=5 * MEGABYTE,
     max_zip_bytes=60 * MEGABYTE,
@@ -191,6 +200,11 @@ def policy(environ: Mapping[str, str] = os.environ) -> Policy:
         if text:
             changes[limit.name] = _read_limit(limit.metadata, text)
     return dataclasses.replace(base, **changes) if changes else base
+
+
+def training_threads() -> int:
+    """Threads that a training computes with: the cores, shared among those at once."""
+    return max(1, (os.cpu_count() or 1) // policy().at_once)
 
 
 @dataclass(frozen=True)

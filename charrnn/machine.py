@@ -1,4 +1,4 @@
-"""What this machine has, told without TensorFlow, and what our processes inherit."""
+"""What this machine has, found without TensorFlow, and what our processes inherit."""
 
 import contextlib
 import os

@@ -18,22 +18,21 @@ from charrnn.machine import has_gpu
 
 @dataclass(frozen=True)
 class Preset:
-    """A starting point: what it is for, and the settings that it changes."""
+    """A starting point: the settings that it changes."""
 
-    summary: str
     model: Mapping[str, Any]
     training: Mapping[str, Any]
+    characters: float | None = None  # that its minutes allow on two usual cores
 
 
 # docs/experiments.md has the settings that were tried.
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
-        "about two minutes on two cores, already readable",
         {"embedding_dim": 64, "rnn_units": 256},
         {"epochs": 40, "minutes": 2.0, "batch_size": 32, "learning_rate": 6e-3},
+        characters=7e6,
     ),
     "balanced": Preset(
-        "about ten minutes on two cores, good text",
         {"embedding_dim": 128, "rnn_units": 320, "num_layers": 2, "dropout": 0.2},
         {
             "epochs": 100,
@@ -43,9 +42,9 @@ PRESETS: dict[str, Preset] = {
             "learning_rate": 4e-3,
             "weight_decay": 0.01,
         },
+        characters=9e6,
     ),
     "tutorial": Preset(
-        "the sizes of TensorFlow's tutorial, for a GPU or a patient person",
         {"embedding_dim": 256, "rnn_units": 1024},
         {
             "epochs": 20,
@@ -106,7 +105,12 @@ def from_preset(
 
 
 def command_line(
-    corpus: str, preset: str, settings: Mapping[str, Any], *, title: str = ""
+    corpus: str,
+    preset: str,
+    settings: Mapping[str, Any],
+    *,
+    title: str = "",
+    init: str = "",
 ) -> str:
     """The `train` command that starts the same training, quoted for a shell."""
     words = ["python", "-m", "charrnn", "train"]
@@ -114,6 +118,8 @@ def command_line(
     for name, value in settings.items():
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    if init:
+        words += ["--init", init]
     if title:
         words += ["--title", title]
     return shlex.join(words)
@@ -140,3 +146,14 @@ def settings_beyond_preset(
 def default_preset() -> str:
     """The preset for this machine: larger where there is a GPU."""
     return DEFAULT_PRESET_GPU if has_gpu() else DEFAULT_PRESET
+
+
+def usual_speed(model: ModelConfig, training: TrainingConfig) -> float | None:
+    """Characters a second of a preset's own sizes on two usual cores; else None."""
+    preset = PRESETS.get(training.preset)
+    if preset is None or preset.characters is None:
+        return None
+    plain, usual = from_preset(training.preset, {}, vocab_size=model.vocab_size)
+    if plain != model or usual.batch_size != training.batch_size or not usual.minutes:
+        return None
+    return preset.characters / (60 * usual.minutes)

@@ -8,13 +8,18 @@ model are `contractive`, and no draw of the text is close (`unambiguous_text`).
 """
 
 import dataclasses
+import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
 import typing
 import urllib.parse
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +30,16 @@ from charrnn.model import checkpoint, generation
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
+from charrnn.model.tensors import tensors_to_parts
 from charrnn.runs import events
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.states import EndReason
+from charrnn.runs.view import Reducer, RunView
 from charrnn.text.vocabulary import Vocabulary
 
+WEB: Final = Path(__file__).parent.parent / "charrnn" / "web"
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+ROOT: Final = Path(__file__).parent.parent
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
 TINY: Final = {  # settings of a run that is trained in a second
     **{"rnn_units": 24, "embedding_dim": 8, "batch_size": 4, "seq_length": 25},
@@ -300,6 +310,57 @@ def rows(*temperatures: float, **options) -> list[SamplingConfig]:
     return [SamplingConfig(temperature=t, **options) for t in temperatures]
 
 
+class Served:
+    """The page in a process of its own, which can be ended and started again.
+
+    Args:
+        folder: Where its models are; made if there is none.
+        command: What Python is given to run.
+        **environment: More variables for it.
+    """
+
+    def __init__(self, folder: Path, *command: str, **environment: str) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.temporary = folder.parent / f"{folder.name}-gradio"
+        self.log = folder.parent / f"{folder.name}.log"
+        self._command = command or ("app.py",)
+        self._environment = {
+            **os.environ,
+            "CHARRNN_CHECKPOINTS": str(folder),
+            "GRADIO_TEMP_DIR": str(self.temporary),
+            **environment,
+        }
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it says where it is."""
+        with self.log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, *self._command],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"charrnn is at (\S+?)/? ", self.said())):
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.05)
+        self.url = f"{found[1]}/"
+
+    def said(self) -> str:
+        """What it has printed."""
+        return self.log.read_text(encoding="utf-8")
+
+    def end(self, number: int = signal.SIGTERM) -> str:
+        """End it by a signal; what it has printed."""
+        self.process.send_signal(number)
+        self.process.wait(30)
+        return self.said()
+
+
 class PageRequest:
     """What a handler of the page reads of a request: its headers and its address."""
 
@@ -348,3 +409,51 @@ def run_program(program: str, *arguments: str, **environment: str) -> str:
     )
     assert result.stderr == ""
     return result.stdout
+
+
+def run_javascript(parts: str, expression: str, cases: list[Any]) -> list[Any]:
+    """What an expression over ``cases`` is worth where these scripts are known.
+
+    With node where there is one, else in a browser; without either the test is
+    skipped.
+    """
+    import pytest
+
+    code = f"{parts}\nconst cases = {json.dumps(cases)};\n"
+    if node := shutil.which("node"):
+        told = f"{code}process.stdout.write(JSON.stringify({expression}));"
+        run = [node, "-"]
+        answer = subprocess.run(
+            run, input=told.encode(), capture_output=True, check=True
+        )
+        return json.loads(answer.stdout)
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
+    if not found:
+        pytest.skip("neither node nor a browser is installed")
+    with (
+        sync_api.sync_playwright() as playwright,
+        playwright.chromium.launch(
+            executable_path=found[0], args=["--no-sandbox"]
+        ) as browser,
+    ):
+        return browser.new_page().evaluate(f"() => {{{code} return {expression};}}")
+
+
+def tensors_to_bytes(
+    tensors: Mapping[str, np.ndarray],
+    metadata: Mapping[str, str],
+    *,
+    context: bytes = b"",
+) -> bytes:
+    """The file of `tensors_to_parts` in memory."""
+    sources = {name: partial(np.asarray, array) for name, array in tensors.items()}
+    return b"".join(tensors_to_parts(sources, metadata, context=context))
+
+
+def reduce(history: Iterable[Event]) -> RunView:
+    """What some events amount to."""
+    reducer = Reducer()
+    for event in history:
+        reducer.take(event)
+    return reducer.view()

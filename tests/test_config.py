@@ -166,7 +166,6 @@ def test_presets_are_valid_and_named(preset):
     for name, value in presets.PRESETS[preset].training.items():
         assert getattr(training, name) == value
     assert model.vocab_size == 66
-    assert presets.PRESETS[preset].summary
 
 
 def test_the_defaults_are_presets():

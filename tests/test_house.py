@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,41 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "charrnn"
 
 
-def test_imports_keep_to_the_contracts_in_pyproject() -> None:
+def broken_contracts(project: Path) -> list[str]:
+    """The names of the contracts that a project's imports break."""
     # in a process of its own: it turns off the loggers of the one it runs in
     code = "import sys; from importlinter.cli import lint_imports as lint; "
     command = [sys.executable, "-c", code + "sys.exit(lint(no_cache=True))"]
     result = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False
+        command, cwd=project, capture_output=True, text=True, check=False
     )
-    assert result.returncode == 0, result.stdout
+    broken = re.findall(r"^(.*) BROKEN$", result.stdout, re.MULTILINE)
+    assert result.returncode == bool(broken), result.stdout + result.stderr
+    return broken
+
+
+def test_imports_keep_to_the_contracts_in_pyproject() -> None:
+    assert broken_contracts(ROOT) == []
+
+
+def test_the_contracts_catch_what_they_are_for(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(PACKAGE, tmp_path / "charrnn")
+    planted = {
+        "text/vocabulary.py": "from .. import runs",
+        "model/cache.py": "def late():\n    import keras",
+        "hub/names.py": "import huggingface_hub",
+        "runs/store.py": "from charrnn import trainer",
+    }
+    for name, line in planted.items():
+        with (tmp_path / "charrnn" / name).open("a", encoding="utf-8") as file:
+            file.write(f"\n{line}\n")
+    assert broken_contracts(tmp_path) == [
+        "imports run downwards, inside functions too",
+        "only the command line, in the trainer's own process, imports the trainer",
+        "TensorFlow and Keras stay in the trainer",
+        "huggingface_hub stays in the process that talks to the Hub",
+    ]
 
 
 def test_app_imports_the_page_alone() -> None:
@@ -83,4 +111,19 @@ def test_requirements_are_exact_and_explained() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
             if not line.startswith("#"):
-                assert re.fullmatch(r"[a-z-]+(\[\w+\])?==[\d.]+ +# .+", line), line
+                assert re.fullmatch(r"[a-z0-9-]+(\[\w+\])?==[\d.]+ +# .+", line), line
+
+
+def test_no_test_file_loads_another_one() -> None:
+    """What two of them share lives in the builders, or is a server of its own."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+                found += [
+                    f"{path.name}: {name}"
+                    for name in names
+                    if re.search(r"^tests\.(.*\.)?test_\w+$", name)
+                ]
+    assert not found

@@ -36,7 +36,15 @@ from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
 from charrnn.model.record import Record
 from charrnn.presets import default_preset
-from charrnn.runs import baseline, control, events, preparation, status, store
+from charrnn.runs import (
+    baseline,
+    control,
+    events,
+    packing,
+    preparation,
+    status,
+    store,
+)
 from charrnn.runs.events import Baseline, Ended, EventLog
 from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
@@ -417,7 +425,7 @@ def run_stop(args: argparse.Namespace) -> int:
 
 
 def run_follow(args: argparse.Namespace) -> int:
-    """`follow`: what a run has told and tells, until it ends."""
+    """`follow`: print a run's events, those so far and those to come, to its end."""
     path = store.find(args.id)
     printer = _printer(path)
     offset = damaged = 0
@@ -506,6 +514,32 @@ def run_pull(args: argparse.Namespace) -> int:
     done = "is here already" if pulled.unchanged else "is here"
     say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
     show(pulled.model_id)
+    return FINE
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    """`pack`: a model or run as a zip."""
+    packing.pack(
+        store.resolve(args.run_or_model),
+        Path(args.file),
+        state=args.state,
+        text=args.text,
+    )
+    if args.state != args.text:
+        missing = "--text" if args.state else "--state"
+        say(f"note: without {missing} the training cannot go on elsewhere")
+    say(f"written: {args.file}")
+    return FINE
+
+
+def run_unpack(args: argparse.Namespace) -> int:
+    """`unpack`: a zip of `pack`, to be used like one's own."""
+    taken = packing.unpack(Path(args.file), store.folder(), model_id=args.id)
+    for notice in taken.notices:
+        say(f"note: {notice}")
+    more = f": `{program()} train --resume {taken.model_id}` goes on with it"
+    say(f"{taken.title} is here as {taken.model_id}{more if taken.is_run else ''}")
+    show(taken.model_id)
     return FINE
 
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
+from charrnn.config import MAX_ROWS
 from charrnn.files import replace_unsafe
-from charrnn.model.generation import MAX_ROWS
 from charrnn.model.record import Record
 from charrnn.runs import events
 from charrnn.runs.events import Event

@@ -20,12 +20,14 @@ from charrnn.cli.commands import (
     run_generate,
     run_inspect,
     run_models,
+    run_pack,
     run_page,
     run_pull,
     run_push,
     run_runs,
     run_stop,
     run_train,
+    run_unpack,
 )
 from charrnn.cli.output import say
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
@@ -145,6 +147,19 @@ def _add_hub(commands: Any) -> None:
     pull.set_defaults(run=run_pull)
 
 
+def _add_zips(commands: Any) -> None:
+    pack = commands.add_parser("pack", help="write a model or run as a zip")
+    pack.add_argument("run_or_model", metavar="RUN")
+    pack.add_argument("file", metavar="FILE.zip")
+    pack.add_argument("--state", action="store_true", help="what training goes on from")
+    pack.add_argument("--text", action="store_true", help="the text that it trains on")
+    pack.set_defaults(run=run_pack)
+    unpack = commands.add_parser("unpack", help="take such a zip in")
+    unpack.add_argument("file", metavar="FILE.zip")
+    unpack.add_argument("--id", help="name of the folder here")
+    unpack.set_defaults(run=run_unpack)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog=program(), description=charrnn.__doc__)
@@ -176,6 +191,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("path", metavar="PATH")
     export.set_defaults(run=run_export)
     _add_hub(commands)
+    _add_zips(commands)
     bench = commands.add_parser("bench", help="time this machine beside stock Keras")
     bench.add_argument("--quality", action="store_true", help="loss against seconds")
     bench.add_argument("--preset", choices=tuple(presets.PRESETS))

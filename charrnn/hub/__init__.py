@@ -1,6 +1,7 @@
 """Push a model to the Hugging Face Hub, pull anyone's charrnn model from it.
 
 May import: card, runs, model and below. What is done here is local: names,
-checks, placing. `client` alone imports huggingface_hub and alone uses the
-network, in a process of its own that `transfer` starts and may end.
+checks, reading and placing the files of one model. `client` alone imports
+huggingface_hub and alone uses the network, in a process of its own that `transfer`
+starts and, by the clock, may end.
 """

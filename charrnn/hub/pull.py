@@ -18,6 +18,7 @@ from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
 from charrnn.runs.leftovers import PULLING, remove_leftovers
 from charrnn.runs.owner import Owner, save
+from charrnn.runs.queue import check_kept, one_at_a_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ def pull_model(
     Raises:
         HubError: If it failed: one sentence that says what to do.
         CheckpointError: If the folder cannot be written.
+        RunError: If the owner keeps as many runs and models as one may.
     """
     repo, in_source = parse_source(source, connection.endpoint)
     wanted = _one_revision(in_source, check_revision(revision))
@@ -168,10 +170,13 @@ def _take(
         if file.is_file() and not file.is_symlink():
             file.replace(ready / name)
     notices = _check_pulled(ready, origin)
-    if owner is not None:
-        (ready / store.STATE).mkdir()
-        save(ready, owner, place=aside.parent)
-    return _place(ready, aside.parent, model_id, origin.repo), notices
+    if owner is None:
+        return _place(ready, aside.parent, model_id, origin.repo), notices
+    (ready / store.STATE).mkdir()
+    save(ready, owner, place=aside.parent)
+    with one_at_a_time():  # others may have kept one more meanwhile
+        check_kept(owner)
+        return _place(ready, aside.parent, model_id, origin.repo), notices
 
 
 def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:
@@ -196,22 +201,12 @@ def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:
 def _place(ready: Path, destination: Path, model_id: str | None, repo: str) -> Path:
     """Let a finished folder appear at once under a free id.
 
-    The name is first taken with an empty folder, which the rename replaces: so
-    nothing that somebody else puts there in between is ever lost.
-
     Raises:
         HubError: If the id is taken.
     """
     wanted = model_id or re.sub(r"[^A-Za-z0-9_-]", "-", repo.split("/")[1])[:70]
     wanted = wanted if store.ID_PATTERN.fullmatch(wanted) else f"model-{wanted}"
     try:
-        folder = store.new_folder(destination, wanted, exact=model_id is not None)
+        return store.place(ready, destination, wanted, exact=model_id is not None)
     except RunError as error:
         raise HubError(str(error)) from error
-    try:
-        ready.rename(folder)
-    except OSError:
-        with contextlib.suppress(OSError):  # not empty: somebody works there already
-            folder.rmdir()
-        raise
-    return folder

@@ -29,11 +29,6 @@ class Pushed:
     unchanged: bool  # the Hub had exactly this already: no new commit
     private: bool  # what the repository is, not what was asked for
 
-    @property
-    def commit_url(self) -> str:
-        """The commit's page."""
-        return f"{self.url}/commit/{self.commit}"
-
 
 def _read_public(folder: Path, name: str) -> bytes:
     """A public file's bytes; never those of a file it merely points to.

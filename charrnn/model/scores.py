@@ -120,7 +120,7 @@ def evaluate(
         if progress is not None:
             progress(done / work)
 
-    # GEMMs: no other row's company is of interest here, and many rows are faster
+    # GEMMs: scores need not be the same bits in any batch, and many rows are faster
     network = Network(model.record.model, model.weights, batch_invariant=False)
     return Scores(
         nats_per_char=_read(network, ids[None], count) / characters,

@@ -15,7 +15,6 @@ import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -133,17 +132,6 @@ def tensors_to_parts(
     yield memoryview(struct.pack("<Q", len(header)) + header)
     for name in entries:
         yield _body(tensors[name])
-
-
-def tensors_to_bytes(
-    tensors: Mapping[str, npt.NDArray[Any]],
-    metadata: Mapping[str, str],
-    *,
-    context: bytes = b"",
-) -> bytes:
-    """The file of `tensors_to_parts` in memory."""
-    sources = {name: partial(np.asarray, array) for name, array in tensors.items()}
-    return b"".join(tensors_to_parts(sources, metadata, context=context))
 
 
 def _check_hash(

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from charrnn.files import one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
 from charrnn.model import checkpoint
-from charrnn.model.record import PUBLIC_FILES, CorpusRecord, Record
-from charrnn.runs import events
-from charrnn.runs.events import EventLog, Notice, Queued
+from charrnn.model.record import CorpusRecord, Record
+from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR, EventLog, Notice, Queued
 from charrnn.runs.history import read_view
 from charrnn.runs.leftovers import discard, remove_leftovers
 from charrnn.runs.owner import Owner, save
@@ -33,9 +31,9 @@ from charrnn.runs.store import (
     LEARNING_RATE,
     PACKAGE_ROOT,
     STATE,
+    STATE_FILE,
     STOP,
     UNWANTED,
-    find,
     folder,
     hosted_id,
     is_alive,
@@ -217,6 +215,11 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     if more_epochs is not None and more_epochs < 1:
         raise RunError(f"{more_epochs} more epochs were asked for: expected 1 or more.")
     record = checkpoint.read_record(path)
+    if record.figures is not None and not (path / STATE / STATE_FILE).is_file():
+        raise RunError(
+            f"{path.name} has no saved state to go on from, as when it was packed "
+            "without: train a new run from its weights with `--init`."
+        )
     check_memory(record.model, record.training, record.corpus.characters)
     for name in (STOP, LEARNING_RATE):
         (path / name).unlink(missing_ok=True)
@@ -277,8 +280,11 @@ def set_learning_rate_factor(run_id: str, factor: float) -> None:
         RunError: If the factor is not from 0.01 to 100.
     """
     path = own_run(run_id)
-    if not (math.isfinite(factor) and 0.01 <= factor <= 100):
-        raise RunError(f"The factor is {factor}: expected a number from 0.01 to 100.")
+    if not MIN_FACTOR <= factor <= MAX_FACTOR:  # NaN neither
+        raise RunError(
+            f"The factor is {factor}: expected a number from {MIN_FACTOR:g} to "
+            f"{MAX_FACTOR:g}."
+        )
     _check_live(read_status(run_id), "its learning rate rests")
     write_file(path / LEARNING_RATE, repr(float(factor)).encode())
 
@@ -329,18 +335,3 @@ def give_up(run_id: str) -> bool:
         return False
     delete(run_id)
     return True
-
-
-def archive(run_id: str, destination: Path) -> Path:
-    """Write a zip of what a model shows (and its history) and return its path.
-
-    The training text, the optimiser's state and the log stay here.
-    """
-    path = find(run_id)
-    record = checkpoint.read_record(path)
-    target = destination / f"{slug(record.title)}.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
-        for name in (*PUBLIC_FILES, events.FILE_NAME):
-            if (path / name).is_file():
-                file.write(path / name, name)
-    return target

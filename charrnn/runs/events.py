@@ -40,7 +40,9 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int, Field(ge=1, lt=2**53)]
 Number = Annotated[float, Field(ge=-1e39, le=1e39)]
 Rate = Annotated[float, Field(ge=0, le=1e39)]
-Factor = Annotated[float, Field(ge=0.01, le=100)]
+MIN_FACTOR: Final = 0.01  # of the learning rate
+MAX_FACTOR: Final = 100.0
+Factor = Annotated[float, Field(ge=MIN_FACTOR, le=MAX_FACTOR)]
 Moment = Annotated[float, Field(ge=0, lt=2**53)]
 Text = Annotated[str, AfterValidator(_without_surrogates)]
 

@@ -75,13 +75,13 @@ class InFlight:
         # A forgotten generator may end anywhere, inside of this class too.
         self._released: queue.SimpleQueue[Claim] = queue.SimpleQueue()
 
-    def take(self, visitor: Visitor, characters: int, allowed: Policy) -> Claim:
+    def take(self, visitor: Visitor, characters: int, rules: Policy) -> Claim:
         """Count a request in.
 
         Args:
             visitor: Who asks.
             characters: How many are asked for.
-            allowed: The policy whose limits hold.
+            rules: The policy whose limits hold.
 
         Raises:
             RunError: If the visitor, the address or all together would have too much
@@ -91,7 +91,7 @@ class InFlight:
             while not self._released.empty():
                 claim = self._released.get()
                 self._change(claim.visitor, -1, -claim.characters)
-            self._check(visitor, characters, allowed)
+            self._check(visitor, characters, rules)
             self._change(visitor, 1, characters)
         return Claim(visitor, characters)
 
@@ -116,11 +116,9 @@ class InFlight:
                 if not counts[holder]:
                     del counts[holder]  # a visitor who has nothing leaves no trace
 
-    def _check(self, visitor: Visitor, characters: int, allowed: Policy) -> None:
+    def _check(self, visitor: Visitor, characters: int, rules: Policy) -> None:
         asked = f"{characters:,} characters are asked for"
-        limits = _Limits(
-            allowed.characters_in_flight, allowed.characters_in_flight_in_all
-        )
+        limits = _Limits(rules.characters_in_flight, rules.characters_in_flight_in_all)
         limits.check(self._characters, visitor, characters, asked)
         asked = "One more request is made"
         limits = _Limits(REQUESTS_PER_VISITOR, MAX_REQUESTS)

@@ -118,7 +118,7 @@ def prepare(
         notices = _unknown_notice(vocabulary, corpus.text)
         settings = _sizes_of(parent.model, settings)
     model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
-    _check_parameters(model)
+    check_parameters(model)
     shape = streams.fit_shape(
         len(corpus.text),
         batch_size=training.batch_size,
@@ -138,7 +138,12 @@ def prepare(
     )
 
 
-def _check_parameters(model: ModelConfig) -> None:
+def check_parameters(model: ModelConfig) -> None:
+    """Refuse a network that is larger than the policy lets anyone train.
+
+    Raises:
+        ConfigError: With its parameters and the limit.
+    """
     limit, count = policy().max_parameters, model.num_parameters()
     if limit is not None and count > limit:
         raise ConfigError(

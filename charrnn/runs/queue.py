@@ -30,7 +30,7 @@ NEW_SECONDS: Final = 60.0
 
 @contextlib.contextmanager
 def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[bool]:
-    """Wait until no earlier training of this folder lives, then be the one.
+    """Wait until fewer earlier trainings of this folder live than may run at once.
 
     A ticket is a file named by the time it was taken, with a held lock. Taking
     one and looking through them happen under one more lock, so their order is
@@ -204,7 +204,7 @@ def leave(path: Path) -> bool:
     queue = path.parent / QUEUE
     with FileLock(queue / "mutex"):
         tickets = list(queue.glob(f"*-{path.name}"))
-        waiting = any(is_locked(ticket) and _earlier(ticket) for ticket in tickets)
+        waiting = any(is_locked(ticket) and _position(ticket) for ticket in tickets)
         if waiting:
             write_file(path / STOP, b"")
     return waiting
@@ -231,19 +231,24 @@ def _next_number(queue: Path) -> int:
 def _wait(
     mutex: FileLock, ticket: Path, log: EventLog, stopped: Callable[[], bool]
 ) -> bool:
-    told = 0
+    logged = 0
     while True:
         with mutex:
             if stopped():  # within: who has it leave knows that it still waits
                 return False
-            position = _earlier(ticket)
-        if position != told:
+            position = _position(ticket)
+        if position != logged:
             step = read_view(log.path.parent).step
             log.append(Queued(step=step, position=position))
-            told = position
+            logged = position
         if position == 0:
             return True
         time.sleep(QUEUE_POLL)
+
+
+def _position(ticket: Path) -> int:
+    """How many trainings must end before a ticket's turn; see `_earlier`."""
+    return max(0, _earlier(ticket) + 1 - policy().at_once)
 
 
 def _earlier(ticket: Path) -> int:

@@ -26,6 +26,8 @@ SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
 QUEUE: Final = ".queue"
 CORPUS_FILE: Final = "corpus.txt"
+STATE_FILE: Final = "state.safetensors"
+BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
 LOCK, STOP, LEARNING_RATE = "lock", "stop", "learning_rate"
 UNWANTED: Final = "unwanted"  # in `STATE`: its owner has given the run up
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
@@ -66,6 +68,17 @@ def folder() -> Path:
         ) from error
 
 
+def may_read(model: str) -> bool:
+    """Whether whoever knows an id may read what is behind it here.
+
+    Where ids are secret, one that could be guessed, as a local run's readable id
+    can, opens nothing.
+    """
+    if not policy().secret_ids or model == SHIPPED_ID:
+        return True
+    return HOSTED_PATTERN.fullmatch(model) is not None
+
+
 def find(model: str) -> Path:
     """The folder behind an id.
 
@@ -77,10 +90,7 @@ def find(model: str) -> Path:
     Raises:
         RunError: If there is no such model.
     """
-    pattern = (
-        HOSTED_PATTERN if policy().secret_ids and model != SHIPPED_ID else ID_PATTERN
-    )
-    if pattern.fullmatch(model):
+    if may_read(model) and ID_PATTERN.fullmatch(model):
         places = [folder(), *([shipped_folder()] if model == SHIPPED_ID else [])]
         for place in places:
             if (place / model / CONFIG).is_file():
@@ -131,6 +141,35 @@ def new_folder(parent: Path, wanted: str, *, exact: bool) -> Path:
             "a writable one with the variable CHARRNN_CHECKPOINTS."
         ) from error
     raise RunError(f"There are too many folders named {wanted}: delete some.")
+
+
+def place(ready: Path, destination: Path, wanted: str, *, exact: bool) -> Path:
+    """Let a finished folder appear at once under a free id.
+
+    The name is first taken with an empty folder, which the rename replaces: so
+    nothing that somebody else puts there in between is ever lost.
+
+    Args:
+        ready: The folder, on the same disk.
+        destination: The folder of models and runs.
+        wanted: The id; if it is taken, one with a number behind it.
+        exact: Whether it must be this id and no other.
+
+    Returns:
+        The folder in its place.
+
+    Raises:
+        RunError: If the id is none or taken.
+        OSError: If the folder cannot be moved there.
+    """
+    path = new_folder(destination, wanted, exact=exact)
+    try:
+        ready.rename(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # not empty: somebody works there already
+            path.rmdir()
+        raise
+    return path
 
 
 def is_taken(parent: Path, name: str) -> bool:

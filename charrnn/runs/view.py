@@ -256,11 +256,3 @@ def damage_notices(lines: int) -> list[str]:
         return []
     count = "1 line" if lines == 1 else f"{lines:,} lines"
     return [f"The history of this run is damaged: {count} of it cannot be read."]
-
-
-def reduce(history: list[Event]) -> RunView:
-    """What some events amount to."""
-    reducer = Reducer()
-    for event in history:
-        reducer.take(event)
-    return reducer.view()

@@ -7,8 +7,10 @@ object:
 
     to it    write    a `Job`, under a number
              cancel   the number of one that nobody waits for any longer
+             next     a `Question`, under a number
     from it  text     what is new of each text of a job, and whether it has ended
-             failed   an error of a job: its class, its sentence, its field
+             next     the logits that answer a question
+             failed   an error of either: its class, its sentence, its field
              idle     for a while there was nothing to do
 
 It ends when its standard input closes, and so with whoever started it. If it ends
@@ -17,15 +19,17 @@ another one.
 """
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 from charrnn import errors
 from charrnn.config import SamplingConfig
@@ -33,15 +37,19 @@ from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
 from charrnn.model.cache import DescriptionCache
-from charrnn.model.request import Job, TextStream, Updates
+from charrnn.model.generation import Written
+from charrnn.model.next_character import Logits, Question
+from charrnn.model.request import Job, Texts, TextStream, Updates, texts_of
 from charrnn.runs.in_flight import Claim, InFlight
 from charrnn.runs.store import PACKAGE_ROOT
 
+_T = TypeVar("_T")
 CLOSING: Final = "The program is closing: the text is cut short."
 DIED: Final = (
     "The process that writes the texts ended unexpectedly: the text is cut short. "
     "Ask for it again."
 )
+ANSWER_SECONDS: Final = 30.0  # that a question may take: a model may have to be loaded
 
 
 class _RelayedText(TextStream):
@@ -52,9 +60,9 @@ class _RelayedText(TextStream):
         self._claim = claim
         self._in_flight = in_flight
 
-    def add(self, added: list[str], *, ended: bool) -> None:
+    def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
-        self._in_flight.wrote(self._claim, sum(map(len, added)))
+        self._in_flight.wrote(self._claim, sum(len(more.text) for more in added))
         super().add(added, ended=ended)
 
 
@@ -75,9 +83,10 @@ class _Process:
         )
         self._numbers = itertools.count()
         self._texts: dict[int, TextStream] = {}
+        self._answers: dict[int, Future[Logits]] = {}
         self._farewell = DIED
         self._gone = False
-        self._lock = threading.Lock()  # guards the two above
+        self._lock = threading.Lock()  # guards the two above, and what is added
         # Not a lock around a pipe: a forgotten generator may cancel anywhere, and
         # whoever asks for a text does not wait for the pipe.
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -102,6 +111,18 @@ class _Process:
         self._messages.put({"kind": "write", "number": number, "job": job.to_json()})
         return number
 
+    def ask(self, question: Question) -> Future[Logits] | None:
+        """Have a question answered; None if the process has gone."""
+        number, answer = next(self._numbers), Future[Logits]()
+        answer.set_running_or_notify_cancel()  # whoever waits no longer changes nothing
+        with self._lock:
+            if self._gone:
+                return None
+            self._answers[number] = answer
+        values = dataclasses.asdict(question) | {"path": str(question.path)}
+        self._messages.put({"kind": "next", "number": number, **values})
+        return answer
+
     def cancel(self, number: int) -> None:
         """Stop the writing of a job that may have ended."""
         if self._texts.pop(number, None) is not None:
@@ -117,7 +138,7 @@ class _Process:
     def retire(self) -> bool:
         """End the process unless a text is expected of it."""
         with self._lock:
-            if self._texts:
+            if self._texts or self._answers:
                 return False
             self._gone = True
         self._messages.put(None)
@@ -139,23 +160,32 @@ class _Process:
         self._messages.put(None)
         with self._lock:
             self._gone = True
-            texts = list(self._texts.values())
+            texts, answers = list(self._texts.values()), list(self._answers.values())
             self._texts.clear()
+            self._answers.clear()
         for text in texts:
             text.fail(RunError(self._farewell))
+        for answer in answers:
+            answer.set_exception(RunError(self._farewell))
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["kind"] == "idle":
             self.retire()
             return
         number, ended = message["number"], message.get("ended", True)
+        if (answer := self._answers.pop(number, None)) is not None:
+            if message["kind"] == "failed":
+                answer.set_exception(_error(message))
+            else:
+                answer.set_result(message["logits"])
+            return
         text = self._texts.pop(number, None) if ended else self._texts.get(number)
         if text is None:
             return  # cancelled
         if message["kind"] == "failed":
             text.fail(_error(message))
         else:
-            text.add(message["added"], ended=ended)
+            text.add([Written(*more) for more in message["added"]], ended=ended)
 
 
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:
@@ -187,7 +217,7 @@ class Writer:
         self._closed = False
         self._lock = threading.Lock()  # guards the two above
 
-    def generate(
+    def write(
         self,
         path: Path | str,
         prompt: str,
@@ -196,7 +226,7 @@ class Writer:
         rows: Sequence[SamplingConfig],
         visitor: Visitor = UNKNOWN_VISITOR,
     ) -> Updates:
-        """Continue a prompt, a text for each of ``rows``: see `Engine.generate`.
+        """Continue a prompt, a text for each of ``rows``: see `Engine.write`.
 
         Args:
             path: The model's folder.
@@ -206,7 +236,7 @@ class Writer:
             visitor: Whose limits hold, and whose turn it counts as.
 
         Yields:
-            The whole texts so far, without the prompt, in the order of ``rows``:
+            The whole texts so far, without the prompt, and their bits, as ``rows``:
             some ten times a second, and the complete ones last.
 
         Raises:
@@ -220,11 +250,25 @@ class Writer:
         self.models.get(job.path)
         return self._follow(job)
 
+    def generate(
+        self,
+        path: Path | str,
+        prompt: str,
+        *,
+        length: int,
+        rows: Sequence[SamplingConfig],
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Texts:
+        """The texts of `write` alone."""
+        return texts_of(
+            self.write(path, prompt, length=length, rows=rows, visitor=visitor)
+        )
+
     def _follow(self, job: Job) -> Updates:
         claim = self._in_flight.take(job.visitor, job.characters, policy())
         try:
             text = _RelayedText(job, claim, self._in_flight)
-            process, number = self._hand_over(job, text)
+            process, number = self._hand_over(lambda one: one.write(job, text))
             try:
                 yield from text.updates()
             finally:
@@ -232,14 +276,45 @@ class Writer:
         finally:
             self._in_flight.release(claim)
 
-    def _hand_over(self, job: Job, text: TextStream) -> tuple[_Process, int]:
+    def ask_next(self, path: Path, prompt: str, *, asker: str = "") -> Future[Logits]:
+        """Ask what may come next after a prompt.
+
+        Args:
+            path: The model's folder.
+            prompt: The text so far.
+            asker: See `Question`.
+
+        Returns:
+            To come: the logits of all that can be written, in nats, in the
+            vocabulary's order without [UNK]; or a `CharrnnError`, where the weights
+            are damaged or a later question of the same asker took this one's place.
+
+        Raises:
+            CharrnnError: If there is no such model, or the prompt is too long.
+        """
+        question = Question(path.absolute(), prompt, asker)
+        self.models.get(question.path)
+        return self._hand_over(lambda process: process.ask(question))[1]
+
+    def next_logits(self, path: Path, prompt: str) -> Logits:
+        """The same, waited for.
+
+        Raises:
+            CharrnnError: As `ask_next`, or if the answer does not come in time.
+        """
+        try:
+            return self.ask_next(path, prompt).result(ANSWER_SECONDS)
+        except TimeoutError:
+            raise RunError("The model took too long to answer: try again.") from None
+
+    def _hand_over(self, ask: Callable[[_Process], _T | None]) -> tuple[_Process, _T]:
         with self._lock:
             while not self._closed:
                 process = self._process or _Process()
-                number = process.write(job, text)
-                self._process = None if number is None else process
-                if number is not None:
-                    return process, number
+                taken = ask(process)
+                self._process = None if taken is None else process
+                if taken is not None:
+                    return process, taken
         raise RunError("The program is closing: no text can be written now.")
 
     @property

@@ -10,10 +10,14 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from charrnn.errors import CharrnnError, ConfigError
+from charrnn.model.cache import ModelCache
 from charrnn.model.engine import Engine
+from charrnn.model.generation import Written
+from charrnn.model.next_character import Logits, NextCharacters, Question
 from charrnn.model.request import Job, Request
 
 IDLE_SECONDS: Final = 60.0  # without a request, at least, until this is said
@@ -38,13 +42,26 @@ class _Output:
                 sys.stdout.flush()
 
 
+def failure(number: int, error: CharrnnError) -> dict[str, Any]:
+    """The message that tells of an error."""
+    return {
+        "kind": "failed",
+        "number": number,
+        "error": type(error).__name__,
+        "message": str(error),
+        "field": error.field if isinstance(error, ConfigError) else "",
+    }
+
+
 class _Service:
-    """Has an engine write what the other process asks for."""
+    """Has written and read what the other process asks for."""
 
     def __init__(self) -> None:
         self.output = _Output()
         self.requests: dict[int, Request] = {}  # by their numbers
-        self._engine = Engine(after_pass=self.output.send)
+        models = ModelCache()
+        self._engine = Engine(models, after_pass=self.output.send)
+        self._next = NextCharacters(models)
         self._count = 0  # of requests that ever came
 
     def follow(self, message: dict[str, Any]) -> None:
@@ -55,8 +72,21 @@ class _Service:
             request = Request(Job.from_json(message["job"]), _Relay(number, self))
             self.requests[number] = request
             self._engine.submit(request)
+        elif message["kind"] == "next":
+            self._count += 1
+            question = Question(
+                Path(message["path"]), message["prompt"], message["asker"]
+            )
+            self._next.ask(question, lambda found: self._answer(number, found))
         elif number in self.requests:
             self._engine.cancel(self.requests.pop(number))
+
+    def _answer(self, number: int, found: Logits | CharrnnError) -> None:
+        if isinstance(found, CharrnnError):
+            self.output.add(failure(number, found))
+        else:
+            self.output.add({"kind": "next", "number": number, "logits": found})
+        self.output.send()
 
     def tell_when_idle(self) -> None:
         """Say so whenever there was nothing to do for a while, for ever."""
@@ -75,20 +105,19 @@ class _Relay:
         self._number = number
         self._service = service
 
-    def add(self, added: list[str], *, ended: bool) -> None:
+    def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`; sent at the end of the pass."""
-        self._say("text", added=added, ended=ended)
+        self._emit("text", added=added, ended=ended)
         if ended:
             self._service.requests.pop(self._number, None)
 
     def fail(self, error: CharrnnError) -> None:
         """See `Listener.fail`; sent at once."""
-        field = error.field if isinstance(error, ConfigError) else ""
-        self._say("failed", error=type(error).__name__, message=str(error), field=field)
+        self._service.output.add(failure(self._number, error))
         self._service.requests.pop(self._number, None)
         self._service.output.send()
 
-    def _say(self, kind: str, **values: Any) -> None:
+    def _emit(self, kind: str, **values: Any) -> None:
         self._service.output.add({"kind": kind, "number": self._number, **values})
 
 

@@ -22,7 +22,6 @@ class NamedText:
     """A text that is known by name; without an address it is made here."""
 
     title: str
-    description: str
     url: str = ""
     sha256: str = ""
     size: int = 0  # bytes
@@ -31,15 +30,11 @@ class NamedText:
 NAMED: Final[dict[str, NamedText]] = {
     "shakespeare": NamedText(
         "Tiny Shakespeare",
-        "1.1 million characters of Shakespeare's plays, downloaded once",
         "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         1_115_394,
     ),
-    LIBRARY: NamedText(
-        "Python's standard library",
-        "about 10 million characters of source code, without any network",
-    ),
+    LIBRARY: NamedText("Python's standard library"),
 }
 
 

@@ -105,7 +105,7 @@ def standard_library(folder: Path, max_bytes: int) -> Corpus:
             data = path.read_bytes()
             text = data.decode("utf-8")
         except (OSError, UnicodeDecodeError):
-            continue  # a file or two in another encoding are not missed
+            continue  # a file in another encoding is left out
         if b"\0" in data:
             continue
         room -= len(data) + 1

@@ -11,16 +11,17 @@ import numpy as np
 from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
 from charrnn.files import write_file
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.model.checkpoint import Model, Weights
 from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
 from charrnn.runs import control, events, store
+from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import complete_schedule, learning_rate
-from charrnn.trainer.session import BEST_FILE, Session, save_state, update_figures
+from charrnn.trainer.session import Session, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
 SAMPLING: Final = SamplingConfig()
@@ -65,7 +66,7 @@ class LearningRate(_Callback):
             factor = float(aside.read_text(encoding="ascii"))
         except (OSError, ValueError):
             factor = math.nan
-        if 0.01 <= factor <= 100:
+        if MIN_FACTOR <= factor <= MAX_FACTOR:
             self.session.log.append(events.LearningRate(step=step, factor=factor))
             self.session.request_factor(step, factor)
         aside.unlink(missing_ok=True)
@@ -129,6 +130,8 @@ class Checkpointer(_Callback):
         if not progress.schedule.is_complete:
             self._complete_schedule()
         step = progress.step
+        if snapshots.is_due(step):
+            self._take_snapshot(step)
         if progress.schedule.validates(step):
             self._validate(scheduled=True)
         elif session.stop_asked():
@@ -182,6 +185,14 @@ class Checkpointer(_Callback):
         )
         # a quarter of training, measured with two layers of 320; 0.2 s: sample, files
         return 0.25 * characters * per_character + 0.2
+
+    def _take_snapshot(self, step: int) -> None:
+        session = self.session
+        started = time.monotonic()
+        with self.model.averaged():
+            weights = to_weights(self.model)
+        snapshots.save(session.folder, session.record.model, weights, step)
+        session.writing += time.monotonic() - started
 
     def _save(self) -> None:
         self.session.log.append(events.Checkpoint(step=self.session.progress.step))
@@ -247,7 +258,7 @@ class Checkpointer(_Callback):
         started = time.monotonic()
         path = session.folder / WEIGHTS
         if not scheduled and session.progress.best_step:
-            aside = session.folder / store.STATE / BEST_FILE
+            aside = session.folder / store.STATE / store.BEST_FILE
             write_file(aside, path.read_bytes())
         checkpoint.save_weights(session.folder, session.record.model, weights)
         figures = Figures(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from charrnn.files import redact
+from charrnn.hosting import policy, training_threads
 from charrnn.machine import has_gpu
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # glibc's malloc.h
@@ -32,11 +33,15 @@ def quiet_start() -> Iterator[None]:
     lines of lower levels ("E0000 ... oneDNN supports DT_UINT8 only on ...", "Error
     occurred when finalizing GeneratorDataset iterator") look like failures and are
     none, and what does fail raises an exception. A `TF_CPP_MIN_LOG_LEVEL` that is
-    set already holds.
+    set already holds. Where several trainings may run at once, TensorFlow is given a
+    training's share of the cores.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read during the import
     if not has_gpu():
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    if policy().at_once > 1:  # else it takes every core
+        for kind in ("INTRAOP", "INTEROP"):
+            os.environ.setdefault(f"TF_NUM_{kind}_THREADS", str(training_threads()))
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

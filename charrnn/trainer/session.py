@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import platform
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import tensorflow as tf
 import charrnn
 from charrnn.errors import CheckpointError
 from charrnn.files import write_file
+from charrnn.hosting import policy, training_threads
 from charrnn.model import checkpoint
 from charrnn.model.network import Ids
 from charrnn.model.record import VOCAB, WEIGHTS, Figures, Machine, Record
@@ -40,12 +40,13 @@ from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_
 from charrnn.trainer.process import keep_memory
 from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
 
-STATE_FILE: Final = "state.safetensors"
-BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
 VALIDATION_STREAMS: Final = 128
 VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
 VALIDATION_WINDOW: Final = 64
+# A plan is in steps, and one that came in a zip may say anything: times the minutes
+# that the policy allows, by the clock
+OVERTIME: Final = 2.0
 
 
 @dataclass
@@ -59,6 +60,19 @@ class Progress:
     worse: int = 0  # scheduled validations since the best one
     factor: float = 1.0  # of the learning rate, by a person
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no training leaves; the state may be a stranger's.
+
+        Raises:
+            ValueError: If a count or a time is none.
+        """
+        counts = (self.step, self.best_step, self.worse)
+        times = (self.best_loss, self.factor, self.seconds)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError("one of its counts is none")
+        if not all(isinstance(time, int | float) and time >= 0 for time in times):
+            raise ValueError("one of its numbers is none")
 
     def to_json(self) -> str:
         """As the state's metadata."""
@@ -94,6 +108,9 @@ class Session:
     pending_factors: list[tuple[int, float]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
+    longest: float = (
+        math.inf
+    )  # seconds after which this process ends, whatever its plan
 
     def kept(self) -> str:
         """The sentence on what a training that diverged has left."""
@@ -114,8 +131,9 @@ class Session:
         self.pending_factors = [*earlier, (step, factor)]
 
     def stop_asked(self) -> bool:
-        """Whether a stop file, Ctrl-C or SIGTERM asks for the end."""
-        return self.interrupted or (self.folder / store.STOP).exists()
+        """Whether a stop file, Ctrl-C, SIGTERM or the clock asks for the end."""
+        late = time.monotonic() - self.begun > self.longest
+        return late or self.interrupted or (self.folder / store.STOP).exists()
 
 
 def _state_variables(session: Session) -> dict[str, Any]:
@@ -150,7 +168,7 @@ def save_state(session: Session) -> None:
         {"progress": session.progress.to_json()},
         context=checkpoint.read_bounded(session.folder, VOCAB),
     )
-    write_file(session.folder / store.STATE / STATE_FILE, parts)
+    write_file(session.folder / store.STATE / store.STATE_FILE, parts)
     session.writing += time.monotonic() - started
 
 
@@ -175,7 +193,7 @@ def read_state(folder: Path) -> SavedState | None:
     Raises:
         CheckpointError: If it cannot be read or is damaged.
     """
-    path = folder / store.STATE / STATE_FILE
+    path = folder / store.STATE / store.STATE_FILE
     if not path.is_file():
         return None
     try:
@@ -250,7 +268,7 @@ def _settle(folder: Path, record: Record) -> Record:
         training=training,
         scan_impl=scan_impl,
         machine=Machine(
-            architecture=platform.machine() or "unknown", cores=os.cpu_count() or 1
+            architecture=platform.machine() or "unknown", cores=training_threads()
         ),
         versions=_versions(),
     )
@@ -351,6 +369,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
         log=log,
         prompt=prompt,
         begun=time.monotonic(),
+        longest=OVERTIME * 60 * (policy().max_minutes or math.inf),
     )
     for leftover in (*folder.glob(".*.tmp"), *(folder / store.STATE).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)  # of a write that a kill cut short
@@ -401,7 +420,7 @@ def _restore_best(session: Session) -> None:
     have put other weights in their place, which an uninterrupted run would never
     have tried.
     """
-    aside = session.folder / store.STATE / BEST_FILE
+    aside = session.folder / store.STATE / store.BEST_FILE
     progress, model = session.progress, session.record.model
     if progress.best_step and progress.best_step == progress.step:
         with session.network.averaged():

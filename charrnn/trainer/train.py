@@ -23,7 +23,7 @@ import tensorflow as tf
 from charrnn import card
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
 from charrnn.files import redact
-from charrnn.model import checkpoint, scores
+from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.record import Figures
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
@@ -68,6 +68,7 @@ def _announce(session: Session) -> None:
     if view.started is not None or view.step:  # its `started` line may be damaged
         # events after the saved state's step are taken back and will come again
         log.append(events.Resumed(step=progress.step))
+        snapshots.remove_beyond(session.folder, progress.step)
     log.append(
         events.Started(
             step=progress.step,

@@ -6,15 +6,17 @@ endpoint takes ``id.key`` as well as the id, and no list tells either.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
+import numpy as np
 from gradio.events import api
 
 from charrnn.config import DEFAULT_LENGTH
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
+from charrnn.model.sampling import next_char_probs
 from charrnn.runs import control, events, listing
 from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
 from charrnn.runs.status import read_status
@@ -26,6 +28,8 @@ from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
 from charrnn.ui.writing_request import WritingRequest, engine, prepare
+
+NEXT_AT_ONCE: Final = 8  # questions that wait for an answer
 
 
 def _id(model: str) -> str:
@@ -135,6 +139,24 @@ def compare(
         temperatures=tuple(temperatures),
     )
     yield from _write(asked, 2, request)
+
+
+def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
+    """What may come next after a prompt.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        prompt: The text so far, at most 100,000 characters.
+
+    Returns:
+        Each character that can be written and its probability at temperature 1, the
+        likeliest first.
+    """
+    path = model_folder(_id(model))
+    characters = engine.models.get(path).vocabulary.entries[1:]
+    logits = np.array(engine.next_logits(path, prompt))
+    probs = next_char_probs(logits, temperature=1).tolist()
+    return sorted(zip(characters, probs, strict=True), key=lambda pair: -pair[1])
 
 
 def models() -> list[dict[str, Any]]:
@@ -251,6 +273,12 @@ def publish() -> None:
     }
     api(generate, api_name="generate", **writing)
     api(compare, api_name="compare", **writing)
+    api(
+        next_character,
+        api_name="next",
+        concurrency_id="next",
+        concurrency_limit=NEXT_AT_ONCE,
+    )
     api(models, api_name="models", queue=False)
     api(train, api_name="train", concurrency_id="start", concurrency_limit=4)
     api(status, api_name="status", queue=False)

@@ -44,7 +44,7 @@ from charrnn.ui.texts import FALLBACK, language, translate
 
 MAX_SENTENCE: Final = 1000  # characters of a message that the page shows
 MAX_LINE: Final = 300  # characters of a line in the log
-MAX_TOLD: Final = 8  # values whose kinds a sentence tells
+MAX_KINDS: Final = 8  # values whose kinds a sentence names
 REFUSED: Final = "charrnn.refused"  # in a request's scope: its answer is a sentence
 
 logger: Final = logging.getLogger("charrnn.page")
@@ -193,13 +193,13 @@ def place_of(error: BaseException) -> str:
     while traceback is not None:
         frames.append((traceback.tb_frame.f_code.co_filename, traceback.tb_lineno))
         traceback = traceback.tb_next
-    told = [(_inside(file), line) for file, line in frames]
+    places = [(_inside(file), line) for file, line in frames]
     ours = [
         (file, line)
-        for file, line in told
+        for file, line in places
         if file.startswith("charrnn/") and file not in _PASSED_ON
     ]
-    for file, line in reversed(ours or told):
+    for file, line in reversed(ours or places):
         return f"{file}:{line}"
     return "an unknown place"
 
@@ -232,7 +232,7 @@ def log_line(what: str, error: BaseException | None = None) -> None:
 
     Args:
         what: In our own words, without anything that a visitor sent.
-        error: Its type and place are told, never its text.
+        error: Its type and place are named, never its text.
     """
     logger.warning("charrnn: %s", what, exc_info=error)
 
@@ -319,7 +319,7 @@ class Border(Blocks):
                 _check_request(fn, inputs)
             return await super().process_api(fn, inputs, *arguments, **keywords)
         except Exception as error:
-            raise self._told(fn, error, request) from error
+            raise self._page_error(fn, error, request) from error
 
     async def preprocess_data(
         self,
@@ -341,9 +341,9 @@ class Border(Blocks):
             raise
         except Exception as error:
             kinds = [_kind(value) for value in inputs]
-            more = ", ..." if len(kinds) > MAX_TOLD else ""
+            more = ", ..." if len(kinds) > MAX_KINDS else ""
             raise InputError(
-                f"One of the values ({', '.join(kinds[:MAX_TOLD])}{more}) is of "
+                f"One of the values ({', '.join(kinds[:MAX_KINDS])}{more}) is of "
                 "another kind than its field holds, not among its choices, or a file "
                 "that was not uploaded here."
             ) from error
@@ -369,7 +369,7 @@ class Border(Blocks):
         )
 
     @staticmethod
-    def _told(fn: BlockFunction, error: Exception, request: Any) -> gr.Error:
+    def _page_error(fn: BlockFunction, error: Exception, request: Any) -> gr.Error:
         """The error to show; what it says no more than is in the log."""
         if isinstance(error, InputError):
             log_line(f"refused {_name(fn)}: {error}".rstrip("."), error.__cause__)

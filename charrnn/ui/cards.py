@@ -36,6 +36,27 @@ def file_name(link: Link, temperature: float) -> str:
     return f"{store.slug(link.model)}-{temperature:g}-{link.seed}.txt"
 
 
+def next_strip(lang: str) -> str:
+    """Where `generate.js` draws what may come next after the prompt."""
+    words = {
+        "at": translate(lang, "next.at"),
+        "cut": translate(lang, "next.cut"),
+        "said": translate(lang, "next.said"),
+    }
+    data = "".join(
+        f' data-{name}="{html.escape(word)}"' for name, word in words.items()
+    )
+    title = html.escape(translate(lang, "next.title"))
+    return (
+        f'<section id="next-strip" aria-labelledby="next-title"{data}>'
+        f'<p class="next-head"><strong id="next-title">{title}</strong>'
+        '<span id="next-setting"></span><span id="next-cut"></span></p>'
+        '<ol id="next-bars" aria-labelledby="next-title"></ol>'
+        '<p class="note" id="next-note"></p>'
+        '<p class="unseen" aria-live="polite" id="next-said"></p></section>'
+    )
+
+
 def card_head(
     lang: str, link: Link, temperature: float, *, written: str, wide: bool
 ) -> str:

@@ -1,9 +1,10 @@
 """The data of the live plot: a few hundred rows, however long the run.
 
-Vega fixes the colours of the series when it draws the first frame, so each
-series is there from the beginning with a row that has no number, and names
-and colours never change while a run is followed. All marks are data too: a
-reference line is two points, the best point a short upright line.
+Vega fixes the colours of the series when it draws the first frame, and a series that
+comes later has none. So each series, those of runs that are laid over included, is
+there from the beginning with a row that has no number, and names and colours never
+change. All marks are data too: a reference line is two points, the best point a line
+of one, which the style sheet draws as a dot.
 """
 
 import itertools
@@ -20,15 +21,18 @@ MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
 SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
 COLUMNS: Final = ("step", "loss", "series")
 SERIES: Final = ("train", "smooth", "validation", "best", "guessing", "baseline")
-COLOURS: Final = {  # seen on white and on near black
-    "train": "#9cc5c0",
+OVERLAYS: Final = ("other_a", "other_b", "other_c")  # runs laid over
+COLOURS: Final = {  # at least 3:1 on the grounds of both themes; page.css has widths
+    "train": "#588f8a",
     "smooth": "#16877c",
-    "validation": "#e0662f",
-    "best": "#c9a227",
-    "guessing": "#94a3b8",
-    "baseline": "#8b7fd6",
+    "validation": "#d95f26",
+    "best": "#a07a10",
+    "guessing": "#76849a",
+    "baseline": "#7f72cf",
+    "other_a": "#4f86c6",
+    "other_b": "#b6538f",
+    "other_c": "#6f8f2f",
 }
-OVERLAY_COLOURS: Final = ("#4f86c6", "#b6538f", "#7a9a3a")
 Row = tuple[int | float, float, str]
 Frame = dict[str, object]
 
@@ -99,19 +103,17 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
         view: The run so far.
         vocab_size: Ids of the vocabulary: guessing among them costs its
             logarithm.
-        names: What a reader sees for each of `SERIES`.
+        names: What a reader sees for each of `SERIES` and `OVERLAYS`.
     """
     last = max(view.planned_steps or 0, view.step, 1)
-    result: list[Row] = [(0, math.nan, names[name]) for name in SERIES]
+    result: list[Row] = [(0, math.nan, names[name]) for name in COLOURS]
     result += _curve(names["train"], view.steps, view.losses)
     result += _curve(names["smooth"], view.steps, view.losses, smoothed=True)
     result += _validation_curve(names["validation"], view)
     guessing = math.log(max(2, vocab_size))
     if view.best is not None:
         step, loss = view.best.step, view.best.val_loss
-        mark = 0.06 * (guessing - min(loss, guessing)) + 0.02
-        ends = max(0.0, loss - mark), loss + mark
-        result += [(step, round(end, 4), names["best"]) for end in ends]
+        result.append((step, round(loss, 4), names["best"]))
     for name, level in (("guessing", guessing), ("baseline", view.baseline)):
         if level is not None:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]
@@ -119,8 +121,8 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
 
 
 def overlay_rows(name: str, view: RunView) -> list[Row]:
-    """An older run laid over the plot: its validation losses alone."""
-    return [(0, math.nan, name), *_validation_curve(name, view)]
+    """Another run laid over the plot: its validation losses alone."""
+    return _validation_curve(name, view)
 
 
 def frame(result: Sequence[Row]) -> Frame:
@@ -143,12 +145,9 @@ def frame(result: Sequence[Row]) -> Frame:
     }
 
 
-def colour_map(
-    tables: Sequence[Mapping[str, str]], overlays: Sequence[str] = ()
-) -> dict[str, str]:
+def colour_map(tables: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Colour of each series under the names of every language.
 
-    Both languages lie in one map, set once: a changed map redraws the plot.
+    All languages lie in one map, set once: a changed map redraws the plot.
     """
-    colours = {names[key]: COLOURS[key] for names in tables for key in SERIES}
-    return colours | dict(zip(overlays, OVERLAY_COLOURS, strict=False))
+    return {names[key]: COLOURS[key] for names in tables for key in COLOURS}

@@ -92,6 +92,7 @@ class TextUpdate(NamedTuple):
     facts: str  # HTML
     text_size: dict[str, int] | None  # a `TextSize`, for the estimate
     offline: Update  # the button that offers the offline text
+    train: Update  # the Train button, which needs a text
 
 
 def facts_html(lang: str, text: Corpus, distinct: int, notices: tuple[str, ...]) -> str:
@@ -121,17 +122,18 @@ def look(
 ) -> TextUpdate:
     """Read the chosen text and show its facts; a failure offers another text."""
     lang, hidden = language(request), gr.update(visible=False)
+    resting = gr.update(interactive=False)
     try:
         text = read_corpus(source, file, pasted or "", progress)
         if text is None:
-            return TextUpdate(note(missing_text(lang, source)), None, hidden)
+            return TextUpdate(note(missing_text(lang, source)), None, hidden, resting)
         vocabulary, notices = corpus.vocabulary_of(text.text)
     except CharrnnError as error:
         offer = gr.update(visible=source in sources.NAMED and source != OFFLINE)
-        return TextUpdate(note(str(error), "warn"), None, offer)
+        return TextUpdate(note(str(error), "warn"), None, offer, resting)
     facts = facts_html(lang, text, len(vocabulary) - 1, notices)
     size = TextSize(len(text.text), len(vocabulary))
-    return TextUpdate(facts, size._asdict(), hidden)
+    return TextUpdate(facts, size._asdict(), hidden, gr.update(interactive=True))
 
 
 def missing_text(lang: str, source: str) -> str:

@@ -34,7 +34,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charrnn.errors import CorpusError
-from charrnn.hosting import policy
+from charrnn.hosting import Policy, policy
 from charrnn.ui.border import REFUSED, log_in_lines
 
 logger: Final = logging.getLogger("charrnn.page")
@@ -107,7 +107,7 @@ def names_remote_file(path: str) -> bool:
         if decoded == path:
             return bool(_REMOTE.search(path.lower()))
         path = decoded
-    return True  # nobody encodes so often for an honest reason
+    return True  # encoded more often than any client does
 
 
 async def _refuse_download(*_: Any, **__: Any) -> NoReturn:
@@ -132,12 +132,18 @@ def fetch_nothing() -> None:
 # --- the rules -----------------------------------------------------------------
 
 
+def upload_bytes(allowed: Policy) -> int:
+    """Largest file that is taken: a text or a zip, each then by its own limit."""
+    return max(allowed.max_text_bytes, allowed.max_zip_bytes)
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the doors need to know of where the page runs."""
 
     hosted: bool
     text_bytes: int  # largest text that is taken
+    upload_bytes: int  # largest file that is taken
     proxies: int  # in front of this process, whose forwarding headers are believed
     own_hosts: tuple[str, ...] = ()  # known names, with port; else each request's own
     local_names: tuple[str, ...] = ()  # that a local page answers to
@@ -158,6 +164,7 @@ class Rules:
         return cls(
             hosted=not allowed.loopback_only,
             text_bytes=allowed.max_text_bytes,
+            upload_bytes=upload_bytes(allowed),
             proxies=allowed.trusted_proxies,
             own_hosts=tuple(filter(None, names)),
             local_names=("127.0.0.1", "localhost", "::1", server.lower()),
@@ -167,7 +174,7 @@ class Rules:
     def body_limit(self, path: str) -> int:
         """Largest body that an address takes, in bytes."""
         if path == UPLOAD:
-            return self.text_bytes + MULTIPART_BYTES
+            return self.upload_bytes + MULTIPART_BYTES
         if path == JOIN or path.startswith(CALLS):  # may carry a pasted text
             return self.text_bytes + BODY_BYTES
         return BODY_BYTES
@@ -264,8 +271,8 @@ class _Body:
         return RefusedError(
             413,
             f"The request is too large: at most {self.limit / MEGABYTE:,.1f} MB are "
-            "taken here. Use a smaller text, or raise the limit (CHARRNN_MAX_TEXT_MB) "
-            "on a machine of your own.",
+            "taken here. Use a smaller file or text, or raise the limit "
+            "(CHARRNN_MAX_TEXT_MB, CHARRNN_MAX_ZIP_MB) on a machine of your own.",
         )
 
 

@@ -13,27 +13,28 @@ from charrnn.config import (
     setting_field,
 )
 from charrnn.errors import ConfigError
+from charrnn.hosting import policy
 from charrnn.presets import from_preset
+from charrnn.ui.duration_form import MINUTES, default_epochs, default_minutes
 from charrnn.ui.labels import i18n
 from charrnn.ui.settings import SETTINGS, format_bound, is_optional, is_whole
 from charrnn.ui.shared import flag_field
 from charrnn.ui.texts import translate
-from charrnn.ui.wiring import Update
+from charrnn.ui.wiring import SKIP, Update
 
 Value = float | str | None
 Field = gr.Number | gr.Dropdown
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "network": MODEL_SETTINGS,
-    "duration": ("epochs", "minutes"),
     "updates": (
         *("learning_rate", "schedule", "warmup_steps", "batch_size", "seq_length"),
         *("clipnorm", "weight_decay", "beta_2"),
     ),
     "other": ("validate_every", "early_stopping", "seed", "compute_dtype"),
 }
+DURATION: Final = ("epochs", "minutes")  # not in Advanced: see `duration_form`
 STEPS: Final[dict[str, float]] = {  # what an arrow key adds to a fraction
     "dropout": 0.05,
-    "minutes": 0.5,
     "learning_rate": 0.001,
     "beta_2": 0.001,
     "weight_decay": 0.005,
@@ -48,18 +49,38 @@ def preset_values(preset: str) -> dict[str, Value]:
     return {name: both[name] for name in SETTINGS}
 
 
-def values_of(preset: str) -> list[Value]:
-    """A preset's values for the form's components."""
-    return list(preset_values(preset).values())
+def start_values(preset: str, characters: int) -> dict[str, Value]:
+    """What the form begins with: the preset, with epochs that suit the text.
+
+    Args:
+        preset: A key of `PRESETS`.
+        characters: Of the text, or what is to be expected of one.
+    """
+    length: dict[str, Value] = {
+        "epochs": default_epochs(preset, characters),
+        "minutes": default_minutes(preset),
+    }
+    return preset_values(preset) | length
 
 
-def by_name(values: Sequence[Value]) -> dict[str, Value]:
+def values_of(preset: str) -> list[Value | Update]:
+    """A preset's values for the form's components, but for how long it shall be."""
+    given: dict[str, Value | Update] = {**preset_values(preset)}
+    return list((given | {"epochs": SKIP, "minutes": SKIP}).values())
+
+
+def by_name(values: Sequence[Value], unit: str) -> dict[str, Value]:
     """Name to value of the form's components; an emptied optional number is None.
 
     A number field that never had a value sends 0 instead of nothing, and none
     of the optional settings may be 0.
+
+    Args:
+        values: In the order of `SETTINGS`.
+        unit: ``minutes`` if they end the training; else epochs do.
     """
     given = dict(zip(SETTINGS, values, strict=True))
+    given["epochs" if unit == MINUTES else "minutes"] = None
     return {
         name: None if is_optional(name) and not value else value
         for name, value in given.items()
@@ -88,6 +109,8 @@ def _problem(lang: str, name: str, value: Value) -> str:
     low, high = metadata["low"], metadata["high"]
     if value is None:
         return "" if is_optional(name) else translate(lang, "field.missing")
+    if name == MINUTES:
+        high = min(high, policy().max_minutes or high)
     if low is None or (not isinstance(value, str) and low <= value <= high):
         return ""  # a choice, or a number within its bounds (NaN is in none)
     return translate(
@@ -106,7 +129,13 @@ def problems(lang: str, given: Mapping[str, Value]) -> dict[str, str]:
 def flags(lang: str, given: Mapping[str, Value]) -> tuple[Update, ...]:
     """Updates that flag the wrong fields, in the order of `SETTINGS`."""
     found = problems(lang, given)
-    return tuple(flag_field(found.get(n, ""), i18n(f"help.{n}")) for n in SETTINGS)
+    return tuple(_flag(name, found.get(name, "")) for name in SETTINGS)
+
+
+def _flag(name: str, problem: str) -> Update:
+    if name in DURATION:  # in plain sight, beside their sliders: explained by them
+        return flag_field(problem, "", "inline")
+    return flag_field(problem, i18n(f"help.{name}"))
 
 
 def first_problem(lang: str, given: Mapping[str, Value]) -> str:
@@ -143,14 +172,19 @@ def _component(name: str, value: Any) -> Field:
     )
 
 
-def build(preset: str) -> tuple[Field, ...]:
+def build(
+    start: Mapping[str, Value], elsewhere: Mapping[str, Field]
+) -> tuple[Field, ...]:
     """Lay the fields out in their groups.
+
+    Args:
+        start: The values they begin with, by setting.
+        elsewhere: Fields of the form that stand in another place, by setting.
 
     Returns:
         The components in the order of `SETTINGS`.
     """
-    start = preset_values(preset)
-    fields: dict[str, Field] = {}
+    fields: dict[str, Field] = {**elsewhere}
     for group, names in GROUPS.items():
         gr.Markdown(i18n(f"train.advanced.{group}"), elem_classes="group")
         with gr.Row():

@@ -17,21 +17,14 @@ from gradio.utils import get_upload_folder
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.runs import leftovers, store, sweeper
-from charrnn.ui import run_actions
+from charrnn.ui import zips
 
 ROUND: Final = 60.0  # seconds
-UPLOAD_SECONDS: Final = 3_600  # that an upload or a copy is kept on a hosted page
-LOCAL_SECONDS: Final = 86_400  # the same on one's own computer
-
-
-def upload_seconds() -> int:
-    """How long Gradio keeps what was uploaded, and its copies of what it serves."""
-    return UPLOAD_SECONDS if policy().secret_ids else LOCAL_SECONDS
 
 
 def start() -> None:
     """Begin to clean up; ends with the process."""
-    if policy().secret_ids:
+    if policy().sweeps:
         threading.Thread(target=_rounds, name="sweeper", daemon=True).start()
     else:
         with contextlib.suppress(CharrnnError):  # no folder: each press will say so
@@ -56,8 +49,8 @@ def one_round(*, since: float, now: float | None = None) -> None:
     with contextlib.suppress(OSError, CharrnnError):
         sweeper.sweep(since=since, now=now)
     with contextlib.suppress(OSError):
-        run_actions.sweep_zips(now)
-    _remove_uploads(Path(get_upload_folder()), now - UPLOAD_SECONDS)
+        zips.sweep_zips(now)
+    _remove_uploads(Path(get_upload_folder()), now - policy().upload_seconds)
 
 
 def _remove_uploads(place: Path, oldest: float) -> None:

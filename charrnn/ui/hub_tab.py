@@ -1,14 +1,15 @@
-"""The Hub tab: push a model to the Hugging Face Hub, pull one from it."""
+"""The Hub tab: push a model to the Hub, pull one from it, take a zip in."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.i18n import I18nData
 
 from charrnn import card
 from charrnn.hosting import policy
-from charrnn.ui import sharing
+from charrnn.ui import sharing, zips
 from charrnn.ui.generate_tab import GenerateTab
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
@@ -86,31 +87,30 @@ def _push_column() -> PushColumn:
 
 
 def _pull_column() -> PullColumn:
-    with gr.Column(min_width=300):
-        gr.Markdown(i18n("hub.pull"), elem_classes="group")
-        gr.Markdown(i18n("hub.pull_lead"))
-        return PullColumn(
-            source=gr.Textbox(
-                "",
-                label=i18n("hub.source"),
-                placeholder=i18n("hub.source_hint"),
-                max_length=500,
-                elem_id="pull-source",
-            ),
-            revision=gr.Textbox(
-                "",
-                label=i18n("hub.revision"),
-                info=i18n("hub.revision_info"),
-                max_length=200,
-                elem_id="pull-revision",
-            ),
-            pull_token=_token(i18n("hub.pull_token")),
-            pull=gr.Button(i18n("hub.pull_go"), variant="primary", elem_id="pull"),
-            pulled=gr.HTML(elem_id="pulled", apply_default_css=False),
-        )
+    gr.Markdown(i18n("hub.pull"), elem_classes="group")
+    gr.Markdown(i18n("hub.pull_lead"))
+    return PullColumn(
+        source=gr.Textbox(
+            "",
+            label=i18n("hub.source"),
+            placeholder=i18n("hub.source_hint"),
+            max_length=500,
+            elem_id="pull-source",
+        ),
+        revision=gr.Textbox(
+            "",
+            label=i18n("hub.revision"),
+            info=i18n("hub.revision_info"),
+            max_length=200,
+            elem_id="pull-revision",
+        ),
+        pull_token=_token(i18n("hub.pull_token")),
+        pull=gr.Button(i18n("hub.pull_go"), variant="primary", elem_id="pull"),
+        pulled=gr.HTML(elem_id="pulled", apply_default_css=False),
+    )
 
 
-def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
+def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Dependency]:
     """Lay the tab out and connect it.
 
     Args:
@@ -118,13 +118,16 @@ def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
         generating: The Generate tab, where a pulled model is chosen.
 
     Returns:
-        This tab's own list of models.
+        This tab's own list of models, and the event that takes a zip in.
     """
     if sharing.has_login():
         gr.LoginButton()
         gr.Markdown(i18n("hub.private_scope"))
     with gr.Row(equal_height=False):
-        pushing, pulling = _push_column(), _pull_column()
+        pushing = _push_column()
+        with gr.Column(min_width=300):
+            pulling = _pull_column()
+            taken = zips.build(page, generating, **EVENT)
     pushing.push.click(
         sharing.push,
         inputs(PushRequest, pushing, page),
@@ -139,4 +142,4 @@ def build(page: PageState, generating: GenerateTab) -> gr.Dropdown:
         show_progress_on=pulling.pulled,
         **EVENT,
     )
-    return pushing.model
+    return pushing.model, taken

@@ -10,13 +10,25 @@ from typing import Final
 
 import gradio as gr
 
-from charrnn.ui.cards import resting_card
+from charrnn.ui.cards import next_strip, resting_card
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
-from charrnn.ui.settings import SETTINGS, describe
+from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
+PAGE_WORDS: Final = ("cut-off", "write-on", "as-number")  # that `page.js` puts in
+
+
+def _chooser(lang: str) -> str:
+    """The languages to choose from, each named in itself."""
+    options = "".join(
+        f'<option value="{code}" lang="{code}"{" selected" if code == lang else ""}>'
+        f"{html.escape(translate(code, 'language.name'))}</option>"
+        for code in TABLES
+    )
+    label = html.escape(translate(lang, "language.choose"))
+    return f'<select id="language" aria-label="{label}">{options}</select>'
 
 
 def _composed(lang: str) -> dict[str, str]:
@@ -32,12 +44,25 @@ def _composed(lang: str) -> dict[str, str]:
         f'<span data-name="{name}">{translate(lang, f"temperature.{name}")}</span>'
         for name in TEMPERATURE_NAMES
     )
+    words = "".join(
+        f'<span data-name="{name}">{html.escape(said)}</span>'
+        for name in PAGE_WORDS
+        for said in [translate(lang, f"page.{name}")]
+    )
+    chips = {
+        f"train.chip.{number}": translate(lang, "time.whole_minutes", m=number)
+        for number in CHIPS
+    }
     return {
+        **chips,
         **{f"help.{name}": describe(lang, name) for name in SETTINGS},
         **temperatures,
         "temperature.names": f'<p id="temperature-names">{names}</p>',
+        "page.words": f'<p id="page-words">{words}</p>',
         "card": resting_card(translate(lang, "generate.card")),
-        "masthead": f"<h1>{title}</h1><p>{tagline}</p>",
+        "next.strip": next_strip(lang),
+        "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'
+        f"{_chooser(lang)}</div>",
         "welcome": welcome_html(lang),
     }
 

@@ -16,7 +16,9 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from charrnn.hosting import policy
@@ -42,12 +44,13 @@ def is_loopback(server_name: str) -> bool:
 SHARE = os.environ.get("GRADIO_SHARE", "").lower() == "true"
 if SHARE or not is_loopback(os.environ.get("GRADIO_SERVER_NAME", "")):
     os.environ.setdefault("CHARRNN_HOSTED", "1")  # strangers share this page
-if policy().secret_ids:  # what lies there is removed: no other program's uploads
-    user = getattr(os, "getuid", int)()  # Windows has no such numbers
+if policy().sweeps:  # what lies there is removed: no other program's uploads
+    user = os.getuid()
     own_uploads = Path(tempfile.gettempdir()) / f"charrnn-uploads-{user}"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
 import gradio as gr  # noqa: E402  reads the variables above when imported
+from gradio.events import Dependency  # noqa: E402
 from gradio.routes import App  # noqa: E402
 
 from charrnn.machine import program  # noqa: E402
@@ -63,9 +66,13 @@ from charrnn.ui import (  # noqa: E402
     generate_tab,
     housekeeping,
     hub_tab,
+    keeping,
+    next_character,
     polling,
+    run_actions,
     sessions,
     sharing,
+    template,
     train_tab,
     visitor_data,
     watch_panel,
@@ -84,11 +91,15 @@ from charrnn.ui.writing import CONCURRENCY  # noqa: E402
 
 HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
+TABS: Final = ("generate", "train", "hub")
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
 
 
 def first_tab(request: gr.Request) -> Update:
-    """The Train tab if the address names a run; else none that was not chosen."""
+    """The tab that the address names; else none that was not chosen."""
+    named = request.query_params.get("tab")
+    if named in TABS:
+        return gr.update(selected=named)
     if request.query_params.get("run"):
         return gr.update(selected="train")
     return SKIP
@@ -97,7 +108,7 @@ def first_tab(request: gr.Request) -> Update:
 def build() -> gr.Blocks:
     """The page, its endpoints and its queue."""
     title = translate(FALLBACK, "title")
-    cache = (600, housekeeping.upload_seconds())
+    cache = (600, policy().upload_seconds)
     blocks = border.Border(title=title, delete_cache=cache)
     with blocks:
         api.publish()  # first, so that their names are theirs
@@ -106,6 +117,23 @@ def build() -> gr.Blocks:
     blocks._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
     blocks._queue.progress_update_sleep_when_free = PROGRESS_SLEEP
     return blocks
+
+
+@dataclass(frozen=True)
+class _Tabs:
+    """The page's tabs, what stands in them, and the events that begin there."""
+
+    all: gr.Tabs
+    generate_view: gr.Tab
+    train_view: gr.Tab
+    hub_view: gr.Tab
+    train_form: gr.Column
+    generating: generate_tab.GenerateTab
+    training: train_tab.TrainTab
+    watching: watch_panel.WatchPanel
+    pushed_model: gr.Dropdown
+    started: Dependency  # a training
+    taken: Dependency  # a model or run
 
 
 def _lay_out(blocks: gr.Blocks) -> None:
@@ -118,39 +146,115 @@ def _lay_out(blocks: gr.Blocks) -> None:
         ),
     )
     gr.HTML(i18n("masthead"), elem_id="masthead", apply_default_css=False)
+    gr.HTML(i18n("page.words"), elem_classes="offstage")
+    gr.HTML(i18n("train.working"), elem_id="working-word", elem_classes="offstage")
+    tabs = _build_tabs(page)
+    _connect_opening(blocks, tabs, page)
+    _connect_tabs(tabs, page)
+
+
+def _build_tabs(page: PageState) -> _Tabs:
     with gr.Tabs(selected="generate") as tabs:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
             generating = generate_tab.build()
-        with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
-            with gr.Column(scale=2, min_width=300):
+        with (
+            gr.Tab(i18n("train.tab"), id="train", elem_id="train-view") as train_view,
+            gr.Row(),
+        ):
+            with gr.Column(scale=2, min_width=300, elem_id="train-form") as train_form:
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
                 watching = watch_panel.build(page)
                 if policy().secret_ids:
                     visitor_data.build(training, watching)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
-            pushed_model = hub_tab.build(page, generating)
+            pushed_model, taken = hub_tab.build(page, generating)
+    return _Tabs(
+        all=tabs,
+        generate_view=generate_view,
+        train_view=train_view,
+        hub_view=hub_view,
+        train_form=train_form,
+        generating=generating,
+        training=training,
+        watching=watching,
+        pushed_model=pushed_model,
+        started=started,
+        taken=taken,
+    )
 
+
+def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
     blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
-    blocks.load(first_tab, None, tabs, **QUIET)
-    blocks.load(generate_form.opened, page.browser, generating.opened(), **QUIET)
-    blocks.load(following.opened, page.browser, watching.outputs(), **QUIET).then(
+    blocks.load(first_tab, None, tabs.all, **QUIET)
+    opened = blocks.load(
+        generate_form.opened, page.browser, tabs.generating.opened(), **QUIET
+    )
+    _keep_generating(opened, tabs.generate_view, tabs.generating, page)
+    blocks.load(following.opened, page.browser, tabs.watching.outputs(), **QUIET).then(
         None, None, None, js="() => charrnn.showLinkedRun()", **QUIET
     )
-    blocks.load(form.values_of, training.preset, list(training.settings), **QUIET)
-    started.success(
-        following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
-    ).then(None, None, None, js="() => charrnn.showRun()", **QUIET)
-    generate_view.select(
+    training = tabs.training
+    filled = blocks.load(
+        form.values_of, training.preset, list(training.settings), **QUIET
+    )
+    kept = keeping.fields_in(tabs.train_form)
+    keeping.keep(kept)
+    keeping.bring_back(filled, kept)
+
+
+def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
+    shown = tabs.watching.outputs()
+    run = [page.followed, page.browser]
+    tabs.started.success(following.follow, run, shown, **QUIET).then(
+        None, None, None, js="() => charrnn.showRun()", **QUIET
+    )
+    tabs.taken.success(following.follow, run, shown, **QUIET)
+    generating = tabs.generating
+    tabs.watching.body.controls.write.click(
+        run_actions.write_with,
+        [*run, generating.prompt],
+        [tabs.all, generating.model, generating.prompt],
+        **QUIET,
+    )
+    tabs.generate_view.select(
         generate_form.refresh,
         [generating.model, page.browser],
         generating.model,
         **QUIET,
     )
-    train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
-    hub_view.select(
-        sharing.refresh, [pushed_model, page.browser], pushed_model, **QUIET
+    tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
+    tabs.hub_view.select(
+        sharing.refresh, [tabs.pushed_model, page.browser], tabs.pushed_model, **QUIET
     )
+
+
+def _keep_generating(
+    opened: Dependency,
+    view: gr.Tab,
+    tab: generate_tab.GenerateTab,
+    page: PageState,
+) -> None:
+    """Bring back what the Generate tab held before a reload.
+
+    Args:
+        opened: The event that fills the form otherwise.
+        view: The tab.
+        tab: What stands in it.
+        page: What the page keeps.
+    """
+    kept = keeping.fields_in(view)
+    keeping.keep(kept)
+    restored = keeping.bring_back(opened, kept).then(
+        generate_form.show_columns,
+        tab.settings.column_count,
+        list(tab.column_boxes),
+        **QUIET,
+    )
+    # a model that was kept may be gone by now
+    restored.then(generate_form.refresh, [tab.model, page.browser], tab.model, **QUIET)
+    rows, cards = [tab.columns, tab.single], [*tab.cards, tab.single_card, tab.status]
+    keeping.bring_back_texts(restored, rows, cards)
 
 
 demo = build()
@@ -193,7 +297,7 @@ def living_runs() -> list[str]:
 
 @asynccontextmanager
 async def lifespan(application: App) -> AsyncIterator[None]:
-    """Before the first request: nothing is kept, and the doors are closed."""
+    """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
     async with doors.lifespan(doors.Rules.of())(application):
         yield
@@ -201,25 +305,25 @@ async def lifespan(application: App) -> AsyncIterator[None]:
 
 def main() -> None:
     """Open the page and stay until Ctrl-C."""
+    template.use()
     application, address, _ = demo.launch(
         prevent_thread_lock=True,
         quiet=True,
         share=SHARE,  # asked for by name, never guessed from the surroundings
         app_kwargs={
             "lifespan": lifespan,
-            "routes": [polling.route()],
+            "routes": [polling.route(), next_character.route()],
             "exception_handlers": border.answers(),
         },
         i18n=i18n,
         theme=theme(),
-        css_paths=HERE / "page.css",
-        head=f"<script>{(HERE / 'page.js').read_text(encoding='utf-8')}</script>",
+        css_paths=[HERE / "page.css", HERE / "generate.css"],
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,
         max_threads=CONCURRENCY + 32,  # each who writes waits in one
-        max_file_size=policy().max_text_bytes,
-        footer_links=["api", "gradio", "settings"],
+        max_file_size=doors.upload_bytes(policy()),
+        footer_links=["api"],
     )
     if not doors.are_closed(application):  # a server may pass over a failed lifespan
         demo.close(verbose=False)

@@ -91,12 +91,14 @@ def progress_html(
     """A bar and the progress in words."""
     step, planned = view.step, view.planned_steps
     share = min(1.0, step / planned) if planned else 0.0
+    name = html.escape(translate(lang, "progress.bar"))
     words = "".join(
         f"<span>{html.escape(part)}</span>"
         for part in figures(lang, status, view, training)
     )
     return (
-        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'<div class="bar" role="progressbar" aria-label="{name}" '
+        f'aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div>'
         f'<div class="figures">{words}</div>'
     )
@@ -142,7 +144,14 @@ def _kept_note(lang: str, status: Status, until: float) -> str:
 def legend_html(
     lang: str, view: RunView, vocab_size: int, overlays: Sequence[str]
 ) -> str:
-    """What the lines of the plot are, with the levels that do not change."""
+    """What the lines of the plot are, with the levels that do not change.
+
+    Args:
+        lang: Language code.
+        view: The followed run.
+        vocab_size: Ids of its vocabulary.
+        overlays: Titles of the runs laid over, in the order of their lines.
+    """
     values = {"guessing": math.log(max(2, vocab_size)), "baseline": view.baseline}
     if view.best is not None:
         values["best"] = view.best.val_loss
@@ -151,7 +160,9 @@ def legend_html(
         value = values.get(key)
         level = "" if value is None else f" {value:.3f}"
         items.append((chart.COLOURS[key], translate(lang, f"series.{key}") + level))
-    items += zip(chart.OVERLAY_COLOURS, overlays, strict=False)
+    for key, title in zip(chart.OVERLAYS, overlays, strict=False):
+        name = translate(lang, f"series.{key}")
+        items.append((chart.COLOURS[key], f"{name}: {title}"))
     parts = [
         f'<li><i style="background:{colour}"></i>'
         f'<span dir="auto">{html.escape(name)}</span></li>'

@@ -1,12 +1,6 @@
-"""What a visitor does with a run: stop, resume, continue, rename, pack, delete."""
+"""What a visitor does with a run: stop, resume, continue, rename, delete."""
 
-import atexit
-import functools
-import shutil
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import gradio as gr
@@ -15,6 +9,7 @@ from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.runs import control
 from charrnn.runs.owner import Owner
+from charrnn.ui import generate_form
 from charrnn.ui.following import PanelUpdate, empty_panel, whole_panel
 from charrnn.ui.shared import Browser, model_folder, note, owned_id
 from charrnn.ui.texts import language, translate
@@ -22,7 +17,6 @@ from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Update
 
 MAX_MORE_EPOCHS: Final = 10_000
-ZIP_SECONDS: Final = 600.0
 
 
 def _act(
@@ -122,25 +116,23 @@ def delete(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
     )
 
 
-@functools.cache
-def _zips() -> Path:
-    """A folder for what is downloaded, gone when the page ends."""
-    folder = tempfile.mkdtemp(prefix="charrnn-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+class WriteUpdate(NamedTuple):
+    """What writing with a run's model changes in the page and its Generate tab."""
+
+    tabs: Update
+    model: Update
+    prompt: str | Update
 
 
-def sweep_zips(now: float | None = None) -> None:
-    """Remove what was packed a while ago; Gradio serves a copy of its own."""
-    oldest = (time.time() if now is None else now) - ZIP_SECONDS
-    for old in _zips().iterdir():
-        if old.stat().st_mtime < oldest:
-            shutil.rmtree(old, ignore_errors=True)
+def write_with(
+    request: gr.Request, run_id: str, browser: object, prompt: str
+) -> WriteUpdate:
+    """Go to the Generate tab, with the followed run's model chosen.
 
-
-def zip_file(run_id: str, browser: object) -> Update:
-    """Pack what a model shows; the page then clicks the hidden download."""
-    sweep_zips()
-    owned = _owned(run_id, Browser.of(browser))
-    folder = Path(tempfile.mkdtemp(dir=_zips()))
-    return gr.update(value=str(control.archive(owned, folder)))
+    Raises:
+        RunError: If there is no such run.
+    """
+    model_folder(run_id)
+    model = generate_form.refresh(request, run_id, browser)
+    suggested = generate_form.suggest_prompt(run_id, prompt)
+    return WriteUpdate(gr.update(selected="generate"), model, suggested)

@@ -14,6 +14,7 @@ from charrnn.config import (
 from charrnn.ui.texts import translate
 
 SETTINGS: Final = (*MODEL_SETTINGS, *TRAINING_SETTINGS)
+CHIPS: Final = (1, 2, 5, 10, 30)  # minutes that one press chooses
 AUTOMATIC: Final = "validate_every"  # None lets the trainer choose it
 
 

@@ -5,6 +5,7 @@ its browser (`BrowserState`) and comes back with each request, as a stranger's
 value that is checked here.
 """
 
+import contextlib
 import dataclasses
 import html
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from charrnn.errors import RunError
 from charrnn.hosting import policy
@@ -20,7 +22,7 @@ from charrnn.runs import listing, owner
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.owner import KEY_PATTERN, Owner
 from charrnn.runs.states import LIVE
-from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, SHIPPED_ID, find
+from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, find, may_read
 from charrnn.ui.texts import translate
 from charrnn.ui.wiring import Update
 
@@ -125,15 +127,11 @@ class PageState:
 def checked_id(model_id: str) -> str:
     """The same id, if a visitor who knows it may read with it here.
 
-    On a hosted page whoever is given an id may read, so one that could be
-    guessed, as a local run's readable id can, opens nothing.
-
     Raises:
         RunError: As if there were no such model; it does not repeat the id, which may
             have a key in it.
     """
-    guessable = model_id != SHIPPED_ID and not HOSTED_PATTERN.fullmatch(model_id)
-    if policy().secret_ids and guessable:
+    if not may_read(model_id):
         raise RunError("There is no such model or run here.")
     return model_id
 
@@ -229,6 +227,16 @@ def flag_field(problem: str, info: object, *classes: str) -> Update:
     """
     wrong = ["wrong"] if problem else []
     return gr.update(info=problem or info, elem_classes=[*classes, *wrong])
+
+
+def remove_upload(file: str | None) -> None:
+    """Remove what a visitor has uploaded, wherever else it may have been read from."""
+    if not file:
+        return
+    path = Path(file).resolve()
+    if path.is_relative_to(Path(get_upload_folder()).resolve()):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def note(text: str, kind: str = "") -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import gradio as gr
 
 from charrnn.errors import CharrnnError, HubError
+from charrnn.hosting import policy
 from charrnn.hub import transfer
 from charrnn.hub.pull import Pulled, pull_model
 from charrnn.hub.push import Pushed, push_model
@@ -38,8 +39,7 @@ def has_login() -> bool:
 
     Elsewhere Gradio's login button would not let the page start.
     """
-    on_space = os.environ.get("SYSTEM") == "spaces"
-    return on_space and bool(os.environ.get("OAUTH_CLIENT_ID"))
+    return policy().space and bool(os.environ.get("OAUTH_CLIENT_ID"))
 
 
 def token_for(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:

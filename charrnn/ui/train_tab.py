@@ -7,20 +7,30 @@ import gradio as gr
 from gradio.events import Dependency
 from gradio.i18n import I18nData
 
+from charrnn.files import TEXT_LIMIT
 from charrnn.hosting import policy
 from charrnn.presets import PRESETS, default_preset
 from charrnn.text import sources
-from charrnn.ui import corpus_form, form, training
+from charrnn.ui import (
+    corpus_form,
+    duration_form,
+    form,
+    init_form,
+    preset_choice,
+    training,
+)
 from charrnn.ui.corpus_form import DEFAULT_SOURCE, PASTE, UPLOAD, TextUpdate
 from charrnn.ui.labels import i18n
+from charrnn.ui.preset_choice import Filled, FillRequest, FillUpdate
 from charrnn.ui.shared import PageState
 from charrnn.ui.training import (
     EstimateRequest,
     EstimateUpdate,
+    ShowRequest,
     StartedUpdate,
     TrainingRequest,
 )
-from charrnn.ui.wiring import QUIET, inputs, outputs
+from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
 
 
 @dataclass(frozen=True)
@@ -40,13 +50,19 @@ class TrainTab:
     """The form's components, named as the requests and updates name them."""
 
     text: TextFields
+    init: gr.Dropdown
     preset: gr.Radio
     about: gr.Markdown
-    settings: tuple[form.Field, ...]
+    kept: gr.HTML
+    take_preset: gr.Button
+    unit: gr.Radio
     title: gr.Textbox
     cost: gr.HTML
     train: gr.Button
+    advanced: gr.Accordion
+    settings: tuple[form.Field, ...]
     command: gr.HTML
+    filled: gr.JSON  # hidden: from what the form was filled
 
 
 def _text_fields() -> TextFields:
@@ -81,8 +97,8 @@ def _text_fields() -> TextFields:
     return TextFields(source, file, pasted, facts, offline, gr.JSON(visible=False))
 
 
-def _layout() -> TrainTab:
-    text = _text_fields()
+def _preset() -> tuple[gr.Radio, gr.Markdown, gr.HTML, gr.Button]:
+    """The preset, what to expect of it, and which settings it leaves alone."""
     preset = gr.Radio(
         [(i18n(f"train.preset.{name}"), name) for name in PRESETS],
         value=default_preset(),
@@ -90,33 +106,70 @@ def _layout() -> TrainTab:
         elem_id="preset",
     )
     about = gr.Markdown(i18n(f"train.about.{default_preset()}"), elem_id="about")
-    with gr.Accordion(i18n("train.advanced"), open=False, elem_id="advanced"):
-        settings = form.build(default_preset())
-        title = gr.Textbox(
-            "",
-            label=i18n("train.name"),
-            placeholder=i18n("train.name_hint"),
-            max_length=200,
-            elem_id="run-title",
-        )
-    cost = gr.HTML(elem_id="estimate", apply_default_css=False)
-    train = gr.Button(
-        i18n("train.start"), variant="primary", elem_id="train", size="lg"
+    kept = gr.HTML(elem_id="kept-settings", apply_default_css=False)
+    take = gr.Button(
+        i18n("train.take_preset"), visible=False, size="sm", elem_id="take-preset"
     )
+    return preset, about, kept, take
+
+
+def _title() -> gr.Textbox:
+    return gr.Textbox(
+        "",
+        label=i18n("train.name"),
+        placeholder=i18n("train.name_hint"),
+        max_length=TEXT_LIMIT,
+        elem_id="run-title",
+        elem_classes="inline",
+    )
+
+
+def _layout() -> TrainTab:
+    text, filled = _text_fields(), Filled.of(None)
+    init = init_form.build()
+    preset, about, kept, take = _preset()
+    duration = duration_form.build(filled.preset, filled.characters)
+    cost = gr.HTML(elem_id="estimate", apply_default_css=False)
+    title = _title()
+    train = gr.Button(
+        i18n("train.start"),
+        variant="primary",
+        interactive=False,  # until there is a text
+        elem_id="train",
+        size="lg",
+    )
+    with gr.Accordion(i18n("train.advanced"), open=False, elem_id="advanced") as box:
+        settings = form.build(filled.values(), duration.numbers())
     with gr.Accordion(i18n("train.command"), open=False, elem_id="terminal"):
         command = gr.HTML(elem_id="command", apply_default_css=False)
-    return TrainTab(text, preset, about, settings, title, cost, train, command)
+    return TrainTab(
+        text=text,
+        init=init,
+        preset=preset,
+        about=about,
+        kept=kept,
+        take_preset=take,
+        unit=duration.unit,
+        title=title,
+        cost=cost,
+        train=train,
+        advanced=box,
+        settings=settings,
+        command=command,
+        filled=gr.JSON(filled.store(), visible=False),
+    )
 
 
-def _connect_text(text: TextFields, view: gr.Tab) -> None:
+def _connect_text(tab: TrainTab, view: gr.Tab) -> None:
     """Read the text when the tab is first seen and whenever another is chosen."""
+    text = tab.text
     text.source.change(
         corpus_form.show_box, text.source, [text.file, text.pasted], **QUIET
     )
     reading: dict[str, Any] = {
         "fn": corpus_form.look,
         "inputs": [text.source, text.file, text.pasted],
-        "outputs": outputs(TextUpdate, text),
+        "outputs": outputs(TextUpdate, text, tab),
         "api_visibility": "private",
         "trigger_mode": "always_last",
     }
@@ -139,11 +192,19 @@ def about_preset(name: str) -> I18nData:
 
 
 def _connect_settings(tab: TrainTab) -> None:
-    settings = list(tab.settings)
-    tab.preset.input(form.values_of, tab.preset, settings, **QUIET)
     tab.preset.change(about_preset, tab.preset, tab.about, **QUIET)
+    filling: dict[str, Any] = {
+        "inputs": inputs(FillRequest, tab, tab.text),
+        "outputs": outputs(FillUpdate, tab),
+        "trigger_mode": "always_last",
+        **QUIET,
+    }
+    for listen in (tab.preset.input, tab.init.input, tab.text.text_size.change):
+        listen(preset_choice.fill, **filling)
+    tab.take_preset.click(preset_choice.take_preset, **filling)
+    changing = (tab.text.text_size, tab.init, tab.unit, tab.title, *tab.settings)
     gr.on(
-        [item.change for item in (tab.text.text_size, tab.title, *settings)],
+        [item.change for item in changing],
         training.estimate,
         inputs(EstimateRequest, tab, tab.text),
         outputs(EstimateUpdate, tab),
@@ -163,15 +224,17 @@ def build(view: gr.Tab, page: PageState) -> tuple[TrainTab, Dependency]:
         The components, and the event of the Train button.
     """
     tab = _layout()
-    _connect_text(tab.text, view)
+    _connect_text(tab, view)
     _connect_settings(tab)
+    view.select(init_form.refresh, [tab.init, page.browser], tab.init, **QUIET)
     started = tab.train.click(
         training.start,
         inputs(TrainingRequest, tab, tab.text, page),
         outputs(StartedUpdate, page),
         concurrency_id="start",
         concurrency_limit=4,
-        api_visibility="private",
-        show_progress_on=tab.cost,
+        **PRIVATE,
     )
+    request = inputs(ShowRequest, tab)
+    started.failure(training.show_wrong, request, tab.advanced, **QUIET)
     return tab, started

@@ -1,24 +1,23 @@
 """The Train tab's button, and what a training will cost before it is pressed."""
 
 import html
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import gradio as gr
 
-from charrnn.config import TrainingConfig
+from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, ConfigError, CorpusError
-from charrnn.presets import command_line
+from charrnn.presets import command_line, usual_speed
 from charrnn.runs import control, listing
 from charrnn.runs.owner import Owner, new_owner
-from charrnn.text import sources, streams
-from charrnn.ui import form
+from charrnn.text import corpus, sources, streams
+from charrnn.ui import form, init_form
 from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
 from charrnn.ui.shared import Browser, note
 from charrnn.ui.texts import duration, language, translate
 from charrnn.ui.visitors import visitor_of
-from charrnn.ui.wiring import Form, Update, flat
+from charrnn.ui.wiring import SKIP, Form, Update, flat
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,9 @@ class EstimateRequest(Form):
 
     text_size: object  # as `TextSize.of` takes it
     source: str
+    init: str  # id of the model to begin from; empty: none
     preset: str
+    unit: str  # `epochs` or `minutes`: which of them ends it
     title: str
     settings: tuple[form.Value, ...]  # in the order of `SETTINGS`
 
@@ -50,34 +51,50 @@ class EstimateUpdate(NamedTuple):
 def estimate(request: gr.Request, *values: object) -> tuple[object, ...]:
     """Size and time of the training that the form stands for, and its command."""
     lang, asked = language(request), EstimateRequest.read(values)
-    flags = form.flags(lang, form.by_name(asked.settings))
+    flags = form.flags(lang, form.by_name(asked.settings, asked.unit))
     return flat(EstimateUpdate(*estimate_of(lang, asked), flags))
 
 
 def estimate_of(lang: str, asked: EstimateRequest) -> Estimate:
-    """The estimate of a form; empty while its settings are wrong."""
-    given, size = form.by_name(asked.settings), TextSize.of(asked.text_size)
-    vocab_size = size.vocab_size if size else 2
-    configs = form.configs(asked.preset, given, max(2, vocab_size))
+    """The estimate of a form; what is wrong with it in its place."""
+    given = form.by_name(asked.settings, asked.unit)
+    problem, size = form.first_problem(lang, given), TextSize.of(asked.text_size)
+    if problem:
+        return Estimate(note(problem, "warn"), "")
+    parent = init_form.parent_sizes(asked.init)
+    if parent is not None:
+        vocab_size = parent.vocab_size
+    else:
+        vocab_size = max(2, size.vocab_size if size else 2)
+    configs = form.configs(asked.preset, given, vocab_size)
     if configs is None:
         return Estimate("", "")
     settings = form.changed(asked.preset, given)
-    corpus = asked.source if asked.source in sources.NAMED else "TEXT.txt"
-    line = command_line(corpus, asked.preset, settings, title=asked.title)
+    text = asked.source if asked.source in sources.NAMED else "TEXT.txt"
+    line = command_line(
+        text, asked.preset, settings, title=asked.title, init=asked.init
+    )
     command = f'<pre class="command">{html.escape(line)}</pre>'
     if size is None:
         return Estimate("", command)
     model, training = configs
     parameters = translate(lang, "estimate.parameters", count=model.num_parameters())
-    seconds = listing.expected_seconds(model, training, size.characters)
-    cost = note(f"{parameters} · {_time(lang, seconds)}")
+    cost = note(f"{parameters} · {_time(lang, model, training, size.characters)}")
     return Estimate(cost + _fit_note(training, size.characters), command)
 
 
-def _time(lang: str, seconds: float | None) -> str:
-    if seconds is None or not math.isfinite(seconds):
+def _time(
+    lang: str, model: ModelConfig, training: TrainingConfig, characters: int
+) -> str:
+    """The expected time: of earlier runs here, else of the preset elsewhere."""
+    seconds = listing.expected_seconds(model, training, characters)
+    if seconds is not None:
+        return translate(lang, "estimate.time", time=duration(lang, seconds))
+    speed = usual_speed(model, training)
+    if speed is None or training.epochs is None:
         return translate(lang, "estimate.unknown")
-    return translate(lang, "estimate.time", time=duration(lang, seconds))
+    usual = training.epochs * corpus.split_at(characters) / speed
+    return translate(lang, "estimate.usual", time=duration(lang, usual))
 
 
 def _fit_note(training: TrainingConfig, characters: int) -> str:
@@ -100,7 +117,9 @@ class TrainingRequest(Form):
     source: str  # the name of a text, `upload` or `paste`
     file: str | None
     pasted: str
+    init: str  # id of the model to begin from; empty: none
     preset: str
+    unit: str  # `epochs` or `minutes`: which of them ends it
     title: str
     browser: object  # as `Browser.of` takes it
     settings: tuple[form.Value, ...]  # in the order of `SETTINGS`
@@ -127,7 +146,7 @@ def start(request: gr.Request, *values: object) -> StartedUpdate:
 
 
 def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
-    given = form.by_name(asked.settings)
+    given = form.by_name(asked.settings, asked.unit)
     problem = form.first_problem(lang, given)
     if problem:
         raise ConfigError(problem)
@@ -139,5 +158,21 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
         preset=asked.preset,
         settings=form.changed(asked.preset, given),
         title=asked.title,
+        init=init_form.parent_folder(asked.init),
         owner=who,
     )
+
+
+@dataclass(frozen=True)
+class ShowRequest(Form):
+    """The settings of a form that could not start."""
+
+    unit: str
+    settings: tuple[form.Value, ...]  # in the order of `SETTINGS`
+
+
+def show_wrong(request: gr.Request, *values: object) -> Update:
+    """Open the advanced settings if one of them is why nothing starts."""
+    asked = ShowRequest.read(values)
+    found = form.problems(language(request), form.by_name(asked.settings, asked.unit))
+    return gr.update(open=True) if found.keys() - form.DURATION else SKIP

@@ -2,17 +2,15 @@
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from charrnn.errors import CharrnnError
 from charrnn.runs import control, owner
 from charrnn.ui.following import empty_panel
 from charrnn.ui.labels import i18n
-from charrnn.ui.shared import NEW_BROWSER, Browser, model_folder
+from charrnn.ui.shared import NEW_BROWSER, Browser, model_folder, remove_upload
 from charrnn.ui.texts import language, translate
 from charrnn.ui.train_tab import TrainTab
 from charrnn.ui.watch_panel import WatchPanel
@@ -54,22 +52,12 @@ def delete_all(
                 gone += 1
             else:
                 ending += 1
-    _remove_upload(file)
+    remove_upload(file)
     sentence = translate(lang, "data.deleted", count=gone)
     if ending:
         sentence += " " + translate(lang, "data.ending", count=ending)
     update = empty_panel(lang, Browser(), sentence)._replace(browser=dict(NEW_BROWSER))
     return (*update, *ForgottenUpdate(gr.update(value=None), ""), keep())
-
-
-def _remove_upload(file: str | None) -> None:
-    """Remove an uploaded text, wherever else it may have been read from."""
-    if not file:
-        return
-    path = Path(file).resolve()
-    if path.is_relative_to(Path(get_upload_folder()).resolve()):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def ask() -> Update:

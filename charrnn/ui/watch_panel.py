@@ -6,7 +6,8 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from charrnn.ui import chart, following, plot, run_actions
+from charrnn.files import TEXT_LIMIT
+from charrnn.ui import chart, following, plot, run_actions, zips
 from charrnn.ui.following import PanelUpdate, TickUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.plot import MAX_OVERLAYS, OverlayUpdate
@@ -22,6 +23,7 @@ class Controls:
     """What stands under the run's head, and is pressed."""
 
     stop: gr.Button
+    write: gr.Button
     resume: gr.Button
     more: gr.Row
     epochs: gr.Number
@@ -45,6 +47,8 @@ class Manage:
     title: gr.Textbox
     rename: gr.Button
     zip: gr.Button
+    with_state: gr.Checkbox
+    with_text: gr.Checkbox
     download: gr.DownloadButton
     delete: gr.Button
     question: gr.Column
@@ -97,6 +101,9 @@ def _controls() -> Controls:
         stop = gr.Button(
             i18n("train.stop"), variant="stop", visible=False, elem_id="stop"
         )
+        write = gr.Button(
+            i18n("train.write"), variant="primary", visible=False, elem_id="write-with"
+        )
         resume = gr.Button(i18n("train.resume"), visible=False, elem_id="resume")
         with gr.Row(visible=False) as more:
             epochs = gr.Number(
@@ -108,7 +115,7 @@ def _controls() -> Controls:
                 elem_classes="inline",
             )
             go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
-    return Controls(stop, resume, more, epochs, go_on)
+    return Controls(stop, write, resume, more, epochs, go_on)
 
 
 def _plot() -> gr.LinePlot:
@@ -161,13 +168,27 @@ def _manage() -> Manage:
             title = gr.Textbox(
                 "",
                 label=i18n("train.title_new"),
-                max_length=200,
+                max_length=TEXT_LIMIT,
                 scale=3,
                 elem_id="new-title",
             )
             rename = gr.Button(i18n("train.rename"), min_width=100, elem_id="rename")
         with gr.Row():
             zip_button = gr.Button(i18n("train.zip"), elem_id="zip")
+            with_state = gr.Checkbox(
+                False,
+                label=i18n("train.zip_state"),
+                info=i18n("train.zip_info"),
+                min_width=150,
+                elem_id="zip-state",
+            )
+            with_text = gr.Checkbox(
+                False,
+                label=i18n("train.zip_text"),
+                min_width=150,
+                elem_id="zip-text",
+            )
+        with gr.Row():
             delete = gr.Button(i18n("train.delete"), elem_id="delete")
         with gr.Column(visible=False, elem_id="delete-question") as question:
             sentence = gr.HTML(apply_default_css=False)
@@ -181,6 +202,8 @@ def _manage() -> Manage:
         title=title,
         rename=rename,
         zip=zip_button,
+        with_state=with_state,
+        with_text=with_text,
         download=gr.DownloadButton("zip", elem_id="zip-file", elem_classes="offstage"),
         delete=delete,
         question=question,
@@ -258,7 +281,8 @@ def _connect_manage(panel: WatchPanel) -> None:
     run: list[Component] = [page.followed, page.browser]
     shown = panel.outputs()
     manage.rename.click(run_actions.rename, [*run, manage.title], shown, **PRIVATE)
-    packed = manage.zip.click(run_actions.zip_file, run, manage.download, **PRIVATE)
+    asked = [*run, manage.with_state, manage.with_text]
+    packed = manage.zip.click(zips.zip_file, asked, manage.download, **PRIVATE)
     packed.success(None, None, None, js="() => charrnn.downloadZip()")
     question = outputs(QuestionUpdate, manage)
     manage.delete.click(run_actions.ask_delete, run, question, **PRIVATE)

@@ -1,19 +1,15 @@
 """A page in a process of its own, and a browser that watches what it does."""
 
 import dataclasses
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.builders import make_folder, make_record
+from tests.builders import Served, make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -47,40 +43,12 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-class Served:
-    """The page, which can be ended and started again at the same address."""
+class Page(Served):
+    """The page at an address that stays when it is started again."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        folder.mkdir(exist_ok=True)
-        self.folder = folder
-        self.port = free_port()
-        self.environment = {
-            **os.environ,
-            "CHARRNN_CHECKPOINTS": str(folder),
-            "GRADIO_SERVER_PORT": str(self.port),
-            "GRADIO_TEMP_DIR": str(folder.parent / "gradio"),
-            **environment,
-        }
-        self.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        first_line = self.process.stdout.readline()
-        assert self.url in first_line, first_line + self.process.stdout.read()
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=30)
+        port = str(free_port())
+        super().__init__(folder, GRADIO_SERVER_PORT=port, **environment)
 
     def end_runs(self) -> None:
         """What a test left training outlives the page: ask it to end."""
@@ -89,23 +57,23 @@ class Served:
 
 
 @pytest.fixture(scope="package")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("page") / "checkpoints"
     record = make_record(title="A toy")
     make_folder(folder / "toy", record)
     large = dataclasses.replace(record.model, rnn_units=512, num_layers=2)
     make_folder(folder / "slow", dataclasses.replace(record, title="Slow", model=large))
-    running = Served(folder)
+    running = Page(folder)
     yield running
     running.end()
     running.end_runs()
 
 
 @pytest.fixture(scope="package")
-def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page that strangers share."""
     folder = tmp_path_factory.mktemp("hosted") / "checkpoints"
-    running = Served(folder, CHARRNN_HOSTED="1")
+    running = Page(folder, CHARRNN_HOSTED="1")
     yield running
     running.end()
     running.end_runs()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import Served
+from tests.browser.conftest import Page
 
 WATCH = """
 addEventListener("securitypolicyviolation", event => console.error(
@@ -18,9 +18,9 @@ SWITCHED_OFF = ("/gradio_api/mcp/schema", "/monitoring/summary")
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("space") / "checkpoints"
-    running = Served(folder, SPACE_ID="alice/page")
+    running = Page(folder, SPACE_ID="alice/page")
     yield running
     running.end()
 
@@ -49,7 +49,7 @@ class Watched:
         ]
 
 
-def open_watched(browser: Any, server: Served) -> Watched:
+def open_watched(browser: Any, server: Page) -> Watched:
     watched = Watched(browser.new_context().new_page())
     watched.page.goto(server.url)
     watched.page.locator("#compare:not([disabled])").wait_for(state="attached")

@@ -45,8 +45,9 @@ from charrnn.model.record import (
     Record,
     parse_record,
 )
-from charrnn.model.tensors import MAX_HEADER, tensors_to_bytes
+from charrnn.model.tensors import MAX_HEADER
 from charrnn.text.vocabulary import Vocabulary
+from tests.builders import tensors_to_bytes
 
 VOCABULARY = Vocabulary.of("\n ab\u00e9\u3042\U0001f370\u2028")
 MODEL = ModelConfig(

@@ -13,7 +13,8 @@ import safetensors.numpy
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError
 from charrnn.model import checkpoint, tensors
-from charrnn.model.tensors import bytes_to_tensors, tensors_to_bytes
+from charrnn.model.tensors import bytes_to_tensors
+from tests.builders import tensors_to_bytes
 
 VOCABULARY = b'["[UNK]", "a"]'
 MODEL = ModelConfig(cell="rnn", embedding_dim=2, rnn_units=2, num_layers=1)

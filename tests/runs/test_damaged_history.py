@@ -18,10 +18,9 @@ from charrnn.runs.events import FILE_NAME, read
 from charrnn.runs.history import forget
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
-from charrnn.runs.view import reduce
 from charrnn.ui import following
 from charrnn.ui.shared import Browser
-from tests.builders import make_event
+from tests.builders import make_event, reduce
 
 # long ago: no damaged time is that of a trainer that may yet start
 HISTORY = [

@@ -9,7 +9,7 @@ import pytest
 
 from charrnn.errors import RunError
 from charrnn.hosting import Visitor
-from charrnn.runs import control, owner, preparation, store
+from charrnn.runs import control, owner, packing, preparation, store
 from charrnn.text.corpus import Corpus
 
 ALICE = Visitor("alice's session", "192.0.2.7")
@@ -69,7 +69,7 @@ def test_nothing_in_the_folder_tells_key_visitor_or_address(
     assert theirs is not None
     assert mine.address == theirs.address  # they count together
     assert mine.visitor != theirs.visitor
-    with zipfile.ZipFile(control.archive(path.name, tmp_path)) as file:
+    with zipfile.ZipFile(packing.archive(path.name, tmp_path)) as file:
         assert not [name for name in file.namelist() if "state" in name]
 
 

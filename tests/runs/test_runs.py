@@ -21,7 +21,7 @@ from charrnn.files import redact
 from charrnn.hosting import Policy
 from charrnn.model import checkpoint
 from charrnn.presets import command_line
-from charrnn.runs import baseline, control, listing, preparation, store
+from charrnn.runs import baseline, control, listing, packing, preparation, store
 from charrnn.runs.events import EventLog
 from charrnn.runs.queue import accepting, turn
 from charrnn.runs.states import RunState
@@ -189,7 +189,7 @@ def test_models_are_renamed_listed_packed_and_deleted(
     assert not entry.shipped
     with pytest.raises(RunError, match="at least one character"):
         control.rename(folder.name, " \n")
-    target = control.archive(folder.name, tmp_path)
+    target = packing.archive(folder.name, tmp_path)
     with zipfile.ZipFile(target) as file:
         assert sorted(file.namelist()) == [
             *("config.json", "events.jsonl", "model.safetensors", "vocab.json")
@@ -284,6 +284,25 @@ def test_three_processes_train_in_order_of_arrival(
     expected = ["in c", "out c", "in a", "out a", "in b", "out b"]
     assert out.read_text().splitlines() == expected
     assert not list(isolated.glob(".queue/0*"))
+
+
+def test_as_many_train_at_once_as_the_policy_allows(
+    small_corpus: Corpus, tmp_path: Path, isolated: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("CHARRNN_AT_ONCE", "2")
+    out = tmp_path / "out.txt"
+    out.touch()
+    processes = []
+    for number, name in enumerate("abcd", start=1):
+        folder = created(small_corpus, model_id=name)
+        processes.append(queue(folder, out, tmp_path / "go"))
+        wait_until(lambda n=number: len(list(isolated.glob(".queue/0*"))) >= n)
+    wait_until(lambda: read_status("d").view.position == 2)
+    assert read_status("c").view.position == 1
+    wait_until(lambda: len(out.read_text().splitlines()) == 2)
+    assert set(out.read_text().splitlines()) == {"in a", "in b"}
+    (tmp_path / "go").touch()
+    assert [process.wait(timeout=30) for process in processes] == [0] * 4
 
 
 def test_a_clock_that_is_set_back_does_not_jump_the_queue(

@@ -13,8 +13,8 @@ from charrnn.runs import events, history
 from charrnn.runs.events import EventLog
 from charrnn.runs.history import forget, read_view
 from charrnn.runs.states import RunState
-from charrnn.runs.view import MAX_NOTICES, MAX_SAMPLES, RISING, Reducer, reduce
-from tests.builders import EVENT_TYPES, make_event
+from charrnn.runs.view import MAX_NOTICES, MAX_SAMPLES, RISING, Reducer
+from tests.builders import EVENT_TYPES, make_event, reduce
 
 KINDS = sorted({kind for kind in EVENT_TYPES if kind != "floor"})
 TAKEN_BACK = (events.Step, events.Validation, events.Sample, events.Checkpoint)

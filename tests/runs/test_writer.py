@@ -17,7 +17,9 @@ import pytest
 from charrnn.config import MAX_LENGTH
 from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.hosting import Visitor
+from charrnn.model import generation
 from charrnn.model.engine import Engine
+from charrnn.model.network import Network
 from charrnn.model.request import UPDATE_SECONDS
 from charrnn.runs import in_flight, writer_process
 from charrnn.runs.store import PACKAGE_ROOT
@@ -59,6 +61,10 @@ def test_texts_have_the_bits_of_the_engine_in_this_process(shared, tmp_path):
         assert found[-1] == written(engine.generate(tmp_path / "m", prompt, **wanted))
         for before, after in itertools.pairwise(found):
             assert all(b.startswith(a) for a, b in zip(before, after, strict=True))
+        *_, ours = engine.write(tmp_path / "m", prompt, **wanted)
+        *_, relayed = shared.write(tmp_path / "m", prompt, **wanted)
+        assert relayed == ours
+        assert [len(one.bits) for one in ours] == [len(one.text) for one in ours]
     engine.close()
     assert shared.pid != os.getpid()
 
@@ -103,7 +109,7 @@ def test_only_what_is_new_crosses_and_at_a_readable_pace(tmp_path):
         seconds = time.monotonic() - started
     assert {message["number"] for message in messages} == {7}
     assert {message["kind"] for message in messages} == {"text"}
-    parts = [message["added"][0] for message in messages]
+    parts = [message["added"][0][0] for message in messages]
     assert "".join(parts) == alone(model, "a", MAX_LENGTH, [0.8], seed=3)[0]
     assert 2 <= len(parts) <= seconds / UPDATE_SECONDS + 2
 
@@ -328,3 +334,32 @@ def test_the_process_sees_no_secret(tmp_path, monkeypatch):
         texts.close()
     assert environment["OMP_NUM_THREADS"] == "1"
     assert "HF_TOKEN" not in environment
+
+
+def test_what_may_come_next_has_the_bits_of_the_step_that_writes(shared, tmp_path):
+    model = save_model(tmp_path / "m", cell="lstm", num_layers=2)
+    network = Network(model.record.model, model.weights)
+    for prompt in ("", "abcé\ud800", "ab cd" * 20):
+        ids = generation.prompt_ids(model.vocabulary, prompt)
+        states = network.prefill(ids[:-1], network.initial_states(1))
+        logits = network.step(ids[-1:], states)[0][0, 1:].tolist()
+        asked = shared.ask_next(tmp_path / "m", prompt, asker="x")
+        assert asked.result() == shared.next_logits(tmp_path / "m", prompt) == logits
+    with pytest.raises(CheckpointError):
+        shared.next_logits(tmp_path / "missing", "a")
+
+
+def test_a_question_ends_with_the_process_and_the_next_one_starts_another(
+    writer, tmp_path
+):
+    save_model(tmp_path / "m")
+    writer.next_logits(tmp_path / "m", "a")
+    first = writer.pid
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(writer.next_logits, tmp_path / "m", "ab" * 50_000)
+        wait_until(lambda: psutil.Process(first).cpu_percent(0.05) > 20, 10)
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(RunError, match="ended unexpectedly"):
+            long.result()
+    assert len(writer.next_logits(tmp_path / "m", "a")) == len("\n abcdefghij")
+    assert writer.pid != first

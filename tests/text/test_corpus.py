@@ -485,7 +485,6 @@ def server():
 def named(port, body=BODY):
     return NamedText(
         "Two Cities",
-        "a test",
         f"http://127.0.0.1:{port}/cities.txt",
         hashlib.sha256(body).hexdigest(),
         len(body),
@@ -632,6 +631,6 @@ def test_a_trickle_meets_the_deadline(server, tmp_path, monkeypatch):
 
 
 def test_an_unresolvable_name(tmp_path):
-    text = NamedText("Two Cities", "", "http://127.0.0.1.invalid/", "0" * 64, 9)
+    text = NamedText("Two Cities", "http://127.0.0.1.invalid/", "0" * 64, 9)
     message = failure(text, tmp_path, connect_seconds=3)
     assert "could not be downloaded from 127.0.0.1.invalid" in message

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from charrnn.runs import control, preparation, store
+from charrnn.runs import control, packing, preparation, store
 from charrnn.runs.history import read_view
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
@@ -112,8 +112,11 @@ def test_thirty_kills_change_nothing(small_corpus: Corpus, reference: Path) -> N
     kill_and_finish(small_corpus, reference, 30)
 
 
-def test_ctrl_c_and_stop_end_well_and_change_nothing(
-    small_corpus: Corpus, reference: Path
+def test_ctrl_c_stop_and_a_move_end_well_and_change_nothing(
+    small_corpus: Corpus,
+    reference: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = new_run(small_corpus, "stopped")
     process = begin("stopped")
@@ -124,6 +127,13 @@ def test_ctrl_c_and_stop_end_well_and_change_nothing(
     first = read_status("stopped")
     assert first.state is RunState.STOPPED
     assert (folder / "model.safetensors").is_file()
+
+    packing.pack(folder, tmp_path / "run.zip", state=True, text=True)
+    monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(tmp_path / "elsewhere"))
+    taken = packing.unpack(tmp_path / "run.zip", store.folder(), model_id="stopped")
+    folder = taken.path
+    assert taken.is_run
+    assert read_status("stopped").state is RunState.STOPPED
 
     process = begin("stopped")
     wait_for_event(folder, "resumed")

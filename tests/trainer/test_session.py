@@ -14,7 +14,7 @@ import pytest
 from charrnn.errors import CheckpointError, CorpusError, TrainingError
 from charrnn.model import checkpoint
 from charrnn.model.record import VOCAB
-from charrnn.model.tensors import read_header, tensors_to_bytes
+from charrnn.model.tensors import read_header
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
 from charrnn.text import corpus
@@ -22,7 +22,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.trainer import session as session_module
 from charrnn.trainer import train
 from charrnn.trainer.session import open_session, read_state, save_state
-from tests.builders import TINY, varied_text
+from tests.builders import TINY, tensors_to_bytes, varied_text
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "v1" / "stopped"
 

@@ -19,7 +19,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 from charrnn.errors import RunError, TrainingError
-from charrnn.model import checkpoint, scores, tensors
+from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.generation import generate
 from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
@@ -34,7 +34,14 @@ from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
-from tests.builders import TINY, make_event, rows, wait_for_event, with_baseline
+from tests.builders import (
+    TINY,
+    make_event,
+    rows,
+    tensors_to_bytes,
+    wait_for_event,
+    with_baseline,
+)
 
 
 def created(text: Corpus, **settings: object) -> Path:
@@ -266,6 +273,35 @@ def test_a_continued_run_keeps_its_history_and_goes_on(trained: Path) -> None:
     assert max(rates) <= 0.5 * checkpoint.read_record(trained).training.learning_rate
 
 
+def test_snapshots_are_of_the_weights_that_were_validated(
+    small_corpus: Corpus,
+) -> None:
+    folder = created(small_corpus, validate_every=25)
+    train.train(folder)
+    known = snapshots.steps(folder)
+    assert known[:2] == (25, 50)
+    told = {e.step: e.val_loss for e in of("validation", read_all(folder))}
+    part = small_corpus.text[corpus.split_at(len(small_corpus.text)) :]
+    losses = []
+    for step in (25, 50):
+        model = snapshots.load(folder, step)
+        result = scores.evaluate(model, model.vocabulary.encode(part))
+        losses.append(result.nats_per_char)
+        assert result.nats_per_char == pytest.approx(told[step], abs=0.02)
+    assert losses[1] < losses[0]
+
+
+def test_a_resumed_run_has_no_snapshots_from_after_its_step(trained: Path) -> None:
+    last = read_view(trained).step
+    taken = snapshots.steps(trained)
+    stray = trained / "snapshots" / f"{2 * last}.safetensors"
+    stray.write_bytes((trained / "snapshots" / "25.safetensors").read_bytes())
+    control.request_resume(trained, more_epochs=1)
+    train.train(trained)
+    assert not stray.exists()
+    assert snapshots.steps(trained)[:2] == taken[:2]
+
+
 def test_a_damaged_history_is_resumed_and_the_damage_told(trained: Path) -> None:
     with (trained / events.FILE_NAME).open("ab") as file:
         for line in ("garbage", {"type": "learning_rate", "step": 3, "factor": None}):
@@ -396,7 +432,7 @@ def test_damaged_state_is_refused_with_a_way_out(trained: Path) -> None:
     progress = json.loads(whole[8 : 8 + length])["__metadata__"]["progress"]
     vocabulary = (trained / "vocab.json").read_bytes()
     state.write_bytes(
-        tensors.tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
+        tensors_to_bytes(saved, {"progress": progress}, context=vocabulary)
     )
     with pytest.raises(TrainingError, match=r"other parts.*--init"):
         train.train(trained)

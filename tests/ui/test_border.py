@@ -3,13 +3,8 @@
 import asyncio
 import json
 import logging
-import os
 import random
 import re
-import signal
-import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +19,7 @@ from gradio.events import api
 from charrnn.files import is_safe
 from charrnn.runs.events import EventLog
 from charrnn.ui.border import Border, InputError, check_type, log_in_lines
-from tests.builders import make_event, make_folder, make_record
+from tests.builders import Served, make_event, make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
 PAYLOAD = "planted-payload"
@@ -55,34 +50,13 @@ GOOD = {  # values with which a call gets further, by component
 }
 
 
-class Served:
-    """A page in a process of its own, and what it writes to its log."""
+class Page(Served):
+    """A page, and the functions that it can be asked for."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.log = folder.parent / "page.log"
         make_folder(folder / "m", make_record())
-        with self.log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "app.py"],
-                cwd=ROOT,
-                env={
-                    **os.environ,
-                    "CHARRNN_CHECKPOINTS": str(folder),
-                    "GRADIO_TEMP_DIR": str(folder.parent / "gradio"),
-                    "HF_ENDPOINT": "http://127.0.0.1:9",
-                    **environment,
-                },
-                stdout=file,
-                stderr=subprocess.STDOUT,
-            )
-        started = time.monotonic()
-        while "charrnn is at" not in self.said():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() - started < 60, self.said()
-            time.sleep(0.05)
-        found = re.search(r"charrnn is at (\S+?)/? ", self.said())
-        assert found
-        self.url = found[1]
+        super().__init__(folder, HF_ENDPOINT="http://127.0.0.1:9", **environment)
+        self.url = self.url.rstrip("/")
         config = httpx.get(f"{self.url}/config").json()
         kinds = {c["id"]: c["type"] for c in config["components"]}
         self.functions: dict[int, dict[str, Any]] = {
@@ -90,24 +64,17 @@ class Served:
             for fn in config["dependencies"]
         }
 
-    def said(self) -> str:
-        return self.log.read_text(encoding="utf-8")
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
-
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("border") / "checkpoints"
     folder.mkdir()
-    served = Served(folder)
+    served = Page(folder)
     yield served
     served.end()
 
 
-def payloads(page: Served, count: int, seed: int) -> list[tuple[int, list[Any]]]:
+def payloads(page: Page, count: int, seed: int) -> list[tuple[int, list[Any]]]:
     """Function and values: some odd, some as many as are expected."""
     rng, found = random.Random(seed), []
     numbers = sorted(page.functions)
@@ -163,7 +130,7 @@ def assert_bounded(said: str, requests: int) -> None:
             assert planted not in line.lower(), line
 
 
-async def run_all(page: Served, wanted: list[tuple[int, list[Any]]]) -> None:
+async def run_all(page: Page, wanted: list[tuple[int, list[Any]]]) -> None:
     """Call functions directly, eight at a time."""
     waiting = iter(wanted)
 
@@ -181,14 +148,14 @@ async def run_all(page: Served, wanted: list[tuple[int, list[Any]]]) -> None:
         await asyncio.gather(*(work(client) for _ in range(8)))
 
 
-def test_thousands_of_payloads_are_told_what_is_wrong(page: Served) -> None:
+def test_thousands_of_payloads_are_told_what_is_wrong(page: Page) -> None:
     before = len(page.said())
     wanted = payloads(page, 3000, seed=1)
     asyncio.run(run_all(page, wanted))
     assert_bounded(page.said()[before:], len(wanted))
 
 
-async def join(client: httpx.AsyncClient, page: Served, number: int, values: list[Any]):
+async def join(client: httpx.AsyncClient, page: Page, number: int, values: list[Any]):
     """Call a function through the queue; its last message, or the refusal."""
     session = f"{number}-{random.random()}"
     fields = {"data": values, "fn_index": number, "session_hash": session}
@@ -207,7 +174,7 @@ async def join(client: httpx.AsyncClient, page: Served, number: int, values: lis
                 return
 
 
-def test_the_queue_tells_it_as_well(page: Served) -> None:
+def test_the_queue_tells_it_as_well(page: Page) -> None:
     before = len(page.said())
     wanted = payloads(page, 240, seed=2)
 
@@ -273,7 +240,7 @@ REQUESTS = [
 ]
 
 
-def test_odd_requests_to_gradios_own_addresses(page: Served) -> None:
+def test_odd_requests_to_gradios_own_addresses(page: Page) -> None:
     before = len(page.said())
     with httpx.Client(base_url=page.url, timeout=60) as client:
         for method, path, content in REQUESTS:
@@ -299,7 +266,7 @@ DAMAGED = [
 ]
 
 
-def test_one_damaged_history_breaks_the_page_for_no_run(page: Served) -> None:
+def test_one_damaged_history_breaks_the_page_for_no_run(page: Page) -> None:
     folder = page.log.parent / "checkpoints"
     for name in ("damaged", "whole"):
         path = make_folder(folder / name, make_record(title=name))
@@ -328,7 +295,7 @@ def test_one_damaged_history_breaks_the_page_for_no_run(page: Served) -> None:
     assert "failed" not in page.said()[len(before) :]
 
 
-def test_a_program_reads_an_error_as_it_is_and_the_page_as_html(page: Served) -> None:
+def test_a_program_reads_an_error_as_it_is_and_the_page_as_html(page: Page) -> None:
     by_name = {fn["api_name"]: number for number, fn in page.functions.items()}
     told = {}
     with httpx.Client(base_url=page.url, timeout=60) as client:
@@ -340,7 +307,7 @@ def test_a_program_reads_an_error_as_it_is_and_the_page_as_html(page: Served) ->
     assert "&lt;b&gt;'x'" in told["ask_delete"]
 
 
-def test_the_page_calls_private_functions_alone(page: Served) -> None:
+def test_the_page_calls_private_functions_alone(page: Page) -> None:
     """So that `border` knows whose messages are read as HTML."""
     for fn in page.functions.values():
         assert (fn["api_visibility"] == "private") == bool(fn["targets"]), fn

@@ -1,14 +1,16 @@
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charrnn.runs.view import reduce
 from charrnn.ui import chart
 from charrnn.ui.texts import TABLES, translate
-from tests.builders import make_event
+from charrnn.ui.theme import theme
+from tests.builders import make_event, reduce
 
-NAMES = {key: key for key in chart.SERIES}
+NAMES = {key: key for key in chart.COLOURS}
 
 
 def view_of(losses, validations=(), **baseline):
@@ -24,7 +26,7 @@ def series(rows, name):
 def test_every_series_is_there_from_the_first_frame():
     rows = chart.rows(reduce([]), 65, NAMES)
     seeded = [name for _, loss, name in rows if math.isnan(loss)]
-    assert seeded == list(chart.SERIES)
+    assert seeded == [*chart.SERIES, *chart.OVERLAYS]
     assert series(rows, "train") == []
     assert series(rows, "guessing") == [(0, 4.1744), (1, 4.1744)]
 
@@ -36,9 +38,7 @@ def test_each_line_says_what_the_events_said():
     assert series(rows, "smooth") == [(1, 3.0), (2, 2.0)]
     assert series(rows, "validation") == [(1, 2.5), (2, 2.25)]
     assert series(rows, "baseline") == [(0, 1.669), (2, 1.669)]
-    (step, low), (same, high) = series(rows, "best")
-    assert step == same == 2
-    assert low < 2.25 < high
+    assert series(rows, "best") == [(2, 2.25)]  # what its tooltip shows
 
 
 def test_reference_lines_reach_to_the_planned_end():
@@ -70,11 +70,36 @@ def test_smoothing_is_the_mean_of_a_centred_neighbourhood():
 
 def test_colours_are_known_in_every_language():
     tables = [
-        {k: translate(lang, f"series.{k}") for k in chart.SERIES} for lang in TABLES
+        {k: translate(lang, f"series.{k}") for k in chart.COLOURS} for lang in TABLES
     ]
-    colours = chart.colour_map(tables, ["another run"])
+    colours = chart.colour_map(tables)
     assert colours["validation"] == chart.COLOURS["validation"]
     assert colours["検証"] == chart.COLOURS["validation"]
-    assert colours["another run"] == chart.OVERLAY_COLOURS[0]
     for table in tables:
-        assert len(set(table.values())) == len(chart.SERIES)
+        assert len(set(table.values())) == len(chart.COLOURS)
+
+
+def luminance(colour):
+    """Relative luminance of an sRGB colour (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (
+        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("name", chart.COLOURS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_line_stands_out_from_its_ground(name, dark):
+    look = theme()
+    ground = look.block_background_fill_dark if dark else look.block_background_fill
+    ground = {"white": "#ffffff"}.get(ground, ground)
+    low, high = sorted([luminance(ground), luminance(chart.COLOURS[name])])
+    assert (high + 0.05) / (low + 0.05) >= 3
+
+
+def test_the_style_sheet_knows_the_lines_by_their_colours():
+    css = (Path(chart.__file__).parent / "page.css").read_text(encoding="utf-8")
+    styled = re.findall(r'\[stroke="(#[0-9a-f]+)"\]', css)
+    named = ("train", "best", "guessing", "baseline")
+    assert styled == [chart.COLOURS[name] for name in named]

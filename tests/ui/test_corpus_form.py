@@ -41,6 +41,7 @@ def test_the_facts_of_a_text_are_told():
     assert TEXT[:250] in shown.facts
     assert TEXT[:251] not in shown.facts
     assert shown.text_size == {"characters": 1720, "vocab_size": 18}
+    assert shown.train["interactive"] is True
 
 
 def test_facts_are_escaped():
@@ -71,6 +72,7 @@ def test_a_text_that_is_missing_or_wrong_is_told(source, file, pasted, said):
     shown = corpus_form.look(ENGLISH, source, file, pasted, None)
     assert said in shown.facts
     assert shown.text_size is None
+    assert shown.train["interactive"] is False
 
 
 def test_a_failed_download_offers_the_offline_text(tmp_path, monkeypatch):

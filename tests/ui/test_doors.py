@@ -3,11 +3,7 @@
 import asyncio
 import http.server
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.parse
@@ -24,7 +20,7 @@ from charrnn.errors import CorpusError
 from charrnn.text import sources
 from charrnn.ui import corpus_form, doors
 from charrnn.ui.doors import Rules
-from tests.builders import make_folder, make_record
+from tests.builders import Served, make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
 EVIL = "https://evil.example"
@@ -95,37 +91,20 @@ class _Answers(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Served:
-    """A page in a process of its own."""
+class Page(Served):
+    """A page that takes this computer for any other."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.temporary = folder.parent / "gradio"
         make_folder(folder / "m", make_record())
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", APP],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "CHARRNN_CHECKPOINTS": str(folder),
-                "CHARRNN_MAX_TEXT_MB": str(TEXT_LIMIT / MEGABYTE),
-                "GRADIO_TEMP_DIR": str(self.temporary),
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        line = self.process.stdout.readline()
-        while line and not line.startswith("charrnn is at"):
-            line = self.process.stdout.readline()
-        self.url = line.split()[3].rstrip("/")
+        limits = {
+            "CHARRNN_MAX_TEXT_MB": str(TEXT_LIMIT / MEGABYTE),
+            "CHARRNN_MAX_ZIP_MB": str(TEXT_LIMIT / MEGABYTE / 2),
+        }
+        super().__init__(folder, "-c", APP, **limits, **environment)
+        self.url = self.url.rstrip("/")
         self.port = int(self.url.rsplit(":", 1)[1])
         known = environment.get("SPACE_HOST")
         self.origin = f"https://{known}" if known else self.url
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=30)
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         return httpx.request(method, self.url + path, timeout=30, **request)
@@ -148,8 +127,8 @@ def elsewhere() -> Iterator[Elsewhere]:
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    running = Served(tmp_path_factory.mktemp("local") / "checkpoints")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    running = Page(tmp_path_factory.mktemp("local") / "checkpoints")
     yield running
     running.end()
 
@@ -157,8 +136,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def space(
     tmp_path_factory: pytest.TempPathFactory, elsewhere: Elsewhere
-) -> Iterator[Served]:
-    running = Served(
+) -> Iterator[Page]:
+    running = Page(
         tmp_path_factory.mktemp("space") / "checkpoints",
         SYSTEM="spaces",
         SPACE_ID="alice/page",
@@ -173,7 +152,7 @@ def space(
 
 
 @pytest.fixture(params=["local", "space"])
-def page(request: pytest.FixtureRequest) -> Served:
+def page(request: pytest.FixtureRequest) -> Page:
     return request.getfixturevalue(request.param)
 
 
@@ -351,7 +330,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 POSTS = ("/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/call/models")
 
 
-def foreign_marks(page: Served) -> list[dict[str, str]]:
+def foreign_marks(page: Page) -> list[dict[str, str]]:
     return [
         {"origin": EVIL},
         {"origin": "null"},

@@ -20,6 +20,7 @@ from charrnn.ui import (
     sharing,
     training,
     visitor_data,
+    zips,
 )
 from charrnn.ui.following import PanelUpdate
 from charrnn.ui.shared import NEW_BROWSER, Browser
@@ -59,7 +60,7 @@ ACTIONS = {
     "more": lambda run, browser: run_actions.train_more(ENGLISH, run, browser, 1),
     "rename": lambda run, browser: run_actions.rename(ENGLISH, run, browser, "New"),
     "ask": lambda run, browser: run_actions.ask_delete(ENGLISH, run, browser),
-    "zip": lambda run, browser: run_actions.zip_file(run, browser),
+    "zip": lambda run, browser: zips.zip_file(run, browser, False, False),
     "delete": lambda run, browser: run_actions.delete(ENGLISH, run, browser),
 }
 
@@ -128,7 +129,7 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
 def test_training_gives_the_browser_the_key(isolated):
     values = [*training.form.preset_values("quick").values()]
     update = training.start(
-        ENGLISH, "paste", None, TEXT, "quick", "", NEW_BROWSER, *values
+        ENGLISH, "paste", None, TEXT, "", "quick", "epochs", "", NEW_BROWSER, *values
     )
     browser = Browser.of(update.browser)
     assert list(browser.keys) == [update.followed]
@@ -219,7 +220,9 @@ def test_uploads_and_copies_live_for_an_hour(ended, who, tmp_path, monkeypatch):
         (place / name).parent.mkdir(parents=True)
         (place / name).touch()
     os.utime(place / "b/new.txt", (time.time() + 600,) * 2)
-    packed = Path(run_actions.zip_file(ended.name, browser_of(ended, who.key))["value"])
+    packed = Path(
+        zips.zip_file(ended.name, browser_of(ended, who.key), False, False)["value"]
+    )
     housekeeping.one_round(since=0)
     assert all((place / name).is_file() for name in names)
     assert packed.is_file()

@@ -1,9 +1,6 @@
 """The page's endpoints, asked by gradio_client on a live server."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 import typing
 from collections.abc import Iterator
@@ -17,11 +14,11 @@ from gradio_client.exceptions import AppError
 import app
 from charrnn.model import checkpoint, generation
 from charrnn.runs import control, events, preparation, store
-from charrnn.ui import form, generate_form, page, training, writing
-from tests.builders import ENGLISH, make_folder, make_record, rows
+from charrnn.ui import form, generate_form, page, preset_choice, training, writing
+from tests.builders import ENGLISH, Served, make_folder, make_record, rows
 
 ROOT = Path(__file__).parent.parent.parent
-PUBLIC = {"/generate", "/compare", "/models", "/train", "/status", "/stop"}
+PUBLIC = {"/next", "/generate", "/compare", "/models", "/train", "/status", "/stop"}
 TEXT = "The quick brown fox jumps over the lazy dog. " * 100
 TINY = {
     "rnn_units": 8,
@@ -30,34 +27,6 @@ TINY = {
     "seq_length": 20,
     "batch_size": 4,
 }
-
-
-class Served:
-    """A page in a process of its own."""
-
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")],
-            env={
-                **os.environ,
-                "CHARRNN_CHECKPOINTS": str(folder),
-                "GRADIO_TEMP_DIR": str(folder / ".gradio"),
-                **environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.first_line = self.process.stdout.readline()
-        self.url = self.first_line.split()[3]
-
-    def end(self) -> str:
-        """What it says at Ctrl-C."""
-        self.process.send_signal(signal.SIGINT)
-        said, _ = self.process.communicate(timeout=30)
-        return said
 
 
 def client_of(served: Served) -> Client:
@@ -80,7 +49,7 @@ def client(served: Served) -> Client:
 
 
 def test_the_address_that_is_printed_answers(served):
-    assert served.first_line.startswith("charrnn is at http://127.0.0.1:")
+    assert served.said().startswith("charrnn is at http://127.0.0.1:")
     assert httpx.get(served.url).status_code == 200
 
 
@@ -208,7 +177,7 @@ def test_a_taken_port_gives_the_next_one_and_a_hosted_page_lists_nobodys(
         listed = client_of(other).predict(api_name="/models")
         assert "private" not in {model["id"] for model in listed}
     finally:
-        assert "goes on" not in other.end()
+        assert "goes on" not in other.end(signal.SIGINT)
 
 
 @pytest.mark.parametrize(
@@ -251,12 +220,14 @@ def test_handlers_return_as_many_values_as_their_events_have_outputs():
 
 def test_flattened_updates_have_as_many_values_too(model):
     text = ["m", "so", 5, 1, False, 0, 1, "", 2, 0.5]
-    training_form = (None, "paste", "quick", "", *form.values_of("quick"))
+    values = form.preset_values("quick").values()
+    training_form = (None, "paste", "", "quick", "epochs", "", *values)
     returned = {
         generate_form.opened: generate_form.opened(ENGLISH, {}),
         writing.generate: next(writing.generate(ENGLISH, *text)),
         writing.compare: next(writing.compare(ENGLISH, *text, 0.6, None, None)),
         training.estimate: training.estimate(ENGLISH, *training_form),
+        preset_choice.fill: preset_choice.fill(ENGLISH, None, "quick", "", {}, *values),
     }
     events = {fn.fn: fn.outputs for fn in app.demo.fns.values()}
     for handler, values in returned.items():
@@ -276,8 +247,8 @@ def test_at_the_end_ctrl_c_says_which_runs_go_on(served, small_corpus, monkeypat
     monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(served.folder))
     path = control.create(preparation.prepare(small_corpus), title="Going on")
     with store.hold(path):  # as its trainer does
-        said = served.end()
-    assert said == (
+        said = served.end(signal.SIGINT)
+    assert said.partition("\n")[2] == (
         "Going on goes on: stop it with `python -m charrnn stop going-on`\n"
     )
     assert served.process.returncode == 0

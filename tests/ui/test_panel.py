@@ -1,8 +1,7 @@
 from charrnn.runs.states import RunState
 from charrnn.runs.status import Status
-from charrnn.runs.view import reduce
 from charrnn.ui import panel
-from tests.builders import make_event, make_record
+from tests.builders import make_event, make_record, reduce
 
 
 def status_of(state, *recorded):

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, RunError
 from charrnn.runs import store
-from charrnn.ui import api, following, run_actions
+from charrnn.ui import api, following, generate_form, run_actions, zips
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from tests.builders import ENGLISH
 
@@ -21,7 +21,7 @@ def test_an_id_that_could_be_guessed_opens_nothing_on_a_hosted_page(run, monkeyp
         with pytest.raises(CharrnnError, match="no such model or run"):
             action("my-run")
     with pytest.raises(CharrnnError, match="no such model or run"):
-        run_actions.zip_file("my-run", NEW_BROWSER)
+        zips.zip_file("my-run", NEW_BROWSER, False, False)
     assert run.is_dir()
 
 
@@ -43,10 +43,13 @@ def test_deleting_is_asked_first_and_then_done(run):
 
 
 def test_the_zip_holds_what_is_public_and_the_history(run):
-    made = run_actions.zip_file("my-run", NEW_BROWSER)["value"]
+    made = zips.zip_file("my-run", NEW_BROWSER, False, False)["value"]
     with zipfile.ZipFile(made) as file:
         assert set(file.namelist()) == {"config.json", "vocab.json", "events.jsonl"}
     assert Path(made).name == "my-run.zip"
+    made = zips.zip_file("my-run", NEW_BROWSER, False, True)["value"]
+    with zipfile.ZipFile(made) as file:
+        assert "state/corpus.txt" in file.namelist()
 
 
 @pytest.mark.parametrize("count", [0, None, -1, 10_001])
@@ -61,3 +64,16 @@ def test_the_rate_is_changed_by_a_file_in_the_run(run):
         assert (run / store.LEARNING_RATE).read_text() == "0.5"
         with pytest.raises(CharrnnError, match=r"from 0\.01 to 100"):
             run_actions.change_rate("my-run", NEW_BROWSER, None)
+
+
+def test_a_finished_run_is_written_with(run, trained):
+    assert following.whole_panel("en", "my-run", Browser()).write["visible"] is False
+    panel = following.whole_panel("en", trained.name, Browser())
+    assert panel.write["visible"] is True
+    tabs, model, prompt = run_actions.write_with(ENGLISH, trained.name, {}, "ROMEO:")
+    assert tabs["selected"] == "generate"
+    assert model["value"] == trained.name
+    assert trained.name in [value for _, value in model["choices"]]
+    assert prompt == generate_form.suggest_prompt(trained.name, "ROMEO:")
+    with pytest.raises(RunError, match="no model or run"):
+        run_actions.write_with(ENGLISH, "gone", {}, "")

@@ -10,9 +10,8 @@ import pytest
 import app
 from charrnn.errors import CharrnnError
 from charrnn.ui import sessions
-from tests.builders import make_folder, make_record
+from tests.builders import Served, make_folder, make_record
 from tests.load import memory
-from tests.ui.test_page import Served
 
 MEGABYTE = 1_000_000
 PASTED = 20 * MEGABYTE  # characters

@@ -26,7 +26,7 @@ def server() -> Iterator[Hub]:
 @pytest.fixture
 def there(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", server.url)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_ID", "SYSTEM"):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_ID", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     return server
 
@@ -91,7 +91,7 @@ def test_whose_token_is_used(there, monkeypatch):
     assert sharing.token_for("en", "", None) is None  # never the page's
     monkeypatch.setenv("OAUTH_CLIENT_ID", "x")
     assert not sharing.has_login()
-    monkeypatch.setenv("SYSTEM", "spaces")
+    monkeypatch.setenv("SPACE_ID", "alice/page")
     assert sharing.token_for("en", "", login) == "hf_login"
     with pytest.raises(HubError, match="Sign in"):
         sharing.token_for("en", "", None)

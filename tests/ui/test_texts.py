@@ -14,9 +14,9 @@ from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
-from charrnn.ui.labels import TEMPERATURE_NAMES
+from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
-from charrnn.ui.settings import SETTINGS
+from charrnn.ui.settings import CHIPS, SETTINGS
 from charrnn.ui.texts import TABLES
 from charrnn.ui.writing_request import NUMBERS
 from tests.builders import PageRequest
@@ -25,8 +25,9 @@ UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
-    *("card", "temperature.names"),
+    *("card", "temperature.names", "next.strip", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
+    *(f"train.chip.{number}" for number in CHIPS),
 }
 # keys that the code puts together: what stands before the part that varies, and
 # all that the part can be
@@ -36,14 +37,16 @@ DYNAMIC = {
         *TEMPERATURE_NAMES,
     },
     "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
+    "page.": set(PAGE_WORDS),
     "help.": set(SETTINGS),
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),
+    "train.chip.": {str(number) for number in CHIPS},
     "train.preset.": set(PRESETS),
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
-    "series.": set(chart.SERIES),
+    "series.": set(chart.COLOURS),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
 
@@ -110,12 +113,10 @@ i18n(f"prefix.{name}")
         list(used_in("translate(lang, key)"))
 
 
-def test_explanations_are_those_of_the_settings_and_presets():
+def test_explanations_are_those_of_the_settings():
     english = TABLES["en"]
     for name in SETTINGS:
         assert english[f"help.{name}"] == setting_field(name).metadata["help"]
-    for name, preset in PRESETS.items():
-        assert english[f"train.about.{name}"] == preset.summary
 
 
 def test_a_language_is_one_file(tmp_path):

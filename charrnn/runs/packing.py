@@ -1,0 +1,451 @@
+"""A model or run as a zip: packed here, taken in there.
+
+A zip always holds what a model shows and its history. The saved state and the text go
+in only when they are asked for; with both, the run goes on elsewhere as if it had
+never been moved. What tells a run's owner is never packed, and never taken.
+
+`unpack` treats every zip as a stranger's: of its names only those in `_limits` are
+read, and written under names of our own, so that no name, link or device in it
+decides where anything lands. Sizes are checked as declared and counted as they come.
+"""
+
+import dataclasses
+import io
+import os
+import secrets
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from charrnn.errors import CharrnnError, CheckpointError, RunError
+from charrnn.files import one_line, quoted
+from charrnn.hosting import MEGABYTE, policy
+from charrnn.model import checkpoint
+from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS, Record
+from charrnn.model.tensors import bytes_to_tensors
+from charrnn.runs import events, store
+from charrnn.runs.events import Ended, EventLog
+from charrnn.runs.history import forget, read_view
+from charrnn.runs.leftovers import PULLING, remove_leftovers
+from charrnn.runs.owner import Owner, save
+from charrnn.runs.preparation import check_parameters, limit_minutes
+from charrnn.runs.queue import check_disk, check_kept
+from charrnn.runs.states import LIVE, EndReason, RunState
+from charrnn.runs.store import BEST_FILE, CORPUS_FILE, STATE, STATE_FILE
+from charrnn.text import corpus
+
+MAX_ENTRIES: Final = 100  # a zip of ours has at most eight
+MAX_READ: Final = 262_144  # bytes at once: more than a directory of so many entries
+CHUNK: Final = 65_536
+_STATE_FILES: Final = (f"{STATE}/{STATE_FILE}", f"{STATE}/{BEST_FILE}")
+_TEXT: Final = f"{STATE}/{CORPUS_FILE}"
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE: Final = (
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(EOFError, ValueError, RuntimeError),  # what `zipfile` raises of odd bytes
+)
+
+
+def _limits() -> dict[str, int]:
+    """What is taken from a zip, and how many bytes of each at most."""
+    whole = policy().max_zip_bytes
+    return {
+        **checkpoint.MAX_BYTES,
+        WEIGHTS: whole,
+        events.FILE_NAME: whole,
+        **dict.fromkeys(_STATE_FILES, whole),
+        _TEXT: policy().max_text_bytes,
+    }
+
+
+# --- out -------------------------------------------------------------------------
+
+
+def pack(path: Path, target: Path, *, state: bool, text: bool) -> None:
+    """Write a zip of a model or run; it appears whole or not at all.
+
+    Args:
+        path: The folder of the model.
+        target: The zip, which must not be there yet.
+        state: Whether to add the saved state, which training goes on from.
+        text: Whether to add the text that it trains on.
+
+    Raises:
+        CheckpointError: If the folder is no model, or the zip cannot be written.
+        RunError: If the state is asked for while it changes, or what is asked for is
+            not there.
+    """
+    checkpoint.read_record(path)
+    wanted = _wanted(path, state=state, text=text)
+    if target.exists():
+        raise RunError(f"{target.name} is there already: choose another name.")
+    aside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with aside.open("xb") as raw:
+            with zipfile.ZipFile(
+                raw, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False
+            ) as packed:
+                for name in wanted:
+                    packed.write(path / name, name)
+            raw.flush()
+            os.fsync(raw.fileno())
+        aside.rename(target)
+    except OSError as error:
+        raise CheckpointError(
+            f"{target.name} cannot be written ({error.strerror}): free some space or "
+            "choose a writable folder that is there."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _wanted(path: Path, *, state: bool, text: bool) -> list[str]:
+    """The names to pack, in order."""
+    names = [*PUBLIC_FILES, events.FILE_NAME]
+    if text:
+        if not store.is_run(path):
+            raise RunError(f"{path.name} keeps no text here: pack it without the text.")
+        names.append(_TEXT)
+    if state:
+        if store.is_alive(path):
+            raise RunError(
+                f"{path.name} is being trained, and its state changes meanwhile: stop "
+                "it first, or pack it without the state."
+            )
+        if not (path / _STATE_FILES[0]).is_file():
+            raise RunError(f"{path.name} has no saved state: pack it without.")
+        names += _STATE_FILES
+    return [name for name in names if (path / name).is_file()]
+
+
+def archive(
+    run_id: str, destination: Path, *, state: bool = False, text: bool = False
+) -> Path:
+    """Pack a model under its title's name and return the zip's path.
+
+    Args:
+        run_id: The model or run.
+        destination: The folder for the zip.
+        state: See `pack`.
+        text: Likewise.
+
+    Raises:
+        CharrnnError: As `pack`.
+    """
+    path = store.find(run_id)
+    title = checkpoint.read_record(path).title
+    target = destination / f"{store.slug(title)}.zip"
+    pack(path, target, state=state, text=text)
+    return target
+
+
+# --- in --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpacked:
+    """A zip that was taken in."""
+
+    model_id: str
+    path: Path
+    title: str
+    is_run: bool  # it keeps its text, and may go on
+    notices: tuple[str, ...]  # what a person should know
+
+
+class _Reader(io.FileIO):
+    """A file that is never read in large pieces.
+
+    `zipfile` reads a zip's whole directory at once, as long as the zip says it is.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and 0 <= size <= MAX_READ:
+            return super().read(size) or b""
+        data = super().read(MAX_READ + 1) or b""
+        if len(data) > MAX_READ:
+            raise zipfile.BadZipFile(f"it has more than {MAX_ENTRIES} files")
+        return data
+
+
+def unpack(
+    file: Path,
+    destination: Path,
+    *,
+    model_id: str | None = None,
+    owner: Owner | None = None,
+) -> Unpacked:
+    """Take a zip of `pack` in, from whomever it comes.
+
+    Args:
+        file: The zip.
+        destination: The folder of models and runs.
+        model_id: The id to take; None takes a free one after the title, or one that
+            nobody can guess where the policy wants that.
+        owner: Whose key shall open it on a hosted page.
+
+    Returns:
+        What is here now.
+
+    Raises:
+        CheckpointError: If it is no such zip, or damaged, hostile or too large; then
+            nothing of it stays.
+        RunError: If the id is none or taken, or the visitor keeps too many.
+    """
+    check_disk()
+    if owner is not None:
+        check_kept(owner)
+    remove_leftovers(destination)
+    aside = destination / f"{PULLING}{secrets.token_hex(8)}"
+    ready = aside / "model"
+    try:
+        (ready / STATE).mkdir(parents=True)
+        left_out = _extract(file, ready)
+        record, notices = _check(file, ready)
+        if owner is not None:
+            save(ready, owner, place=destination)
+        is_run = store.is_run(ready)
+        if not any((ready / STATE).iterdir()):
+            (ready / STATE).rmdir()
+        path = _place(ready, destination, record, model_id)
+    except OSError as error:
+        raise CheckpointError(
+            f"The folder {destination.name} cannot be written ({error.strerror}): "
+            "free some space or choose a writable one."
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Unpacked(
+        model_id=path.name,
+        path=path,
+        title=record.title,
+        is_run=is_run,
+        notices=(*notices, *left_out),
+    )
+
+
+def _place(
+    ready: Path, destination: Path, record: Record, model_id: str | None
+) -> Path:
+    exact = model_id is not None
+    if model_id is None and policy().secret_ids:
+        model_id = store.hosted_id()  # nobody finds, or is told of, another's model
+    return store.place(
+        ready, destination, model_id or store.slug(record.title), exact=exact
+    )
+
+
+def _refusal(file: Path, reason: object) -> CheckpointError:
+    sentence = str(reason).rstrip(".") + "."
+    return CheckpointError(
+        f"{quoted(file.name)} is no zip that can be taken in: {sentence}"
+    )
+
+
+def _extract(file: Path, ready: Path) -> list[str]:
+    """Write the known files of a zip into a folder.
+
+    Returns:
+        A sentence about what was left out, if anything was.
+
+    Raises:
+        CheckpointError: If the zip is damaged, hostile or too large.
+    """
+    try:
+        size = file.stat().st_size if file.is_file() else None
+        if size is None:
+            raise _refusal(file, "there is no such file")
+        if size > policy().max_zip_bytes:
+            raise _refusal(file, _too_large(size))
+        reader = _Reader(file)
+    except OSError as error:
+        raise _refusal(file, f"it cannot be read ({error.strerror})") from error
+    with reader:
+        try:
+            with zipfile.ZipFile(reader) as packed:
+                taken, others = _sort(file, packed.infolist())
+                for name, info in taken.items():
+                    _write(packed, info, ready / name)
+        except _DAMAGE as error:
+            raise _refusal(file, f"it is damaged ({_reason(error)})") from error
+    if not others:
+        return []
+    told = ", ".join(quoted(name, 40) for name in others[:3])
+    count = "1 file" if len(others) == 1 else f"{len(others)} files"
+    return [f"{count} of the zip left out, as none of a model's: {told}."]
+
+
+def _reason(error: BaseException) -> str:
+    return one_line(str(error), 80).rstrip(".") or type(error).__name__
+
+
+def _too_large(size: int) -> str:
+    limit = policy().max_zip_bytes
+    return (
+        f"it has {size / MEGABYTE:,.1f} MB, and at most {limit / MEGABYTE:,g} MB are "
+        "taken here"
+    )
+
+
+def _sort(
+    file: Path, entries: list[zipfile.ZipInfo]
+) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
+    """A zip's entries: those that are taken, by name, and the names of the others.
+
+    Raises:
+        CheckpointError: If they are too many, or one of them is none that a zip of
+            ours could have.
+    """
+    if len(entries) > MAX_ENTRIES:
+        raise _refusal(file, f"it has more than {MAX_ENTRIES} files")
+    limits, taken, others = _limits(), {}, []
+    names: set[str] = set()
+    for info in entries:
+        _check_entry(file, info)
+        if info.filename in names:
+            raise _refusal(file, f"{quoted(info.filename)} is in it twice")
+        names.add(info.filename)
+        if info.is_dir():
+            continue
+        if info.filename not in limits:
+            others.append(info.filename)
+            continue
+        _check_declared(file, info, limits[info.filename])
+        taken[info.filename] = info
+    total = sum(info.file_size for info in taken.values())
+    if total > policy().max_zip_bytes:
+        raise _refusal(file, f"unpacked, {_too_large(total)}")
+    missing = [name for name in (CONFIG, VOCAB) if name not in taken]
+    if missing:
+        raise _refusal(file, f"it has no {' and no '.join(missing)}")
+    return taken, others
+
+
+def _check_entry(file: Path, info: zipfile.ZipInfo) -> None:
+    """Refuse what only a hostile or a foreign zip has.
+
+    Raises:
+        CheckpointError: For a name that leads elsewhere, a link or a device.
+    """
+    name = info.orig_filename
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if name.startswith(("/", "\\")) or ".." in parts or ":" in name or "\0" in name:
+        raise _refusal(file, f"{quoted(name)} leads out of its folder")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _refusal(file, f"{quoted(name)} is a link or a device, no file")
+
+
+def _check_declared(file: Path, info: zipfile.ZipInfo, limit: int) -> None:
+    """Refuse a known file by what the zip says of it.
+
+    Raises:
+        CheckpointError: If it is encrypted, packed in a way that is not read, or larger
+            than it may be.
+    """
+    name = quoted(info.filename)
+    if info.flag_bits & 0x41:  # encrypted, or strongly so
+        raise _refusal(file, f"{name} is encrypted: pack it without a password")
+    if info.compress_type not in _METHODS:
+        raise _refusal(file, f"{name} is packed by another method than deflate")
+    if info.file_size > limit:
+        raise _refusal(
+            file,
+            f"{name} has {info.file_size:,} bytes unpacked, and at most {limit:,} are "
+            "taken here",
+        )
+
+
+def _write(packed: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
+    """Unpack one file, and no byte more than the zip has declared.
+
+    Raises:
+        BadZipFile: If it has another size or sum than declared.
+        OSError: If it cannot be written.
+    """
+    written = 0
+    with packed.open(info) as source, target.open("xb") as copy:
+        while part := source.read(CHUNK):
+            written += len(part)
+            if written > info.file_size:
+                break
+            copy.write(part)
+    if written != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename} has another size than it says")
+
+
+def _check(file: Path, ready: Path) -> tuple[Record, list[str]]:
+    """Validate what was unpacked as any stranger's folder, and settle it for here.
+
+    Returns:
+        The record, and what a person should know.
+
+    Raises:
+        CheckpointError: If it is no model or run that charrnn can open.
+    """
+    try:
+        record = checkpoint.read_record(ready)
+        notices = list(_check_model(ready, record))
+        if store.is_run(ready):
+            corpus.read_clean(ready / _TEXT, record.corpus.sha256)
+            check_parameters(record.model)
+            record, limited = _limit(ready, record)
+            notices += limited
+        else:
+            notices += _drop_state(ready)
+        _check_state(ready, record)
+        _end(ready)
+    except CharrnnError as error:
+        raise _refusal(file, error) from error
+    return record, notices
+
+
+def _check_model(ready: Path, record: Record) -> tuple[str, ...]:
+    if (ready / WEIGHTS).is_file():
+        return checkpoint.load(ready).notices
+    if not store.is_run(ready):
+        raise CheckpointError("It holds neither weights nor a text to train on.")
+    checkpoint.read_vocabulary(ready, record)
+    return ()
+
+
+def _limit(ready: Path, record: Record) -> tuple[Record, tuple[str, ...]]:
+    """The record of a run that will not train longer than this page allows."""
+    training, notices = limit_minutes(record.training)
+    if training != record.training:
+        record = dataclasses.replace(record, training=training)
+        checkpoint.save_record(ready, record)
+    return record, notices
+
+
+def _drop_state(ready: Path) -> list[str]:
+    """Remove a state that nothing can go on from: its text is not there."""
+    found = [ready / name for name in _STATE_FILES if (ready / name).is_file()]
+    for path in found:
+        path.unlink()
+    if not found:
+        return []
+    return ["Its saved state is left out: without its text the training cannot go on."]
+
+
+def _check_state(ready: Path, record: Record) -> None:
+    saved, best = (ready / name for name in _STATE_FILES)
+    if saved.is_file():
+        context = checkpoint.read_bounded(ready, VOCAB)
+        bytes_to_tensors(saved.read_bytes(), saved.name, context=context)
+    if best.is_file():
+        checkpoint.load_weights(ready, record.model, path=best)
+
+
+def _end(ready: Path) -> None:
+    """Let a history that was packed in the middle of a training end there."""
+    view = read_view(ready)
+    forget(ready)
+    unbegun = view.state is RunState.MODEL and store.is_run(ready)
+    if view.state in LIVE or unbegun:
+        EventLog(ready).append(Ended(step=view.step, reason=EndReason.STOPPED))

@@ -1,0 +1,116 @@
+"""What may come next after a prompt, and how much is read to say so."""
+
+import queue
+
+import numpy as np
+import pytest
+
+from charrnn.config import MAX_PROMPT
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
+from charrnn.model import next_character
+from charrnn.model.cache import ModelCache
+from charrnn.model.generation import prompt_ids
+from charrnn.model.network import Network
+from charrnn.model.next_character import NextCharacters, Question
+from tests.builders import save_model
+
+
+class Asking:
+    """Asks and waits for the answer."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.models = ModelCache()
+        self.questions = NextCharacters(self.models)
+
+    def __call__(self, prompt, asker="", folder=None):
+        answers = queue.Queue()
+        question = Question(folder or self.folder, prompt, asker)
+        before = self.questions.characters_read
+        self.questions.ask(question, answers.put)
+        answer = answers.get(timeout=30)
+        self.read = self.questions.characters_read - before
+        if isinstance(answer, CharrnnError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def asking(tmp_path):
+    save_model(tmp_path / "m", num_layers=2)
+    return Asking(tmp_path / "m")
+
+
+def expected(model, prompt):
+    """The logits of the writing step itself, without [UNK]."""
+    network = Network(model.record.model, model.weights)
+    ids = prompt_ids(model.vocabulary, prompt)
+    states = network.prefill(ids[:-1], network.initial_states(1))
+    return network.step(ids[-1:], states)[0][0, 1:].tolist()
+
+
+def test_logits_have_the_bits_of_the_step_that_writes(tmp_path, asking):
+    model = save_model(tmp_path / "m", num_layers=2)
+    for prompt in ("", "a", "ab\ufeff\ud800c", "abc d" * 100):
+        assert asking(prompt, "x") == expected(model, prompt)
+
+
+def test_of_a_prompt_that_grows_only_what_was_added_is_read(tmp_path, asking):
+    model = save_model(tmp_path / "m", num_layers=2)
+    prompt = "abcdefg hij" * 30
+    asking(prompt, "x")
+    assert asking.read == len(prompt) - 1
+    longer = asking(prompt + "ab", "x")
+    assert asking.read == 2
+    assert longer == expected(model, prompt + "ab")
+    assert asking(prompt + "ab", "x") == longer
+    assert asking.read == 0
+    assert asking(prompt + "b", "x") == expected(model, prompt + "b")
+    assert asking.read == len(prompt)  # a letter was replaced: all is read again
+    asking(prompt + "b", "y")
+    assert asking.read == len(prompt)  # another visitor has states of their own
+
+
+def test_states_are_of_the_model_as_it_is_now(tmp_path, asking):
+    asking("abc", "x")
+    newer = save_model(tmp_path / "m", num_layers=2, seed=1)
+    assert asking("abcd", "x") == expected(newer, "abcd")
+    assert asking.read == 3
+
+
+def test_the_longest_unused_states_are_dropped(asking, monkeypatch):
+    monkeypatch.setattr(next_character, "MAX_KEPT", 2)
+    for asker in ("x", "y", "x", "z"):
+        asking("abc", asker)
+    for asker, read in (("x", 0), ("z", 0), ("y", 2)):
+        asking("abc", asker)
+        assert asking.read == read, asker
+    asking("abc")
+    asking("abc")
+    assert asking.read == 2  # of someone without a name nothing is kept
+
+
+def test_a_later_prompt_takes_the_place_of_one_that_is_being_read(asking):
+    answers = queue.Queue()
+    long = "ab" * 5_000
+    for prompt, asker in ((long, "x"), (long, "y"), ("abc", "x")):
+        asking.questions.ask(
+            Question(asking.folder, prompt, asker),
+            lambda answer, prompt=prompt, asker=asker: answers.put((asker, answer)),
+        )
+    found = [answers.get(timeout=60) for _ in range(3)]
+    kinds = [(asker, type(answer)) for asker, answer in found]
+    assert kinds == [("x", RunError), ("x", list), ("y", list)]
+
+
+def test_what_cannot_be_answered_says_why_and_holds_up_nobody(tmp_path, asking):
+    with pytest.raises(CheckpointError):
+        asking("a", "x", tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="100,001 characters"):
+        asking("a" * (MAX_PROMPT + 1))
+    assert np.isfinite(asking("a", "x")).all()
+
+
+def test_models_are_given_back(asking):
+    asking("abc", "x")
+    assert not asking.models._users

@@ -1,0 +1,48 @@
+"""The head of the page, as link previews and browsers without scripts read it."""
+
+import httpx
+import pytest
+from gradio import routes
+
+from charrnn.ui import template
+from tests.builders import Served
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    served = Served(tmp_path_factory.mktemp("template"))
+    yield served.url
+    served.end()
+
+
+@pytest.mark.parametrize(
+    ("headers", "lang", "words"),
+    [
+        ({}, "en", "one character at a time"),
+        ({"accept-language": "fr, ja;q=0.8"}, "ja", "一文字ずつ"),
+        ({"cookie": "charrnn_lang=ja"}, "ja", "一文字ずつ"),
+    ],
+)
+def test_a_link_to_the_page_is_previewed_as_what_it_is(page, headers, lang, words):
+    source = httpx.get(page, headers=headers).text
+    head = source[: source.index("<script>")]
+    assert f'lang="{lang}"' in head
+    assert '<meta property="og:title" content="charrnn">' in head
+    assert words in head
+    assert "og:image" not in source
+    assert "twitter:" not in source
+    assert "{url}" not in source
+    assert "Gradio" not in head
+
+
+def test_a_template_without_a_place_for_the_head_is_refused():
+    with pytest.raises(ValueError, match="no place"):
+        template.adapted("<html><head></head></html>")
+
+
+def test_gradios_other_templates_stay_as_they_are():
+    template.use()
+    template.use()  # a second time changes nothing
+    loader = routes.templates.env.loader
+    share = loader.get_source(routes.templates.env, "frontend/share.html")[0]
+    assert "page_head" not in share
