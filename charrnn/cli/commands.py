@@ -340,6 +340,8 @@ def run_inspect(args: argparse.Namespace) -> int:
         inspection.show_look(args, model, text)
     elif args.reach:
         inspection.show_reach(args, model, text)
+    elif args.units:
+        inspection.show_units(args, model, text)
     else:
         inspection.show_surprise(args, model, text)
     return FINE
