@@ -7,6 +7,7 @@ standard error.
 
 import argparse
 import contextlib
+import dataclasses
 import math
 import os
 import signal
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charrnn import config
 from charrnn.cli.output import (
@@ -61,6 +62,9 @@ from charrnn.text import sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
+
+if TYPE_CHECKING:
+    from charrnn.hub.push import Pushed
 
 FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 MAX_INSPECTED = 20_000  # characters: all states of two layers of 384 take 60 MB
@@ -511,6 +515,13 @@ def run_push(args: argparse.Namespace) -> int:
     from charrnn.hub.push import push_model
     from charrnn.hub.transfer import Connection, local_token
 
+    if args.space:
+        return _push_space(args)
+    given = [n for n in ("weights", "model_repo") if getattr(args, n) is not None]
+    if given:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} is of a web page: give --space with it."
+        )
     path = store.resolve(args.model)
     pushed = push_model(
         path,
@@ -521,10 +532,37 @@ def run_push(args: argparse.Namespace) -> int:
         message=args.message,
         keep_card=not store.is_shipped(path),
     )
+    _show_pushed(pushed)
+    return FINE
+
+
+def _show_pushed(pushed: "Pushed") -> None:
     kind = "private" if pushed.private else "public"
     done = "is already what this model is" if pushed.unchanged else "now holds it"
     say(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
     show(pushed.url)
+
+
+def _push_space(args: argparse.Namespace) -> int:
+    """`push --space`: a model's web page to a static Space."""
+    from charrnn.card import check_license
+    from charrnn.hub.push import push_space
+    from charrnn.hub.transfer import Connection, local_token
+    from charrnn.web import bundle
+
+    model = _load_model(args.model)
+    chosen = check_license(args.license) or model.record.license
+    record = dataclasses.replace(model.record, license=chosen)
+    pushed = push_space(
+        bundle.page(dataclasses.replace(model, record=record), args.weights),
+        record,
+        args.repo_id,
+        Connection(token=local_token(), on_progress=transfer_progress()),
+        private=not args.public,
+        model_repo=args.model_repo,
+        message=args.message,
+    )
+    _show_pushed(pushed)
     return FINE
 
 

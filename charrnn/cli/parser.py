@@ -36,6 +36,8 @@ from charrnn.errors import CharrnnError, TrainingError
 from charrnn.machine import program
 from charrnn.text import sources
 
+FORMATS = ("int8", "float16", "float32")  # of a web page's weights
+
 
 def _number(text: str) -> int | float:
     try:
@@ -142,6 +144,13 @@ def _add_hub(commands: Any) -> None:
     push.add_argument("repo_id", metavar="OWNER/NAME")
     push.add_argument("--public", action="store_true", help="for everybody to see")
     push.add_argument("--license", metavar="L", help="of the weights, like mit")
+    push.add_argument(
+        "--space", action="store_true", help="its web page, as a static Space"
+    )
+    push.add_argument(
+        "--model-repo", metavar="OWNER/NAME", help="which model the Space links"
+    )
+    push.add_argument("--weights", choices=FORMATS, help="of the Space's page")
     push.add_argument("--message", metavar="M", help="of the commit")
     push.set_defaults(run=run_push)
     pull = commands.add_parser("pull", help="take a model from the Hub")
@@ -170,7 +179,7 @@ def _add_web(commands: Any) -> None:
     web.add_argument("file", metavar="PAGE.html")
     web.add_argument(
         "--weights",
-        choices=("int8", "float16", "float32"),
+        choices=FORMATS,
         help="their format; if absent, the smallest that costs little",
     )
     web.add_argument(

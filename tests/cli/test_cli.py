@@ -232,6 +232,15 @@ def test_push_and_pull_from_the_terminal(
         assert token not in err
         code, _, err = run(capfd, *push)
         assert (code, "already what this model is" in err) == (0, True)
+        code, out, err = run(
+            capfd, *push[:2], "alice/page", "--space", "--model-repo", "alice/sea"
+        )
+        assert (code, out) == (0, f"{server.url}/spaces/alice/page\n")
+        files = server.repositories["spaces/alice/page"].head.files
+        assert b'- "alice/sea"' in files["README.md"]
+        assert b'"license":"mit"' in files["index.html"]
+        code, _, err = run(capfd, *push, "--weights", "int8")
+        assert (code, "give --space with it" in err) == (2, True)
         code, out, err = run(capfd, "pull", "alice/sea", "--id", "back")
         assert (code, out) == (0, "back\n")
         code, _, err = run(capfd, "pull", "alice/missing")
