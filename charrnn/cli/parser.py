@@ -92,6 +92,13 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
     generate.add_argument("--stop", default="", metavar="STRING")
+    generate.add_argument(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="LAYER.UNIT=VALUE",
+        help="hold a unit's output while writing, up to 8 times; see inspect --units",
+    )
     generate.add_argument("--json", action="store_true")
     generate.set_defaults(run=run_generate)
 
