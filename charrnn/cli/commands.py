@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,20 @@ from charrnn.cli.output import (
     duration,
     loss_column,
     say,
+    say_outcome,
     show,
+    show_figures,
     show_json,
     stream_texts,
     table,
     transfer_progress,
 )
-from charrnn.errors import ConfigError
+from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
+from charrnn.model.generation import Written, samples_of, write
 from charrnn.model.record import Record
 from charrnn.presets import default_preset
 from charrnn.runs import (
@@ -46,6 +50,7 @@ from charrnn.runs import (
     store,
 )
 from charrnn.runs.events import Baseline, Ended, EventLog
+from charrnn.runs.figures import TextFigures, count
 from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
 from charrnn.runs.queue import turn
@@ -155,7 +160,11 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             stop_file.unlink(missing_ok=True)
             _record_stopped(log)
             return FINE
-        train.train(path, listener=printer)
+        try:
+            train.train(path, listener=printer)
+        finally:
+            with contextlib.suppress(CharrnnError):  # deleted meanwhile
+                say_outcome(checkpoint.read_record(path), read_view(path))
     return FINE
 
 
@@ -199,12 +208,17 @@ def _heads(rows: list[config.SamplingConfig], samples: int) -> list[str]:
 
 
 def _generate_json(
-    args: argparse.Namespace, rows: list[config.SamplingConfig], final: list[str]
+    args: argparse.Namespace,
+    rows: list[config.SamplingConfig],
+    written: list[Written],
+    counted: list[TextFigures],
 ) -> dict[str, Any]:
-    samples = [
-        {"temperature": row.temperature, "seed": row.seed, "text": text}
-        for row, text in zip(rows, final, strict=True)
+    samples: list[dict[str, Any]] = [
+        {"temperature": row.temperature, "seed": row.seed, "text": one.text}
+        for row, one in zip(rows, written, strict=True)
     ]
+    for sample, figures in zip(samples, counted, strict=False):  # perhaps of none
+        sample["figures"] = asdict(figures)
     return {
         "model": args.model,
         "prompt": args.prompt,
@@ -216,8 +230,6 @@ def _generate_json(
 
 def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text at one or several temperatures, one or several of each."""
-    from charrnn.model.generation import generate, samples_of
-
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
     settings = {
@@ -231,20 +243,38 @@ def run_generate(args: argparse.Namespace) -> int:
         ],
         args.samples,
     )
-    unknown = model.vocabulary.unknown(args.prompt)
-    if unknown:
+    if unknown := model.vocabulary.unknown(args.prompt):
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if note := _same_texts_note(args.temperature, args.samples):
         say(f"note: {note}")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    texts = generate(model, args.prompt, length=args.length, rows=rows)
+    written, counted = _write(args, model, rows), list[TextFigures]()
+    if args.figures:
+        folder = store.resolve(args.model)
+        counted = count(folder, model.record, args.prompt, written).figures
     if args.json:
-        *_, final = texts
-        show_json(_generate_json(args, rows, final))
+        show_json(_generate_json(args, rows, written, counted))
     else:
-        stream_texts(texts, _heads(rows, args.samples))
+        show_figures(_heads(rows, args.samples), counted)
     return FINE
+
+
+def _write(
+    args: argparse.Namespace, model: Model, rows: list[config.SamplingConfig]
+) -> list[Written]:
+    """Write the texts and, unless they are wanted as JSON, print them as they grow."""
+    written: list[Written] = []
+
+    def texts() -> Iterator[list[str]]:
+        for written[:] in write(model, args.prompt, length=args.length, rows=rows):
+            yield [one.text for one in written]
+
+    if args.json:
+        *_, _ = texts()
+    else:
+        stream_texts(texts(), _heads(rows, args.samples))
+    return written
 
 
 def _part(model: Model, source: str, split: str) -> str:
@@ -384,7 +414,7 @@ def run_models(args: argparse.Namespace) -> int:
         count = f"{entry.record.model.num_parameters():,}"
         rows.append(
             (
-                *(entry.model_id, loss_column(entry.record), count),
+                *(entry.model_id, loss_column(entry), count),
                 *(*_date_and_duration(entry), entry.record.title),
             )
         )
@@ -407,7 +437,7 @@ def run_runs(args: argparse.Namespace) -> int:
             (
                 entry.model_id,
                 entry.state,
-                loss_column(record),
+                loss_column(entry),
                 record.corpus.name,
                 *_date_and_duration(entry),
                 record.title,
@@ -445,6 +475,7 @@ def run_follow(args: argparse.Namespace) -> int:
         offset = part.next
     for notice in damage_notices(damaged):
         say(f"note: {notice}")
+    say_outcome(checkpoint.read_record(path), read_view(path))
     if state is RunState.DIED:
         say(status.DIED)
     return FAILED if state in (RunState.DIED, RunState.FAILED) else FINE

@@ -99,6 +99,9 @@ def _add_generate(commands: Any) -> None:
         metavar="LAYER.UNIT=VALUE",
         help="hold a unit's output while writing, up to 8 times; see inspect --units",
     )
+    generate.add_argument(
+        "--figures", action="store_true", help="invented words, repeats and more"
+    )
     generate.add_argument("--json", action="store_true")
     generate.set_defaults(run=run_generate)
 

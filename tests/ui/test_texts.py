@@ -10,6 +10,7 @@ import pytest
 
 from charrnn.config import setting_field
 from charrnn.presets import PRESETS
+from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
@@ -39,6 +40,11 @@ DYNAMIC = {
     "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
     "page.": set(PAGE_WORDS),
     "help.": set(SETTINGS),
+    "figure.": {
+        name + ending
+        for name in TextFigures.__annotations__
+        for ending in ("", "_help")
+    },
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),
     "train.chip.": {str(number) for number in CHIPS},
