@@ -223,6 +223,7 @@ def _generate_json(
         "model": args.model,
         "prompt": args.prompt,
         "seed": rows[0].seed,
+        "hold": [hold._asdict() for hold in rows[0].hold],
         "samples": samples,
     }
 
@@ -231,7 +232,10 @@ def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text at one or several temperatures, one or several of each."""
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    settings = {"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop}
+    settings = {
+        **{"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop},
+        "hold": tuple(map(config.Hold.parse, args.hold)),
+    }
     rows = samples_of(
         [
             config.SamplingConfig(temperature=temperature, seed=seed, **settings)

@@ -93,6 +93,13 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
     generate.add_argument("--stop", default="", metavar="STRING")
     generate.add_argument(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="LAYER.UNIT=VALUE",
+        help="hold a unit's output while writing, up to 8 times; see inspect --units",
+    )
+    generate.add_argument(
         "--figures", action="store_true", help="invented words, repeats and more"
     )
     generate.add_argument("--json", action="store_true")
