@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from charrnn.errors import CharrnnError, CheckpointError, RunError
-from charrnn.files import one_line, quoted
+from charrnn.files import one_line, quoted, remedy
 from charrnn.hosting import MEGABYTE, policy
 from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS, Record
@@ -97,8 +97,7 @@ def pack(path: Path, target: Path, *, state: bool, text: bool) -> None:
         aside.rename(target)
     except OSError as error:
         raise CheckpointError(
-            f"{target.name} cannot be written ({error.strerror}): free some space or "
-            "choose a writable folder that is there."
+            f"{target.name} cannot be written ({error.strerror}): {remedy(error)}."
         ) from error
     finally:
         aside.unlink(missing_ok=True)
@@ -216,7 +215,7 @@ def unpack(
     except OSError as error:
         raise CheckpointError(
             f"The folder {destination.name} cannot be written ({error.strerror}): "
-            "free some space or choose a writable one."
+            f"{remedy(error)}."
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
