@@ -414,7 +414,7 @@ def run_runs(args: argparse.Namespace) -> int:
                 entry.model_id,
                 entry.state,
                 loss_column(entry),
-                record.corpus.name,
+                record.corpus.shown_name,
                 *_date_and_duration(entry),
                 record.title,
             )

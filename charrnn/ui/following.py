@@ -57,18 +57,20 @@ class PanelUpdate(NamedTuple):
     question: Update = SKIP  # whether to delete the run
 
 
-def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
+def buttons(state: RunState, *, owned: bool, begun: bool) -> dict[str, Update]:
     """Which of the buttons are there in which state, as fields of `PanelUpdate`.
 
     Args:
         state: The run's.
         owned: Whether it is the visitor's own; else there are none.
+        begun: Whether it has made a step: one that has not is only resumed.
     """
     live = state in LIVE
+    at_rest = not live and state not in (RunState.FAILED, RunState.UNREADABLE)
     shown = {
         "stop": live,
         "resume": state in RESUMABLE,
-        "more": not live and state not in (RunState.FAILED, RunState.UNREADABLE),
+        "more": at_rest and begun,
         "rate": state is RunState.RUNNING,
     }
     updates: dict[str, Update] = {
@@ -140,7 +142,7 @@ def whole_panel(
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
         manage_box=gr.update(visible=browser.owns(path)),
-        **buttons(status.state, owned=browser.owns(path)),
+        **buttons(status.state, owned=browser.owns(path), begun=view.step > 0),
     )
 
 

@@ -169,7 +169,10 @@ def _lay_out(blocks: gr.Blocks) -> None:
     )
     train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
     hub_view.select(
-        sharing.refresh, [pushed_model, page.browser], pushed_model, **QUIET
+        sharing.refresh,
+        [pushed_model, page.browser, generating.model],
+        pushed_model,
+        **QUIET,
     )
 
 
