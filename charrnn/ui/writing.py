@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import gradio as gr
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
+from charrnn.model import checkpoint
 from charrnn.ui import cards, passages
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
@@ -71,7 +72,9 @@ def write(
             shown[column] = head + body
         return Frame(tuple(shown), status)
 
-    warning = cards.unknown_note(lang, prepared.unknown)
+    warning = cards.unknown_note(lang, prepared.unknown) + "".join(
+        note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
+    )
     started = cards.progress_line(translate(lang, "generate.writing")) + warning
     texts = [""] * len(heads)
     yield frame(texts, started, off)
