@@ -550,7 +550,7 @@ def run_unpack(args: argparse.Namespace) -> int:
     for notice in taken.notices:
         say(f"note: {notice}")
     more = f": `{program()} train --resume {taken.model_id}` goes on with it"
-    say(f"{taken.title} is here as {taken.model_id}{more if taken.is_run else ''}")
+    say(f"{taken.title} is here as {taken.model_id}{more if taken.can_go_on else ''}")
     show(taken.model_id)
     return FINE
 

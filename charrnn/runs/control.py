@@ -204,6 +204,14 @@ def resume(
     spawn(path)
 
 
+def can_go_on(path: Path, record: Record) -> bool:
+    """Whether a run has what its training needs to go on.
+
+    One that has been validated has a saved state, unless it was packed without.
+    """
+    return record.figures is None or os.path.lexists(path / STATE / STATE_FILE)
+
+
 def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     """Check that a run can go on, and note how many more epochs it shall have.
 
@@ -215,7 +223,7 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     if more_epochs is not None and more_epochs < 1:
         raise RunError(f"{more_epochs} more epochs were asked for: expected 1 or more.")
     record = checkpoint.read_record(path)
-    if record.figures is not None and not (path / STATE / STATE_FILE).is_file():
+    if not can_go_on(path, record):
         raise RunError(
             f"{path.name} has no saved state to go on from, as when it was packed "
             "without: train a new run from its weights with `--init`."

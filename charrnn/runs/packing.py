@@ -29,6 +29,7 @@ from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS, Record
 from charrnn.model.tensors import bytes_to_tensors
 from charrnn.runs import events, store
+from charrnn.runs.control import can_go_on
 from charrnn.runs.events import Ended, EventLog
 from charrnn.runs.history import forget, read_view
 from charrnn.runs.leftovers import PULLING, remove_leftovers
@@ -153,7 +154,8 @@ class Unpacked:
     model_id: str
     path: Path
     title: str
-    is_run: bool  # it keeps its text, and may go on
+    is_run: bool  # it keeps its text
+    can_go_on: bool  # and what its training needs
     notices: tuple[str, ...]  # what a person should know
 
 
@@ -224,6 +226,7 @@ def unpack(
         path=path,
         title=record.title,
         is_run=is_run,
+        can_go_on=is_run and can_go_on(path, record),
         notices=(*notices, *left_out),
     )
 

@@ -13,7 +13,7 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
-from charrnn.runs import listing
+from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
@@ -57,20 +57,23 @@ class PanelUpdate(NamedTuple):
     question: Update = SKIP  # whether to delete the run
 
 
-def buttons(state: RunState, *, owned: bool, begun: bool) -> dict[str, Update]:
+def buttons(
+    state: RunState, *, owned: bool, begun: bool, saved: bool = True
+) -> dict[str, Update]:
     """Which of the buttons are there in which state, as fields of `PanelUpdate`.
 
     Args:
         state: The run's.
         owned: Whether it is the visitor's own; else there are none.
         begun: Whether it has made a step: one that has not is only resumed.
+        saved: Whether it has what it needs to go on.
     """
     live = state in LIVE
     at_rest = not live and state not in (RunState.FAILED, RunState.UNREADABLE)
     shown = {
         "stop": live,
-        "resume": state in RESUMABLE,
-        "more": at_rest and begun,
+        "resume": state in RESUMABLE and saved,
+        "more": at_rest and begun and saved,
         "rate": state is RunState.RUNNING,
     }
     updates: dict[str, Update] = {
@@ -142,7 +145,12 @@ def whole_panel(
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
         manage_box=gr.update(visible=browser.owns(path)),
-        **buttons(status.state, owned=browser.owns(path), begun=view.step > 0),
+        **buttons(
+            status.state,
+            owned=browser.owns(path),
+            begun=view.step > 0,
+            saved=control.can_go_on(path, record),
+        ),
     )
 
 
