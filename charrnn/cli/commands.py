@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from charrnn.cli.output import (
     say,
     say_outcome,
     show,
+    show_figures,
     show_json,
     stream_texts,
     table,
@@ -35,6 +37,7 @@ from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
+from charrnn.model.generation import Written, samples_of, write
 from charrnn.model.record import Record
 from charrnn.presets import default_preset
 from charrnn.runs import (
@@ -47,6 +50,7 @@ from charrnn.runs import (
     store,
 )
 from charrnn.runs.events import Baseline, Ended, EventLog
+from charrnn.runs.figures import TextFigures, count
 from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
 from charrnn.runs.queue import turn
@@ -204,12 +208,17 @@ def _heads(rows: list[config.SamplingConfig], samples: int) -> list[str]:
 
 
 def _generate_json(
-    args: argparse.Namespace, rows: list[config.SamplingConfig], final: list[str]
+    args: argparse.Namespace,
+    rows: list[config.SamplingConfig],
+    written: list[Written],
+    counted: list[TextFigures],
 ) -> dict[str, Any]:
-    samples = [
-        {"temperature": row.temperature, "seed": row.seed, "text": text}
-        for row, text in zip(rows, final, strict=True)
+    samples: list[dict[str, Any]] = [
+        {"temperature": row.temperature, "seed": row.seed, "text": one.text}
+        for row, one in zip(rows, written, strict=True)
     ]
+    for sample, figures in zip(samples, counted, strict=False):  # perhaps of none
+        sample["figures"] = asdict(figures)
     return {
         "model": args.model,
         "prompt": args.prompt,
@@ -220,8 +229,6 @@ def _generate_json(
 
 def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text at one or several temperatures, one or several of each."""
-    from charrnn.model.generation import generate, samples_of
-
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
     settings = {"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop}
@@ -232,20 +239,38 @@ def run_generate(args: argparse.Namespace) -> int:
         ],
         args.samples,
     )
-    unknown = model.vocabulary.unknown(args.prompt)
-    if unknown:
+    if unknown := model.vocabulary.unknown(args.prompt):
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if note := _same_texts_note(args.temperature, args.samples):
         say(f"note: {note}")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    texts = generate(model, args.prompt, length=args.length, rows=rows)
+    written, counted = _write(args, model, rows), list[TextFigures]()
+    if args.figures:
+        folder = store.resolve(args.model)
+        counted = count(folder, model.record, args.prompt, written).figures
     if args.json:
-        *_, final = texts
-        show_json(_generate_json(args, rows, final))
+        show_json(_generate_json(args, rows, written, counted))
     else:
-        stream_texts(texts, _heads(rows, args.samples))
+        show_figures(_heads(rows, args.samples), counted)
     return FINE
+
+
+def _write(
+    args: argparse.Namespace, model: Model, rows: list[config.SamplingConfig]
+) -> list[Written]:
+    """Write the texts and, unless they are wanted as JSON, print them as they grow."""
+    written: list[Written] = []
+
+    def texts() -> Iterator[list[str]]:
+        for written[:] in write(model, args.prompt, length=args.length, rows=rows):
+            yield [one.text for one in written]
+
+    if args.json:
+        *_, _ = texts()
+    else:
+        stream_texts(texts(), _heads(rows, args.samples))
+    return written
 
 
 def _part(model: Model, source: str, split: str) -> str:
@@ -322,6 +347,8 @@ def run_inspect(args: argparse.Namespace) -> int:
         inspection.show_look(args, model, text)
     elif args.reach:
         inspection.show_reach(args, model, text)
+    elif args.units:
+        inspection.show_units(args, model, text)
     else:
         inspection.show_surprise(args, model, text)
     return FINE

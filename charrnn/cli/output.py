@@ -1,6 +1,7 @@
 """What the command line prints."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import shutil
@@ -14,6 +15,7 @@ from charrnn.files import replace_unsafe
 from charrnn.model.record import Record
 from charrnn.runs import events
 from charrnn.runs.events import Event
+from charrnn.runs.figures import TextFigures
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.quality import best_loss, has_diverged, worse_than_guessing
 from charrnn.runs.view import Reducer, RunView
@@ -195,6 +197,24 @@ def stream_texts(texts: Iterator[list[str]], heads: Sequence[str]) -> None:
         printer.finish(rows[:turn])
         printer.grow(rows[turn])
     printer.finish(rows)
+
+
+def show_figures(heads: Sequence[str], counted: Sequence[TextFigures]) -> None:
+    """Print the figures of texts, a line each.
+
+    Args:
+        heads: What is told of each text.
+        counted: Their figures; none where none were asked for.
+    """
+    for head, figures in zip(heads, counted, strict=False):
+        told = (
+            f"{name} {value:.4f} bits/char"
+            if name == "surprise"
+            else f"{name} {100 * value:.1f} %"
+            for name, value in dataclasses.asdict(figures).items()
+            if value is not None
+        )
+        show(f"--- {head}: {', '.join(told)}")
 
 
 class _TextPrinter:

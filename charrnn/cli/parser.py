@@ -94,6 +94,9 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
     generate.add_argument("--stop", default="", metavar="STRING")
+    generate.add_argument(
+        "--figures", action="store_true", help="invented words, repeats and more"
+    )
     generate.add_argument("--json", action="store_true")
     generate.set_defaults(run=run_generate)
 
@@ -126,6 +129,9 @@ def _add_inspect(commands: Any) -> None:
     )
     what.add_argument(
         "--reach", action="store_true", help="how far back the model looks"
+    )
+    what.add_argument(
+        "--units", action="store_true", help="which unit follows what in the text"
     )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)

@@ -19,6 +19,7 @@ from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
 from charrnn.runs.leftovers import PULLING, remove_leftovers
 from charrnn.runs.owner import Owner, save
+from charrnn.runs.queue import check_kept, one_at_a_time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ def pull_model(
     Raises:
         HubError: If it failed: one sentence that says what to do.
         CheckpointError: If the folder cannot be written.
+        RunError: If the owner keeps as many runs and models as one may.
     """
     repo, in_source = parse_source(source, connection.endpoint)
     wanted = _one_revision(in_source, check_revision(revision))
@@ -169,10 +171,13 @@ def _take(
         if file.is_file() and not file.is_symlink():
             file.replace(ready / name)
     notices = _check_pulled(ready, origin)
-    if owner is not None:
-        (ready / store.STATE).mkdir()
-        save(ready, owner, place=aside.parent)
-    return _place(ready, aside.parent, model_id, origin.repo), notices
+    if owner is None:
+        return _place(ready, aside.parent, model_id, origin.repo), notices
+    (ready / store.STATE).mkdir()
+    save(ready, owner, place=aside.parent)
+    with one_at_a_time():  # others may have kept one more meanwhile
+        check_kept(owner)
+        return _place(ready, aside.parent, model_id, origin.repo), notices
 
 
 def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
 QUEUE: Final = ".queue"
 CORPUS_FILE: Final = "corpus.txt"
+WORDS_FILE: Final = "words.txt"  # of the text that trained, sorted
 STATE_FILE: Final = "state.safetensors"
 BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
 LOCK, STOP, LEARNING_RATE = "lock", "stop", "learning_rate"

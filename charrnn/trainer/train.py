@@ -22,14 +22,16 @@ import tensorflow as tf
 
 from charrnn import card
 from charrnn.errors import CharrnnError, CheckpointError, TrainingError
-from charrnn.files import redact
-from charrnn.model import checkpoint, scores
+from charrnn.files import redact, write_file
+from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.record import Figures
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
+from charrnn.runs.figures import training_part
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import damage_notices
+from charrnn.text import words
 from charrnn.text.streams import Streams
 from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
 from charrnn.trainer.session import (
@@ -68,6 +70,7 @@ def _announce(session: Session) -> None:
     if view.started is not None or view.step:  # its `started` line may be damaged
         # events after the saved state's step are taken back and will come again
         log.append(events.Resumed(step=progress.step))
+        snapshots.remove_beyond(session.folder, progress.step)
     log.append(
         events.Started(
             step=progress.step,
@@ -104,6 +107,14 @@ def _final_figures(session: Session) -> None:
         ),
     )
     card.write_card(session.folder)
+
+
+def _keep_words(session: Session) -> None:
+    """Write the words of the text that trained beside the model."""
+    source = session.folder / store.STATE / store.CORPUS_FILE
+    part = training_part(source, session.record.corpus.split)
+    if words.has_words(part):
+        write_file(session.folder / store.WORDS_FILE, words.listed(part).encode())
 
 
 def fit(session: Session) -> EndReason:
@@ -159,6 +170,7 @@ def _work(session: Session) -> EndReason:
         _announce(session)
         reason = fit(session)
         _final_figures(session)
+        _keep_words(session)
     finally:
         restore_handlers()
     (session.folder / store.STOP).unlink(missing_ok=True)

@@ -1,11 +1,13 @@
 """The columns that written text stands in, and the line under them: HTML."""
 
+import dataclasses
 import html
 from collections.abc import Sequence
 from typing import Final
 
 from charrnn.model.record import Record
 from charrnn.runs import store
+from charrnn.runs.figures import TextFigures
 from charrnn.ui import links
 from charrnn.ui.links import Link
 from charrnn.ui.shared import note
@@ -34,6 +36,27 @@ def resting_card(text: str, *, wide: bool = False) -> str:
 def file_name(link: Link, temperature: float) -> str:
     """What a downloaded text is called."""
     return f"{store.slug(link.model)}-{temperature:g}-{link.seed}.txt"
+
+
+def next_strip(lang: str) -> str:
+    """Where `generate.js` draws what may come next after the prompt."""
+    words = {
+        "at": translate(lang, "next.at"),
+        "cut": translate(lang, "next.cut"),
+        "said": translate(lang, "next.said"),
+    }
+    data = "".join(
+        f' data-{name}="{html.escape(word)}"' for name, word in words.items()
+    )
+    title = html.escape(translate(lang, "next.title"))
+    return (
+        f'<section id="next-strip" aria-labelledby="next-title"{data}>'
+        f'<p class="next-head"><strong id="next-title">{title}</strong>'
+        '<span id="next-setting"></span><span id="next-cut"></span></p>'
+        '<ol id="next-bars" aria-labelledby="next-title"></ol>'
+        '<p class="note" id="next-note"></p>'
+        '<p class="unseen" aria-live="polite" id="next-said"></p></section>'
+    )
 
 
 def card_head(
@@ -74,6 +97,41 @@ def highlight(text: str, passages: Sequence[tuple[int, int]]) -> str:
         parts.append(f"<mark>{html.escape(text[start:end])}</mark>")
         done = end
     return "".join(parts) + html.escape(text[done:])
+
+
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
+
+
+def figure(lang: str, name: str, value: float | None) -> str:
+    """One figure of a text, explained where the pointer or the focus is."""
+    if value is None:
+        return ""
+    told = f"{value:.2f}" if name == "surprise" else percent(value)
+    label = html.escape(translate(lang, f"figure.{name}", value=told))
+    meaning = html.escape(translate(lang, f"figure.{name}_help"))
+    return (
+        f'<span class="figure" tabindex="0">{label}'
+        f'<span class="tip" role="tooltip">{meaning}</span></span>'
+    )
+
+
+def card_tail(lang: str, figures: TextFigures, bits: Sequence[float]) -> str:
+    """What closes a finished text, and its figures.
+
+    Args:
+        lang: Language code.
+        figures: Of the text.
+        bits: Of each character, for the browser, which colours by them.
+    """
+    values = dataclasses.asdict(figures).items()
+    line = "".join(figure(lang, name, value) for name, value in values)
+    data = " ".join(f"{one:.2f}" for one in bits)
+    return (
+        f'</div><span class="bits" hidden data-bits="{data}"></span>'
+        f'<p class="text-figures">{line}</p>'
+    )
 
 
 def progress_line(sentence: str) -> str:

@@ -6,6 +6,7 @@ stays while a run is followed: only its data change.
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
@@ -13,6 +14,7 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
+from charrnn.model.record import WEIGHTS
 from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
@@ -48,6 +50,7 @@ class PanelUpdate(NamedTuple):
     legend: Html = SKIP
     samples: Html = SKIP
     stop: Update = SKIP
+    write: Update = SKIP  # with the model, once it is trained
     resume: Update = SKIP
     more: Update = SKIP
     rate: Update = SKIP
@@ -81,6 +84,11 @@ def buttons(
     }
     updates["stop"]["interactive"] = state is not RunState.STOPPING
     return updates
+
+
+def is_written_with(state: RunState, path: Path) -> bool:
+    """Whether a run has come to rest with weights to write with."""
+    return state not in LIVE and (path / WEIGHTS).is_file()
 
 
 def others(state: str, overlay: Sequence[str]) -> list[str]:
@@ -144,6 +152,7 @@ def whole_panel(
         legend=plot.legend_html(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
+        write=gr.update(visible=is_written_with(status.state, path)),
         manage_box=gr.update(visible=browser.owns(path)),
         **buttons(
             status.state,

@@ -193,6 +193,7 @@ def _layout() -> GenerateTab:
                 max_length=links.MAX_LINK_PROMPT,
                 elem_id="prompt",
             )
+            gr.HTML(i18n("next.strip"), elem_id="next", apply_default_css=False)
             length_slider, length = _length()
         with gr.Column(scale=2, min_width=260):
             model = id_dropdown(label=i18n("generate.model"), elem_id="model")
@@ -200,7 +201,7 @@ def _layout() -> GenerateTab:
             single_temperature = _temperature(
                 0.8, i18n("generate.one_temperature"), "one-temperature"
             )
-    gr.Markdown(i18n("generate.lead"), elem_id="lead")
+            gr.Markdown(i18n("generate.lead"), elem_id="lead")
     gr.HTML(i18n("temperature.names"), elem_classes="offstage")
     status = gr.HTML(elem_id="writing-status", apply_default_css=False)
     with gr.Row(elem_id="columns") as columns:
@@ -260,6 +261,13 @@ def _connect_form(tab: GenerateTab) -> None:
         numbers,
         numbers,
         trigger_mode="always_last",
+        **QUIET,
+    )
+    gr.on(  # in the browser alone
+        [tab.model.change, tab.prompt.change],
+        None,
+        [tab.model, tab.prompt],
+        js="(model, prompt) => charrnn.next.ask(model, prompt)",
         **QUIET,
     )
     settings.seed.input(lambda: False, None, settings.new_seed, **QUIET)

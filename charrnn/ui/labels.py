@@ -10,14 +10,14 @@ from typing import Final
 
 import gradio as gr
 
-from charrnn.ui.cards import resting_card
+from charrnn.ui.cards import next_strip, resting_card
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
 from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
-PAGE_WORDS: Final = ("cut-off", "write-on")  # that `page.js` puts in
+PAGE_WORDS: Final = ("cut-off", "write-on", "as-number")  # that `page.js` puts in
 
 
 def _chooser(lang: str) -> str:
@@ -60,6 +60,7 @@ def _composed(lang: str) -> dict[str, str]:
         "temperature.names": f'<p id="temperature-names">{names}</p>',
         "page.words": f'<p id="page-words">{words}</p>',
         "card": resting_card(translate(lang, "generate.card")),
+        "next.strip": next_strip(lang),
         "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'
         f"{_chooser(lang)}</div>",
         "welcome": welcome_html(lang),

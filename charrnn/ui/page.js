@@ -76,34 +76,47 @@ window.charrnn = (() => {
   // Ask whether anything is new of the followed run; then have Gradio fetch it.
   const polling = (() => {
     const IDLE = 5;  // seconds, where the server says nothing else
+    const HIDDEN = 30;  // seconds at least while the tab is hidden: the title alone
     let run = "", seen = "", waking = "", timer, round = 0;
     const wake = () => document.querySelector("#wake")?.click();
     const inView = () => document.querySelector("#watch")?.checkVisibility();
+    // something trains: the tab and the window's title say so
+    const mark = (running) => {
+      const word = document.querySelector("#working-word")?.textContent.trim();
+      const name = document.title.replace(/^● .* · /, "");
+      document.title = running ? `● ${word} · ${name}` : name;
+      const tab = document.querySelector("#train-view-button");
+      if (!tab) return;
+      tab.classList.toggle("working", running);
+      if (running) tab.ariaLabel = `${tab.textContent.trim()}, ${word}`;
+      else tab.removeAttribute("aria-label");
+    };
     const look = async () => {
       const url = new URL("charrnn/poll", location.href);
       url.search = new URLSearchParams({ run, seen });
       const answer = await fetch(url, { cache: "no-store" });
       const wait = answer.headers.get("charrnn-wait");
+      mark(answer.headers.get("charrnn-running") === "1");
       return [wait === null ? IDLE : Number(wait),
               answer.status === 200 ? (await answer.json()).token : seen];
     };
     const ask = async () => {
       const mine = ++round;  // only the latest question goes on
       clearTimeout(timer);
-      if (document.hidden) return;
       let wait = IDLE;
       try {
         let token;
         [wait, token] = await look();
         if (mine !== round) return;
-        if (token !== seen && inView()) {
+        if (token !== seen && inView() && !document.hidden) {
           waking ||= token;  // while Gradio fetches, a further call is dropped
           wake();
         }
       } catch (_) {
         if (mine !== round) return;
-        wake();  // Gradio says that the server is gone, and waits for it
+        if (!document.hidden) wake();  // Gradio says that the server is gone, and waits
       }
+      if (wait && document.hidden) wait = Math.max(wait, HIDDEN);
       if (wait) timer = setTimeout(ask, 1000 * wait);
     };
     document.addEventListener("visibilitychange", ask);
@@ -117,12 +130,16 @@ window.charrnn = (() => {
     };
   })();
   // a temperature's name, by its value
-  const nameTemperature = (id, value) => {
+  const temperatureWord = (value) => {
     const name = value < 0.4 ? "careful" : value < 0.75 ? "steady"
       : value < 1.05 ? "lively" : "daring";
     const word = document.querySelector(`#temperature-names [data-name="${name}"]`);
+    return word?.textContent ?? "";
+  };
+  const nameTemperature = (id, value) => {
     const label = document.querySelector(`#${id} label span`);
-    if (label && word) label.dataset.word = word.textContent;
+    const word = temperatureWord(value);
+    if (label && word) label.dataset.word = word;
   };
 
   // on a phone the followed run stands below the form: bring it into view
@@ -141,6 +158,7 @@ window.charrnn = (() => {
       if (narrow() && new URLSearchParams(location.search).has("run"))
         setTimeout(() => run()?.scrollIntoView(), 300);
     },
+    temperatureWord,
     nameTemperature,
     nameTemperatures: () => {
       for (const slider of document.querySelectorAll(".temperature"))
@@ -263,6 +281,7 @@ Object.assign(window.charrnn, (() => {
     document.querySelector(`[role=tab][data-tab-id="${named()}"]`)?.click());
 
   return {
+    word,
     keep: (name, value) => write(name, value ?? null),
     kept: (names) => names.map((name) =>
       name in found ? { ...SAME, value: found[name] } : SAME),
@@ -282,3 +301,94 @@ Object.assign(window.charrnn, (() => {
     },
   };
 })());
+
+// --- accessibility: what Gradio's components leave out ----------------------------
+(() => {
+  const all = (selector, root = document) => root.querySelectorAll(selector);
+  const set = (element, name, value) => {
+    if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+  };
+  const word = (name) => charrnn.word(name);
+  const title = (block) =>
+    block?.querySelector("[data-testid=block-info]")?.textContent.trim() ?? "";
+
+  const nameFields = () => {
+    for (const group of all("fieldset")) if (title(group))
+      set(group, "aria-label", title(group));
+    for (const range of all("input[type=range]")) {
+      const block = range.closest(".block"), name = title(block);
+      set(range, "aria-label", name);
+      const number = block.querySelector("input[type=number]");
+      if (number) set(number, "aria-label", `${name}, ${word("as-number")}`);
+    }
+    for (const text of all("#prompt textarea, #pasted textarea, #stop-string input"))
+      set(text, "dir", "auto");
+  };
+  const nameTexts = () => {
+    for (const card of all("article.card")) {
+      const place = card.closest("[id^=card-], #single")?.id ?? "";
+      const slider = place === "single" ? "one-temperature"
+        : place.replace("card", "temperature");
+      const name = title(document.getElementById(slider));
+      if (!name) continue;
+      set(card, "aria-label", name);
+      for (const button of all("button[data-act]", card))
+        set(button, "aria-label", `${button.textContent}, ${name}`);
+    }
+  };
+  const tellStates = () => {
+    for (const button of all("button.label-wrap"))
+      set(button, "aria-expanded", String(button.classList.contains("open")));
+    for (const field of all("[aria-invalid]"))
+      if (!field.closest(".wrong")) field.removeAttribute("aria-invalid");
+    for (const field of all(".wrong :is(input, textarea)"))
+      set(field, "aria-invalid", "true");
+    for (const tab of all("[role=tab]"))
+      set(tab, "tabindex", tab.ariaSelected === "true" ? "0" : "-1");
+  };
+
+  document.addEventListener("keydown", (event) => {
+    const tab = event.target.closest?.("[role=tab]");
+    if (!tab) return;
+    const tabs = [...all("[role=tab]", tab.closest("[role=tablist]"))];
+    const at = tabs.indexOf(tab), count = tabs.length;
+    const next = { ArrowRight: (at + 1) % count, ArrowLeft: (at + count - 1) % count,
+                   Home: 0, End: count - 1 }[event.key];
+    if (next === undefined) return;
+    event.preventDefault();
+    tabs[next].click();
+    tabs[next].focus();
+  });
+
+  // what had the focus is gone or disabled: the nearest button takes it
+  let last = null, around = [];
+  document.addEventListener("focusin", (event) => {
+    last = event.target;
+    around = [];
+    for (let e = last.parentElement; e && e.tagName !== "MAIN"; e = e.parentElement)
+      around.push(e);
+  });
+  const lost = () => last && (!last.isConnected || last.disabled
+    || !last.checkVisibility({ visibilityProperty: true }));
+  const keepFocus = () => {
+    const now = document.activeElement;
+    if (!lost() || (now !== document.body && now !== last)) return;
+    const usable = (e) => e.checkVisibility({ visibilityProperty: true });
+    for (const part of around) {
+      if (!part.isConnected) continue;
+      const button = [...all("button:not(:disabled)", part)].find(usable);
+      if (button) { button.focus({ preventScroll: true }); return; }
+    }
+  };
+
+  let asked = false;
+  const dress = () => {
+    asked = false;
+    for (const part of [nameFields, nameTexts, tellStates, keepFocus]) part();
+  };
+  new MutationObserver(() => {
+    if (!asked) requestAnimationFrame(dress);
+    asked = true;
+  }).observe(document.documentElement, { subtree: true, childList: true,
+    attributes: true, attributeFilter: ["class", "disabled", "aria-selected"] });
+})();

@@ -17,6 +17,7 @@ from charrnn.runs.states import LIVE, RunState
 from charrnn.runs.status import Status
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, links
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
 
@@ -94,12 +95,14 @@ def progress_html(
     """A bar and the progress in words."""
     step, planned = view.step, view.planned_steps
     share = min(1.0, step / planned) if planned else 0.0
+    name = html.escape(translate(lang, "progress.bar"))
     words = "".join(
         f"<span>{html.escape(part)}</span>"
         for part in figures(lang, status, view, training)
     )
     return (
-        f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" '
+        f'<div class="bar" role="progressbar" aria-label="{name}" '
+        f'aria-valuemin="0" aria-valuemax="100" '
         f'aria-valuenow="{100 * share:.0f}"><i style="width:{share:.1%}"></i></div>'
         f'<div class="figures">{words}</div>'
     )
@@ -119,7 +122,7 @@ def news_html(
     """
     parts, view = [], status.view
     if status.message:
-        parts.append(note(status.message, "warn"))
+        parts.append(note(say(lang, status.message), "warn"))
     best = quality.best_loss(record, view)
     if best is not None:
         parts.append(note(best_sentence(lang, best)))
@@ -132,7 +135,7 @@ def news_html(
         parts.append(note(sentence, "warn"))
     if status.state is RunState.EARLY:
         parts.append(note(translate(lang, "progress.early")))
-    parts += [note(notice) for notice in view.notices]
+    parts += [note(say(lang, notice)) for notice in view.notices]
     if kept_until is not None:
         parts.append(note(_kept_note(lang, status, kept_until)))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
@@ -236,7 +239,7 @@ def runs_table(
     rows = "".join(_run_row(lang, entry) for entry in entries)
     rows += "".join(
         f'<tr><td dir="auto">{html.escape(folder.model_id)}</td>'
-        f'<td colspan="4" dir="auto">{html.escape(folder.problem)}</td></tr>'
+        f'<td colspan="4" dir="auto">{html.escape(say(lang, folder.problem))}</td></tr>'
         for folder in damaged
     )
     return (
@@ -262,7 +265,7 @@ def _run_row(lang: str, entry: ModelEntry) -> str:
         record.corpus.shown_name,
         settings_line(record),
         _loss_cell(lang, entry),
-        entry.problem or translate(lang, f"state.{entry.state}"),
+        say(lang, entry.problem) or translate(lang, f"state.{entry.state}"),
     )
     columns = "".join(f'<td dir="auto">{html.escape(cell)}</td>' for cell in cells)
     return f"<tr>{columns}</tr>"

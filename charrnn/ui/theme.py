@@ -47,7 +47,7 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="#0f766e",
         button_primary_background_fill_hover="#0b5f58",
         button_primary_background_fill_dark="#0f766e",
-        button_primary_background_fill_hover_dark="#13877e",
+        button_primary_background_fill_hover_dark="#0b5f58",
         button_primary_text_color="white",
         button_secondary_background_fill="#eceff3",
         button_secondary_background_fill_hover="#e0e5eb",

@@ -3,25 +3,45 @@
 import hashlib
 
 import gradio as gr
+from starlette.requests import Request
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, address_of, policy
 
 
 def visitor_of(request: gr.Request | None) -> Visitor:
-    """The session of a browser, or of a program, at its address.
-
-    A session's name is whatever its client sent, of any length: its hash stands for
-    it. Only a function that is called without a page has no request.
-    """
+    """Who calls a handler. One that is called without a page has no request."""
     if request is None or request.request is None:
         return UNKNOWN_VISITOR
-    session = str(request.session_hash or "").encode("utf-8", "surrogatepass")
-    client = request.request.client
+    return visitor_at(str(request.session_hash or ""), request.request)
+
+
+def visitor_at(session: str, request: Request) -> Visitor:
+    """Who is signed in, else the session of a browser or program, at its address.
+
+    Args:
+        session: Its name is whatever its client sent, of any length: its hash stands
+            for it.
+        request: Where it comes from.
+    """
+    user = _signed_in(request.scope.get("session"))
+    name = f"user {user}" if user else f"session {session}"
     return Visitor(
-        key=hashlib.sha256(session).hexdigest()[:16],
+        key=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16],
         address=address_of(
-            client.host if client else "",
-            request.request.headers.getlist("x-forwarded-for"),
+            request.client.host if request.client else "",
+            request.headers.getlist("x-forwarded-for"),
             trusted_proxies=policy().trusted_proxies,
         ),
     )
+
+
+def _signed_in(session: object) -> str:
+    """The user that Gradio's sign-in noted in its signed cookie, or nothing.
+
+    Args:
+        session: What the cookie holds; None where the page has no sign-in.
+    """
+    found = session
+    for name in ("oauth_info", "userinfo", "sub"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

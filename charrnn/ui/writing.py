@@ -11,7 +11,9 @@ import gradio as gr
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.model import checkpoint
-from charrnn.ui import cards, passages
+from charrnn.model.generation import Written
+from charrnn.runs import figures
+from charrnn.ui import cards
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
@@ -59,9 +61,9 @@ def write(
     Raises:
         CharrnnError: If the model cannot be loaded, or too much is asked for.
     """
-    link, written = prepared.link, cards.written_class(prepared.record)
+    link, style = prepared.link, cards.written_class(prepared.record)
     heads = [
-        cards.card_head(lang, link, temperature, written=written, wide=wide)
+        cards.card_head(lang, link, temperature, written=style, wide=wide)
         for temperature in link.temperatures
     ]
     off = cards.resting_card(translate(lang, "generate.card"), wide=wide)
@@ -76,9 +78,9 @@ def write(
         note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
     )
     started = cards.progress_line(translate(lang, "generate.writing")) + warning
-    texts = [""] * len(heads)
-    yield frame(texts, started, off)
-    stream = engine.generate(
+    written = [Written("", [])] * len(heads)
+    yield frame([""] * len(heads), started, off)
+    stream = engine.write(
         prepared.path,
         link.prompt,
         length=link.length,
@@ -87,35 +89,37 @@ def write(
     )
     pace, shown = policy().frame_seconds, -math.inf
     with contextlib.closing(stream):  # a visitor who leaves stops the writing
-        for texts in stream:
+        for written in stream:
             if time.monotonic() - shown >= pace:
                 shown = time.monotonic()
-                yield frame([html.escape(text) for text in texts], None, None)
-    bodies, meaning = final_bodies(lang, prepared, texts)
+                yield frame([html.escape(one.text) for one in written], None, None)
+    bodies, meaning = final_bodies(lang, prepared, written)
+    texts = [one.text for one in written]
     status = cards.status_line(lang, link, texts) + meaning + warning
     yield frame(bodies, status, None)
 
 
 def final_bodies(
-    lang: str, prepared: PreparedWriting, texts: Sequence[str]
+    lang: str, prepared: PreparedWriting, written: Sequence[Written]
 ) -> tuple[list[str], str]:
-    """The finished texts as HTML with copied passages highlighted.
+    """The finished texts as HTML, copied passages highlighted, figures under them.
 
     Returns:
         The texts, and a note that says what the highlights mean; empty where
         the training text is not on this machine.
     """
-    source = passages.training_text(prepared.path, prepared.record)
-    if source is None:
-        return [html.escape(text) for text in texts], ""
-    try:
-        found = passages.find_copied(source, prepared.link.prompt, texts)
-    except OSError:
-        return [html.escape(text) for text in texts], ""
+    prompt = prepared.link.prompt
+    counted = figures.count(prepared.path, prepared.record, prompt, written)
+    copied = counted.copied or [[] for _ in written]
+    bodies = [
+        cards.highlight(one.text, spans) + cards.card_tail(lang, found, one.bits)
+        for one, spans, found in zip(written, copied, counted.figures, strict=True)
+    ]
+    if counted.copied is None:
+        return bodies, ""
     meaning = translate(
-        lang, "generate.verbatim" if any(found) else "generate.no_verbatim"
+        lang, "generate.verbatim" if any(copied) else "generate.no_verbatim"
     )
-    bodies = [cards.highlight(t, p) for t, p in zip(texts, found, strict=True)]
     return bodies, note(meaning)
 
 

@@ -15,6 +15,7 @@ import time
 import types
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ import pytest
 
 from charrnn import card
 from charrnn.config import ModelConfig
-from charrnn.errors import CheckpointError, HubError
+from charrnn.errors import CheckpointError, HubError, RunError
 from charrnn.files import is_safe
-from charrnn.hosting import policy
+from charrnn.hosting import Visitor, policy
 from charrnn.hub import client as client_module
 from charrnn.hub import names, transfer
 from charrnn.hub.pull import _place, pull_model
@@ -34,6 +35,7 @@ from charrnn.hub.push import push_model
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import PUBLIC_FILES, Origin, parse_record
 from charrnn.runs import store
+from charrnn.runs.owner import new_owner
 from charrnn.text.vocabulary import Vocabulary
 from tests.builders import (
     make_folder,
@@ -370,6 +372,28 @@ def test_visitors_of_a_hosted_page_learn_nothing_of_each_other(
     assert not again.unchanged
     assert again.model_id != mine.model_id
     assert {path.name for path in models.iterdir()} == {mine.model_id, again.model_id}
+
+
+def test_a_visitor_who_pulls_twice_at_once_keeps_what_one_may_keep(
+    there, model, models, monkeypatch
+):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    monkeypatch.setenv("CHARRNN_RUNS_PER_VISITOR", "1")
+    monkeypatch.setenv("CHARRNN_CHECKPOINTS", str(models))
+    there.add_repository("alice/model", public_files(model))
+    who = new_owner(Visitor("a", "1.1.1.1"), page=True)
+
+    def try_to_pull(_: int) -> str:
+        try:
+            return pull("alice/model", models, there, owner=who).model_id
+        except RunError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        told = sorted(pool.map(try_to_pull, range(2)), key=len, reverse=True)
+    kept = [path.name for path in models.glob("[!.]*")]
+    assert told[0] == "1 of your runs are kept here already: delete one first."
+    assert told[1:] == kept
 
 
 # --- tokens ----------------------------------------------------------------

@@ -19,7 +19,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 from charrnn.errors import RunError, TrainingError
-from charrnn.model import checkpoint, scores
+from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.generation import generate
 from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
@@ -293,6 +293,35 @@ def test_a_continued_run_keeps_its_history_and_goes_on(trained: Path) -> None:
     assert [e.step for e in of("ended", told)] == [begun.step, ended.step]
     rates = [e.learning_rate for e in of("step", told) if e.step > begun.step]
     assert max(rates) <= 0.5 * checkpoint.read_record(trained).training.learning_rate
+
+
+def test_snapshots_are_of_the_weights_that_were_validated(
+    small_corpus: Corpus,
+) -> None:
+    folder = created(small_corpus, validate_every=25)
+    train.train(folder)
+    known = snapshots.steps(folder)
+    assert known[:2] == (25, 50)
+    told = {e.step: e.val_loss for e in of("validation", read_all(folder))}
+    part = small_corpus.text[corpus.split_at(len(small_corpus.text)) :]
+    losses = []
+    for step in (25, 50):
+        model = snapshots.load(folder, step)
+        result = scores.evaluate(model, model.vocabulary.encode(part))
+        losses.append(result.nats_per_char)
+        assert result.nats_per_char == pytest.approx(told[step], abs=0.02)
+    assert losses[1] < losses[0]
+
+
+def test_a_resumed_run_has_no_snapshots_from_after_its_step(trained: Path) -> None:
+    last = read_view(trained).step
+    taken = snapshots.steps(trained)
+    stray = trained / "snapshots" / f"{2 * last}.safetensors"
+    stray.write_bytes((trained / "snapshots" / "25.safetensors").read_bytes())
+    control.request_resume(trained, more_epochs=1)
+    train.train(trained)
+    assert not stray.exists()
+    assert snapshots.steps(trained)[:2] == taken[:2]
 
 
 def test_a_damaged_history_is_resumed_and_the_damage_told(trained: Path) -> None:

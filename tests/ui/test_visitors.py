@@ -29,6 +29,23 @@ def test_a_session_is_known_by_its_hash_whatever_it_is_called():
     assert visitor_of(request("a")) == visitors[0]
 
 
+def test_who_is_signed_in_is_one_visitor_in_all_sessions():
+    def signed_in(user, session):
+        made = request(session)
+        info = {"userinfo": {"sub": user}, "access_token": "hf_secret"}
+        made.request.scope["session"] = {"oauth_info": info}
+        return visitor_of(made)
+
+    assert signed_in("alice", "a") == signed_in("alice", "b")
+    keys = {signed_in("alice", "a").key, signed_in("bob", "a").key}
+    assert len(keys | {visitor_of(request("a")).key}) == 3
+    assert visitor_of(request("user alice")).key not in keys  # a session of that name
+    for odd in ({}, {"oauth_info": None}, {"oauth_info": {"userinfo": {"sub": 3}}}, 7):
+        made = request("a")
+        made.request.scope["session"] = odd
+        assert visitor_of(made) == visitor_of(request("a"))
+
+
 @pytest.mark.parametrize(("proxies", "address"), [(0, "1.1.1.1"), (1, "3.3.3.3")])
 def test_an_address_is_believed_for_so_many_proxies(monkeypatch, proxies, address):
     """What a client wrote into a header of its own stands in the first one."""

@@ -5,6 +5,7 @@ import time
 from urllib.parse import parse_qsl
 
 from charrnn.model import checkpoint, generation
+from charrnn.model.generation import Written
 from charrnn.ui import cards, links, writing
 from charrnn.ui.writing_request import DRAWN_SEEDS, engine, prepare
 from tests.builders import make_folder, make_record, rows, writing_request
@@ -45,7 +46,7 @@ def test_the_texts_are_those_of_the_model(model):
         rows=rows(0.2, 0.5, 0.8, 1.1, seed=7),
     )
     for card, text in zip(last.cards, expected, strict=True):
-        assert card.endswith('<span class="prompt">the </span>' + html.escape(text))
+        assert f'<span class="prompt">the </span>{html.escape(text)}</div>' in card
 
 
 def test_what_is_odd_in_a_models_files_is_told_beside_its_texts(model):
@@ -121,12 +122,18 @@ def test_passages_learnt_by_heart_are_marked(model):
     (model / "state" / "corpus.txt").write_text(text, encoding="utf-8")
     prepared = prepare("en", writing_request(prompt="A rather long"), at_least=2)
     texts = [" sentence that the model has learnt by heart, yes", "nothing"]
-    bodies, meaning = writing.final_bodies("en", prepared, texts)
-    assert bodies == [
-        "<mark> sentence that the model has learnt by heart, </mark>yes",
-        "nothing",
-    ]
+    written = [Written(text, [1.25] * len(text)) for text in texts]
+    bodies, meaning = writing.final_bodies("en", prepared, written)
+    assert bodies[0].startswith(
+        "<mark> sentence that the model has learnt by heart, </mark>yes</div>"
+    )
+    assert bodies[1].startswith("nothing</div>")
     assert "word for word" in meaning
+    for told in ("94 % copied", "1.25 bits per character", "0.0 % repeats"):
+        assert told in bodies[0]
+    bits = re.search(r'data-bits="([^"]*)"', bodies[1])[1].split()
+    assert [float(one) for one in bits] == [1.25] * len("nothing")
+    assert "repeats" not in bodies[1].split('class="tip"')[0]
 
 
 def test_a_resting_column_escapes_its_words():

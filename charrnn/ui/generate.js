@@ -1,0 +1,123 @@
+// What the Generate tab does in the browser by itself. What moves under the finger is
+// computed here, from logits that were asked for once.
+Object.assign(charrnn, (() => {
+  const $ = (selector) => document.querySelector(selector);
+  const number = (selector, otherwise) => {
+    const value = parseFloat($(`${selector} input`)?.value);
+    return Number.isFinite(value) ? value : otherwise;
+  };
+  const fill = (pattern, values) =>
+    pattern.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  const SIGNS = { "\n": "⏎", " ": "␣", "\t": "⇥" };
+  const sign = (character) => SIGNS[character] ?? character;
+  const percent = (share) =>
+    share >= 0.0995 ? `${Math.round(100 * share)}%`
+      : share >= 0.00095 ? `${(100 * share).toFixed(1)}%`
+        : share ? "<0.1%" : "0%";
+  const session = Array.from(crypto.getRandomValues(new Uint32Array(4)),
+    (part) => part.toString(16)).join("");
+
+  // Ask the page's process; the latest question alone is answered. Where a hosted page
+  // says to wait, the question is put again.
+  const asker = () => {
+    let control;
+    return async (model, prompt) => {
+      control?.abort();
+      const { signal } = control = new AbortController();
+      const body = JSON.stringify({ model, prompt, session });
+      while (!signal.aborted) {
+        const answer = await fetch(new URL("charrnn/next", location.href), {
+          method: "POST", body, signal, headers: { "content-type": "application/json" },
+        });
+        const found = await answer.json();
+        if (!found.wait) return found;
+        await new Promise((done) => setTimeout(done, 1000 * found.wait));
+      }
+      throw signal.reason;
+    };
+  };
+
+  // --- what may come next after the prompt, as bars
+  const next = (() => {
+    const REST = 150, SAID = 1200;  // ms after the last key; until it is announced
+    const WIDTH = 40;  // px of a bar at least
+    const ask = asker();
+    let found = null, slider = "temperature-2", frame = 0, typing, saying;
+    const settings = () => ({
+      temperature: number(`#${slider}`, 1),
+      topK: Math.max(0, Math.floor(number("#top-k", 0))),
+      topP: Math.min(1, Math.max(1e-6, number("#top-p", 1))),
+    });
+    const bar = () => {
+      const item = document.createElement("li");
+      item.innerHTML = '<div class="rod"><i></i></div><b></b><span></span>';
+      return item;
+    };
+    const draw = () => {
+      frame = 0;
+      const strip = $("#next-strip"), bars = $("#next-bars");
+      if (!strip || !found?.logits) return;
+      const { ranked, kept, before, after } =
+        charrnnSampling.distribution(found.logits, settings());
+      const room = Math.max(6, Math.floor(bars.clientWidth / WIDTH));
+      const shown = ranked.slice(0, room);
+      const share = (i, place) => (place < kept ? after : before)[i];
+      const highest = Math.max(...shown.map(share));
+      while (bars.children.length < shown.length) bars.append(bar());
+      Array.from(bars.children).forEach((item, place) => {
+        item.hidden = place >= shown.length;
+        if (item.hidden) return;
+        const i = shown[place], part = share(i, place);
+        const [rod, name, figure] = item.children;
+        rod.firstChild.style.transform = `scaleY(${part / highest})`;
+        name.textContent = sign(found.characters[i]);
+        figure.textContent = percent(part);
+        item.classList.toggle("out", place >= kept);
+        item.classList.toggle("first-out", place === kept);
+      });
+      const { temperature } = settings();
+      $("#next-setting").textContent = fill(strip.dataset.at, {
+        temperature: temperature.toFixed(2), name: charrnn.temperatureWord(temperature),
+      });
+      const filtered = temperature > 0 && kept < ranked.length;
+      $("#next-cut").textContent = filtered ? strip.dataset.cut : "";
+      clearTimeout(saying);
+      saying = setTimeout(say, SAID);
+    };
+    const say = () => {
+      const items = [...document.querySelectorAll("#next-bars li:not(.out, [hidden])")];
+      const list = items.slice(0, 5).map((item) =>
+        `${item.children[1].textContent} ${item.children[2].textContent}`).join(", ");
+      const said = fill($("#next-strip").dataset.said, { list });
+      if ($("#next-said").textContent !== said) $("#next-said").textContent = said;
+    };
+    const redraw = () => { frame ||= requestAnimationFrame(draw); };
+    const look = async (model, prompt) => {
+      try {
+        const answer = await ask(model, prompt);
+        $("#next-note").textContent = answer.error ?? "";
+        if (answer.error) return;
+        found = answer;
+        redraw();
+      } catch (_) {}  // a later prompt, or no server: Gradio says that
+    };
+    document.addEventListener("input", (event) => {
+      const touched = event.target.closest?.(".temperature");
+      if (touched) slider = touched.id;
+      if (touched || event.target.closest?.("#top-k, #top-p")) redraw();
+    });
+    document.addEventListener("focusin", (event) => {
+      const touched = event.target.closest?.(".temperature");
+      if (touched) { slider = touched.id; redraw(); }
+    });
+    addEventListener("resize", redraw);
+    return {
+      redraw,
+      ask: (model, prompt) => {
+        clearTimeout(typing);
+        if (model) typing = setTimeout(() => look(model, prompt ?? ""), REST);
+      },
+    };
+  })();
+  return { next };
+})());

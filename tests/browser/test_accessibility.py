@@ -1,0 +1,165 @@
+"""Whether the page can be used by keyboard and screen reader."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
+
+expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
+expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
+
+# what stays inside Gradio's components: rule, and a selector that each finding is in.
+# This list may only shrink.
+GRADIOS: tuple[tuple[str, str], ...] = ()
+
+FIND = """async (known) => {
+  const found = await axe.run(document, { resultTypes: ["violations"] });
+  return found.violations
+    .filter((rule) => ["serious", "critical"].includes(rule.impact))
+    .flatMap((rule) => rule.nodes.map((node) => {
+      const element = document.querySelector(node.target[0]);
+      const place = known.findIndex(([id, selector]) =>
+        id === rule.id && element?.closest(selector));
+      return { rule: rule.id, place, html: node.html.slice(0, 160),
+               target: node.target[0], why: node.failureSummary.slice(0, 200) };
+    }));
+}"""
+
+
+def findings(page: Any) -> Iterator[dict[str, Any]]:
+    """What axe-core calls serious or critical on the page as it stands."""
+    if not page.evaluate("() => !!window.axe"):
+        axe = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+        page.evaluate(axe)
+    yield from page.evaluate(FIND, [list(known) for known in GRADIOS])
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_that_is_ours(served, visit, theme):
+    pytest.importorskip("axe_playwright_python")
+    page = visit(color_scheme=theme).open(served.url + TOY)
+    found = list(findings(page))
+    compare(page)
+    page.locator("#sampling button").first.click()
+    found += findings(page)
+    paste_and_shrink(page, TEXT)
+    found += findings(page)
+    page.locator("[role=tab][data-tab-id=hub]").click()
+    found += findings(page)
+    make_run(served.folder, f"seen-{theme}", title="Seen")
+    page.goto(served.url + f"?run=seen-{theme}")
+    page.locator("#plot svg").first.wait_for()
+    for accordion in page.locator("#watch button.label-wrap").all():
+        if accordion.is_visible():
+            accordion.click()
+    found += findings(page)
+    assert [one for one in found if one["place"] < 0] == []
+    seen = {one["place"] for one in found}
+    assert seen == set(range(len(GRADIOS))), "the list is longer than it need be"
+
+
+def names(page: Any, selector: str) -> list[str]:
+    """The accessible names of what a selector finds, as far as they are labels."""
+    script = "all => all.map(e => e.ariaLabel ?? e.labels?.[0]?.innerText ?? '')"
+    return page.locator(selector).evaluate_all(script)
+
+
+def test_names_are_unique_and_states_are_told(served, visit):
+    page = visit().open(served.url + TOY)
+    compare(page)
+    page.wait_for_function(
+        "() => document.querySelector('#card-3 [data-act=copy]').ariaLabel"
+    )
+    temperatures = names(page, ".temperature input")
+    assert "Temperature 3" in temperatures
+    assert "Temperature 3, as a number" in temperatures
+    for said in (
+        temperatures,
+        names(page, "#columns [data-act=copy]"),
+        names(page, "#columns article"),
+    ):
+        assert all(said)
+        assert len(set(said)) == len(said)
+    assert names(page, "#columns [data-act=copy]")[1] == "Copy, Temperature 2"
+    expect(page.locator("#prompt textarea")).to_have_attribute("dir", "auto")
+
+    more = page.locator("#sampling button").first
+    expect(more).to_have_attribute("aria-expanded", "false")
+    more.click()
+    expect(more).to_have_attribute("aria-expanded", "true")
+    length = page.locator("#length input")
+    length.fill("0")
+    expect(length).to_have_attribute("aria-invalid", "true")
+    length.fill("5")
+    expect(length).not_to_have_attribute("aria-invalid", "true")
+    page.locator("[role=tab][data-tab-id=train]").click()
+    assert page.get_by_role("group", name="Text", exact=True).count() == 1
+
+
+def test_arrow_keys_walk_through_the_tabs(served, visit):
+    page = visit().open(served.url)
+    tabs = page.get_by_role("tab")
+    tabs.first.focus()
+    for key, index in (("ArrowRight", 1), ("End", -1), ("ArrowRight", 0), ("Home", 0)):
+        page.keyboard.press(key)
+        chosen = tabs.nth(index % tabs.count())
+        expect(chosen).to_be_focused()
+        expect(chosen).to_have_attribute("aria-selected", "true")
+    assert tabs.evaluate_all("all => all.filter(e => e.tabIndex === 0).length") == 1
+
+
+def test_the_focus_never_falls_out_of_the_page(served, visit):
+    visitor = visit()
+    page = visitor.open(served.url + "?model=slow&length=10000")
+    page.locator("#compare").focus()
+    page.keyboard.press("Enter")
+    page.locator("#card-0 .written").wait_for()
+    page.locator("#stop-writing").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#stop-writing")).to_be_disabled()
+    expect(page.locator("#compare")).to_be_focused()
+
+    make_run(served.folder, "going", title="Going")
+    page = visitor.open(served.url + "?run=going")
+    page.locator("#plot svg").first.wait_for()
+    page.locator("#manage button.label-wrap").click()
+    for button in ("#delete", "#delete-sure"):
+        page.locator(button).focus()
+        page.keyboard.press("Enter")
+    page.locator("#plot svg").first.wait_for(state="hidden")
+    page.wait_for_function("() => document.activeElement.closest('main')")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_focus_is_seen_in_every_field(served, visit, theme):
+    page = visit(color_scheme=theme, reduced_motion="reduce").open(served.url)
+    page.locator("#sampling button").first.click()
+    page.locator("#seed input").wait_for()
+    accent = {"light": "rgb(15, 118, 110)", "dark": "rgb(79, 192, 180)"}[theme]
+    fields = page.locator("main :is(input, textarea, select, button):visible")
+    page.keyboard.press("Tab")  # from here on it is a keyboard that moves
+    for field in fields.all():
+        if field.is_disabled() or field.get_attribute("tabindex") == "-1":
+            continue
+        field.focus()
+        style = field.evaluate(
+            "e => { const s = getComputedStyle(e);"
+            " return [s.outlineStyle, s.outlineWidth, s.outlineColor] }"
+        )
+        assert style == ["solid", "2px", accent], field.evaluate("e => e.outerHTML")
+
+
+def test_fields_on_a_phone_are_not_zoomed_into(served, visit):
+    page = visit(viewport={"width": 390, "height": 844}).open(served.url)
+    sizes = page.locator("input:visible, textarea:visible").evaluate_all(
+        "all => all.filter(e => e.type !== 'range')"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert sizes
+    assert min(sizes) >= 16
+    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    for name in ("#compare", "#generate-one"):  # in reach wherever one reads
+        expect(page.locator(name)).to_be_in_viewport()
