@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import gradio as gr
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
+from charrnn.model import checkpoint
 from charrnn.model.generation import Written
 from charrnn.runs import figures
 from charrnn.ui import cards
@@ -73,7 +74,9 @@ def write(
             shown[column] = head + body
         return Frame(tuple(shown), status)
 
-    warning = cards.unknown_note(lang, prepared.unknown)
+    warning = cards.unknown_note(lang, prepared.unknown) + "".join(
+        note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
+    )
     started = cards.progress_line(translate(lang, "generate.writing")) + warning
     written = [Written("", [])] * len(heads)
     yield frame([""] * len(heads), started, off)
