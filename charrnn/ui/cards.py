@@ -13,6 +13,7 @@ from charrnn.ui.links import Link
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
 
+COLOUR_PERCENT: Final = (50, 25, 10, 3, 1)  # the least of each step but the last
 CODE: Final = frozenset({"python-stdlib"})  # named texts set in a fixed width
 
 
@@ -57,6 +58,18 @@ def next_strip(lang: str) -> str:
         '<p class="note" id="next-note"></p>'
         '<p class="unseen" aria-live="polite" id="next-said"></p></section>'
     )
+
+
+def colour_legend(lang: str) -> str:
+    """What the six colours of `generate.js` mean: probabilities at temperature 1."""
+    least = [translate(lang, "colour.least", percent=p) for p in COLOUR_PERCENT]
+    words = [*least, translate(lang, "colour.less", percent=COLOUR_PERCENT[-1])]
+    items = "".join(
+        f'<li><i class="ch p{step}">a</i>{html.escape(word)}</li>'
+        for step, word in enumerate(words)
+    )
+    label = html.escape(translate(lang, "colour.legend"))
+    return f'<ul class="legend" id="colours" aria-label="{label}">{items}</ul>'
 
 
 def card_head(

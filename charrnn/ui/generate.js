@@ -119,5 +119,50 @@ Object.assign(charrnn, (() => {
       },
     };
   })();
-  return { next };
+  // --- characters: what stands in the columns, one element each, made when needed
+  const characters = (() => {
+    const split = (written, bits) => {
+      const texts = [], walker = document.createTreeWalker(written, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode())
+        if (!walker.currentNode.parentElement.closest(".prompt"))
+          texts.push(walker.currentNode);
+      let at = 0;
+      for (const text of texts) {
+        const parts = document.createDocumentFragment();
+        for (const character of text.data) {
+          const part = document.createElement("span");
+          part.className = `ch p${charrnnSampling.surpriseStep(bits[at++] ?? 0)}`;
+          part.textContent = character;
+          parts.append(part);
+        }
+        text.replaceWith(parts);
+      }
+    };
+    // the elements of a finished text, in its order; none while it is written
+    const of = (written) => {
+      const data = written?.closest(".card")?.querySelector(".bits")?.dataset.bits;
+      if (!data) return [];
+      if (!written.querySelector(".ch")) split(written, data.split(" ").map(Number));
+      return [...written.querySelectorAll(".ch")];
+    };
+    return { of };
+  })();
+
+  // --- colour by surprise
+  let coloured = false, painting = 0;
+  const paint = () => {
+    painting = 0;
+    for (const bits of document.querySelectorAll(".card .bits"))
+      characters.of(bits.closest(".card").querySelector(".written"));
+  };
+  const colour = (on) => {
+    coloured = on;
+    document.documentElement.classList.toggle("coloured", on);
+    if (on) paint();
+  };
+  new MutationObserver(() => {
+    if (coloured) painting ||= requestAnimationFrame(paint);
+  }).observe(document.documentElement, { subtree: true, childList: true });
+
+  return { next, colour };
 })());
