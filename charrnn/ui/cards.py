@@ -45,6 +45,11 @@ def next_strip(lang: str) -> str:
         "at": translate(lang, "next.at"),
         "cut": translate(lang, "next.cut"),
         "said": translate(lang, "next.said"),
+        "choice": translate(lang, "choice.title"),
+        "one": translate(lang, "choice.one"),
+        "column": translate(lang, "choice.column"),
+        "go-on": translate(lang, "choice.go_on"),
+        "close": translate(lang, "choice.close"),
     }
     data = "".join(
         f' data-{name}="{html.escape(word)}"' for name, word in words.items()
@@ -91,13 +96,17 @@ def card_head(
     copied = html.escape(translate(lang, "generate.copied"))
     copy = html.escape(translate(lang, "generate.copy"))
     save = html.escape(translate(lang, "generate.save"))
+    own = html.escape(
+        links.build(dataclasses.replace(link, temperatures=(temperature,)))
+    )
     return (
         f'<article class="{_card_class(wide=wide)}"><div class="tools">'
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
         f"{save}</button></div>"
-        f'<div class="{written}" dir="auto" data-temperature="{temperature:g}">'
+        f'<div class="{written}" dir="auto" tabindex="0" data-link="{own}" '
+        f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
 

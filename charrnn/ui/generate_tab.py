@@ -259,6 +259,10 @@ def _connect_writing(tab: GenerateTab) -> None:
         tab.compare.click(writing.compare, many, **shared),
         tab.generate.click(writing.generate, one, **shared),
     ]
+    place = gr.Textbox("", visible=False)  # the browser gives its value
+    on = gr.Button("", elem_id="go-on", elem_classes="offstage")
+    js = "() => charrnn.place()"
+    events.append(on.click(writing.go_on, place, js=js, **shared))
     for event in events:
         event.then(writing.rested, None, tab.stop_button, **QUIET)
     stopping = [tab.status, tab.stop_button]
