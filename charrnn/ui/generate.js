@@ -251,13 +251,21 @@ Object.assign(charrnn, (() => {
           : table(written, text, character.textContent, found));
       } catch (_) {}
     };
+    // the character at a place, or the nearest one where that is between two lines
+    const under = (x, y) => {
+      const element = document.elementFromPoint(x, y);
+      if (element?.matches(".ch")) return element;
+      const caret = document.caretPositionFromPoint?.(x, y)?.offsetNode
+        ?? document.caretRangeFromPoint?.(x, y)?.startContainer;
+      return caret?.parentElement?.closest(".ch");
+    };
     document.addEventListener("click", (event) => {
       if (event.target.closest?.("#choice")) return;
       const written = event.target.closest?.(".card .written");
       if (!written || !getSelection().isCollapsed) { close(); return; }
       if (!characters.of(written).length) return;
-      const touched = document.elementFromPoint(event.clientX, event.clientY);
-      if (touched?.matches(".ch")) open(touched); else close();
+      const touched = under(event.clientX, event.clientY);
+      if (touched) open(touched); else close();
     });
     const STEPS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 20, ArrowUp: -20 };
     document.addEventListener("keydown", (event) => {
