@@ -24,6 +24,7 @@ from charrnn.cli.output import (
     duration,
     loss_column,
     say,
+    say_outcome,
     show,
     show_figures,
     show_json,
@@ -31,7 +32,7 @@ from charrnn.cli.output import (
     table,
     transfer_progress,
 )
-from charrnn.errors import ConfigError
+from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint
@@ -159,7 +160,11 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             stop_file.unlink(missing_ok=True)
             _record_stopped(log)
             return FINE
-        train.train(path, listener=printer)
+        try:
+            train.train(path, listener=printer)
+        finally:
+            with contextlib.suppress(CharrnnError):  # deleted meanwhile
+                say_outcome(checkpoint.read_record(path), read_view(path))
     return FINE
 
 
@@ -335,6 +340,8 @@ def run_inspect(args: argparse.Namespace) -> int:
         inspection.show_look(args, model, text)
     elif args.reach:
         inspection.show_reach(args, model, text)
+    elif args.units:
+        inspection.show_units(args, model, text)
     else:
         inspection.show_surprise(args, model, text)
     return FINE
@@ -403,7 +410,7 @@ def run_models(args: argparse.Namespace) -> int:
         count = f"{entry.record.model.num_parameters():,}"
         rows.append(
             (
-                *(entry.model_id, loss_column(entry.record), count),
+                *(entry.model_id, loss_column(entry), count),
                 *(*_date_and_duration(entry), entry.record.title),
             )
         )
@@ -426,7 +433,7 @@ def run_runs(args: argparse.Namespace) -> int:
             (
                 entry.model_id,
                 entry.state,
-                loss_column(record),
+                loss_column(entry),
                 record.corpus.name,
                 *_date_and_duration(entry),
                 record.title,
@@ -464,6 +471,7 @@ def run_follow(args: argparse.Namespace) -> int:
         offset = part.next
     for notice in damage_notices(damaged):
         say(f"note: {notice}")
+    say_outcome(checkpoint.read_record(path), read_view(path))
     if state is RunState.DIED:
         say(status.DIED)
     return FAILED if state in (RunState.DIED, RunState.FAILED) else FINE

@@ -128,6 +128,9 @@ def _add_inspect(commands: Any) -> None:
     what.add_argument(
         "--reach", action="store_true", help="how far back the model looks"
     )
+    what.add_argument(
+        "--units", action="store_true", help="which unit follows what in the text"
+    )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)
 

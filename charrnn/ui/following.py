@@ -142,7 +142,7 @@ def whole_panel(
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
-        news=panel.news_html(lang, status, view, kept_until(path)),
+        news=panel.news_html(lang, status, record, kept_until(path)),
         plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
         legend=plot.legend_html(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, written=written_class(record)),
@@ -236,7 +236,7 @@ def _progressed(
         update = update._replace(samples=samples)
     if changed & {"validations", "notices"}:
         until = kept_until(model_folder(run_id))
-        update = update._replace(news=panel.news_html(lang, status, view, until))
+        update = update._replace(news=panel.news_html(lang, status, record, until))
     return update
 
 

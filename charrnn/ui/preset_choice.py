@@ -98,13 +98,17 @@ def _fill(request: gr.Request, asked: FillRequest, *, everything: bool) -> FillU
     own = [] if everything else own_settings(given, before)
     if now.init:  # its sizes hold, whatever was set
         own = [name for name in own if name not in SIZES]
+    # what is there already is not sent: it may be edited before the answer comes
     values: dict[str, form.Value | Update] = {
-        name: SKIP if name in own else value for name, value in now.values().items()
+        name: SKIP if name in own or value == given[name] else value
+        for name, value in now.values().items()
     }
     if now.init or before.init:
         for name in SIZES:
             fixed = gr.update(interactive=not now.init)
-            values[name] = fixed if name in own else {**fixed, "value": values[name]}
+            values[name] = (
+                fixed if values[name] is SKIP else {**fixed, "value": values[name]}
+            )
     names = translate(lang, "list.comma").join(
         translate(lang, f"setting.{name}") for name in own
     )

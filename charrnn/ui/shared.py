@@ -21,6 +21,7 @@ from charrnn.hosting import policy
 from charrnn.runs import listing, owner
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.owner import KEY_PATTERN, Owner
+from charrnn.runs.quality import has_diverged
 from charrnn.runs.states import LIVE
 from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, find, may_read
 from charrnn.ui.texts import translate
@@ -175,6 +176,8 @@ def model_label(lang: str, entry: ModelEntry) -> str:
         parts.append(translate(lang, "generate.no_loss"))
     else:
         parts.append(f"{figures.val_loss:.3f}")
+        if has_diverged(entry.record, entry.now):
+            parts.append(translate(lang, "runs.diverged"))
     if entry.state in LIVE:
         parts.append(translate(lang, "generate.still_training"))
     if entry.record.origin is not None:

@@ -22,6 +22,7 @@ from charrnn.model import checkpoint
 from charrnn.runs import store
 from charrnn.runs.owner import check_owner, new_owner
 from charrnn.runs.queue import check_disk, check_kept
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import (
     Browser,
     model_choices,
@@ -141,7 +142,7 @@ def push(
             keep_card=not store.is_shipped(path),
         )
     except CharrnnError as error:  # in place, where it stays to be read
-        return PushUpdate(note(str(error), "warn"), SKIP)
+        return PushUpdate(note(say(lang, str(error)), "warn"), SKIP)
     return PushUpdate(pushed_html(lang, pushed), "")
 
 
@@ -187,7 +188,7 @@ def pull(
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:
-        return PullUpdate(note(str(error), "warn"))
+        return PullUpdate(note(say(lang, str(error)), "warn"))
     browser = Browser.of(asked.browser).owning(pulled.model_id, who)
     choices = model_choices(lang, browser, pulled.model_id)
     return PullUpdate(

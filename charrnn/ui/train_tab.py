@@ -156,7 +156,7 @@ def _layout() -> TrainTab:
         advanced=box,
         settings=settings,
         command=command,
-        filled=gr.JSON(filled.store(), visible=False),
+        filled=gr.JSON(filled.store(), visible=False, elem_id="filled"),
     )
 
 

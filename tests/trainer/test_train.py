@@ -26,6 +26,7 @@ from charrnn.runs import control, events, preparation, store
 from charrnn.runs.baseline import baseline_loss
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
+from charrnn.runs.quality import best_loss
 from charrnn.runs.states import EndReason, RunState
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
@@ -56,6 +57,27 @@ def read_all(folder: Path) -> list[Event]:
 
 def of(kind: str, told: list[Event]) -> list[Any]:
     return [event for event in told if event.type == kind]
+
+
+def test_the_exact_pass_of_a_part_says_so_and_is_what_evaluate_finds(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "VALIDATION_LIMIT", 300)
+    settings = {**TINY, "epochs": 1}
+    folder = with_baseline(
+        control.create(preparation.prepare(small_corpus, settings=settings))
+    )
+    train.train(folder)
+    figures = checkpoint.read_record(folder).figures
+    assert figures is not None
+    assert figures.val_characters == 300
+    model = checkpoint.load(folder)
+    ids = model.vocabulary.encode(small_corpus.text)[corpus.split_at(6000) :]
+    scored = scores.evaluate(model, ids[:301])
+    assert scored.nats_per_char == pytest.approx(figures.val_loss, abs=1e-3)
+    best = best_loss(checkpoint.read_record(folder), read_view(folder))
+    assert best is not None
+    assert (best.loss, best.exact, best.characters) == (figures.val_loss, True, 300)
 
 
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:

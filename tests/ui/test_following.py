@@ -30,7 +30,7 @@ def test_following_shows_the_whole_run(run):
     assert "step 10 of 100" in shown.progress
     assert "4,750 characters/s" in shown.progress
     assert "9 s left" in shown.progress  # 90 steps of 5 x 100 characters
-    assert "best validation loss 2.500 at step 10" in shown.news
+    assert "best sampled validation 2.500 at step 10" in shown.news
     assert " first" in shown.samples
     assert shown.plot["columns"] == ["step", "loss", "series"]
     assert {row[2] for row in shown.plot["data"]} == set(
