@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
+from charrnn.errors import ConfigError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.model import checkpoint
 from charrnn.model.generation import Written
 from charrnn.runs import figures
-from charrnn.ui import cards
+from charrnn.ui import cards, links
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
@@ -24,6 +26,7 @@ from charrnn.ui.writing_request import (
     WritingRequest,
     engine,
     prepare,
+    prepare_link,
 )
 
 CONCURRENCY: Final = 64  # handlers only feed and drain the engine
@@ -182,6 +185,39 @@ def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
     yield from map(flat, stream(lang, asked, single=True, visitor=visitor))
+
+
+def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
+    """Write on in one column, from a character that a visitor has put in.
+
+    Args:
+        request: Who asks.
+        place: The column's number, or ``single``; a space; the link of what is to be
+            written, as `links.build` makes it.
+
+    Raises:
+        CharrnnError: If the place is none, or it cannot be written.
+    """
+    column, _, query = place.partition(" ")
+    link = links.parse(dict(parse_qsl(query.removeprefix("?"), errors="replace")))
+    single = column == "single"
+    if link is None or not (single or column in map(str, range(MAX_COLUMNS))):
+        raise ConfigError("The place to go on from is not one of this page's texts.")
+    index = 0 if single else int(column)
+    prepared = prepare_link(link, index)
+    count = 1 if single else MAX_COLUMNS
+    update = WritingUpdate(stop_button=gr.update(interactive=True))
+    lang, visitor = language(request), visitor_of(request)
+    frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
+    for frame in frames:
+        shown = _or_skip(frame.cards[index])
+        update = update._replace(status=_or_skip(frame.status))
+        if single:
+            yield flat(update._replace(single_card=shown))
+        else:
+            others = [shown if i == index else SKIP for i in range(MAX_COLUMNS)]
+            yield flat(update._replace(cards=tuple(others)))
+        update = WritingUpdate()
 
 
 def stopped(request: gr.Request) -> tuple[str, Update]:
