@@ -253,6 +253,7 @@ def _connect_writing(tab: GenerateTab) -> None:
         "outputs": outputs(WritingUpdate, tab, settings),
         "concurrency_id": "generate",
         "concurrency_limit": CONCURRENCY,
+        "trigger_mode": "multiple",  # a press ends the one before, see `writing`
         **PRIVATE,
     }
     events: list[Any] = [

@@ -3,6 +3,7 @@
 import contextlib
 import html
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -31,6 +32,7 @@ from charrnn.ui.writing_request import (
 
 CONCURRENCY: Final = 64  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
+ENDING_SECONDS: Final = 1.0  # that a press waits for the one before to end
 NOTHING_TO_STOP: Final[Update] = gr.update(interactive=False)
 
 
@@ -173,18 +175,61 @@ def stream(
         update = WritingUpdate()
 
 
+class _Writing:
+    """One press that is being answered."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+
+_latest: Final[dict[str, _Writing]] = {}  # of each session, while it is written
+
+
+def _session(request: gr.Request) -> str:
+    return str(getattr(request, "session_hash", None) or "")
+
+
+def _until_next_press(
+    session: str, updates: Iterator[WritingUpdate]
+) -> Iterator[WritingUpdate]:
+    """The updates until the same page asks for another text: one press ends the other.
+
+    Args:
+        session: Of the page; empty for a caller that is none.
+        updates: Closed at the end, which stops the writing.
+    """
+    mine = _Writing()
+    before = _latest.get(session)
+    if session:
+        _latest[session] = mine
+    if before is not None:  # what it had asked for counts no more from here on
+        before.ended.wait(ENDING_SECONDS)
+    try:
+        with contextlib.closing(updates):  # type: ignore[type-var]
+            for update in updates:
+                if session and _latest.get(session) is not mine:
+                    return
+                yield update
+    finally:
+        mine.ended.set()
+        if _latest.get(session) is mine:
+            del _latest[session]
+
+
 def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write at two to four temperatures side by side, from one batch."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
-    yield from map(flat, stream(lang, asked, single=False, visitor=visitor))
+    updates = stream(lang, asked, single=False, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
 def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write one text, at one temperature."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
-    yield from map(flat, stream(lang, asked, single=True, visitor=visitor))
+    updates = stream(lang, asked, single=True, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
 def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
@@ -203,20 +248,29 @@ def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
     single = column == "single"
     if link is None or not (single or column in map(str, range(MAX_COLUMNS))):
         raise ConfigError("The place to go on from is not one of this page's texts.")
-    index = 0 if single else int(column)
-    prepared = prepare_link(link, index)
+    prepared = prepare_link(link, 0 if single else int(column))
+    lang, visitor = language(request), visitor_of(request)
+    updates = _one_column(lang, prepared, single=single, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
+
+
+def _one_column(
+    lang: str, prepared: PreparedWriting, *, single: bool, visitor: Visitor
+) -> Iterator[WritingUpdate]:
+    """Write one text where it stands; the other columns stay as they are."""
+    (index,) = prepared.columns
     count = 1 if single else MAX_COLUMNS
     update = WritingUpdate(stop_button=gr.update(interactive=True))
-    lang, visitor = language(request), visitor_of(request)
     frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
     for frame in frames:
         shown = _or_skip(frame.cards[index])
         update = update._replace(status=_or_skip(frame.status))
-        if single:
-            yield flat(update._replace(single_card=shown))
-        else:
-            others = [shown if i == index else SKIP for i in range(MAX_COLUMNS)]
-            yield flat(update._replace(cards=tuple(others)))
+        others = [shown if i == index else SKIP for i in range(MAX_COLUMNS)]
+        yield (
+            update._replace(single_card=shown)
+            if single
+            else update._replace(cards=tuple(others))
+        )
         update = WritingUpdate()
 
 
@@ -226,6 +280,6 @@ def stopped(request: gr.Request) -> tuple[str, Update]:
     return cards.progress_line(sentence), NOTHING_TO_STOP
 
 
-def rested() -> Update:
-    """After writing, well or not: there is nothing to stop."""
-    return NOTHING_TO_STOP
+def rested(request: gr.Request) -> Update:
+    """After writing, well or not: there is nothing to stop, unless more was asked."""
+    return SKIP if _session(request) in _latest else NOTHING_TO_STOP

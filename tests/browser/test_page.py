@@ -621,3 +621,32 @@ def test_a_touched_character_is_replaced_and_its_column_writes_on(served, visit)
     assert query["prompt"] == [begun]
     assert query["temperatures"] == ["1"]
     assert len(written(page)[1]) == 203
+
+
+def test_a_press_ends_the_one_before(served, visit):
+    page = visit().open(served.url + "?model=slow&prompt=so&temperatures=0.5,1")
+    page.locator("#length input").fill("10000")
+    page.locator("#compare").click()
+    page.wait_for_function(
+        "document.querySelector('#card-0 .written')?.textContent.length > 20"
+    )
+    page.locator("#prompt textarea").fill("the")
+    page.locator("#length input").fill("40")
+    page.locator("#compare").click()
+    finish(page)
+    assert [len(text) for text in written(page)] == [43, 43]
+    expect(page.locator("#writing-status")).to_contain_text("80 characters")
+    expect(page.locator("#stop-writing")).to_be_disabled()
+    page.wait_for_timeout(500)
+    assert [text[:3] for text in written(page)] == ["the", "the"]
+    # and Generate ends a comparison
+    page.locator("#length input").fill("10000")
+    page.locator("#compare").click()
+    page.locator("#stop-writing:not([disabled])").wait_for()
+    page.locator("#length input").fill("30")
+    page.locator("#generate-one").click()
+    expect(page.locator("#writing-status")).to_contain_text("30 characters")
+    expect(page.locator("#stop-writing")).to_be_disabled()
+    page.wait_for_timeout(500)
+    assert len(page.locator("#single .written").text_content()) == 33
+    assert page.locator("#columns").is_hidden()
