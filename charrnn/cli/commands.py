@@ -575,6 +575,32 @@ def run_pack(args: argparse.Namespace) -> int:
     return FINE
 
 
+def run_web(args: argparse.Namespace) -> int:
+    """`web`: a model as one web page."""
+    from charrnn.web import bundle
+    from charrnn.web.weights import measure_costs
+
+    path = Path(args.file)
+    bundle.check_name(path)
+    model = _load_model(args.model)
+    costs = bundle.known_costs(model.record.figures)
+    if args.corpus is not None:
+        part = _part(model, args.corpus, "val")
+        costs = measure_costs(model, model.vocabulary.encode(part))
+    chosen = args.weights or bundle.choose_format(costs)
+    for name, cost in costs.items():
+        if name != "float32":
+            say(f"{name} weights cost {round(cost, 4) + 0:.4f} nats per character")
+    if chosen not in costs:
+        say(
+            f"note: what {chosen} weights cost is not measured: "
+            "--corpus NAME|PATH measures it"
+        )
+    size = bundle.write_page(path, bundle.page(model, chosen, costs))
+    say(f"written: {args.file}, {size / 1e6:.1f} MB with {chosen} weights")
+    return FINE
+
+
 def run_unpack(args: argparse.Namespace) -> int:
     """`unpack`: a zip of `pack`, to be used like one's own."""
     taken = packing.unpack(Path(args.file), store.folder(), model_id=args.id)

@@ -29,6 +29,7 @@ from charrnn.cli.commands import (
     run_stop,
     run_train,
     run_unpack,
+    run_web,
 )
 from charrnn.cli.output import say
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
@@ -172,6 +173,21 @@ def _add_zips(commands: Any) -> None:
     unpack.set_defaults(run=run_unpack)
 
 
+def _add_web(commands: Any) -> None:
+    web = commands.add_parser("web", help="write a model as one web page")
+    web.add_argument("model", metavar="MODEL")
+    web.add_argument("file", metavar="PAGE.html")
+    web.add_argument(
+        "--weights",
+        choices=("int8", "float16", "float32"),
+        help="their format; if absent, the smallest that costs little",
+    )
+    web.add_argument(
+        "--corpus", metavar="NAME|PATH", help="its text: measure what formats cost"
+    )
+    web.set_defaults(run=run_web)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog=program(), description=charrnn.__doc__)
@@ -204,6 +220,7 @@ def parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_export)
     _add_hub(commands)
     _add_zips(commands)
+    _add_web(commands)
     bench = commands.add_parser("bench", help="time this machine beside stock Keras")
     bench.add_argument("--quality", action="store_true", help="loss against seconds")
     bench.add_argument("--preset", choices=tuple(presets.PRESETS))
