@@ -79,7 +79,7 @@ def write(
         return Frame(tuple(shown), status)
 
     warning = cards.unknown_note(lang, prepared.unknown)
-    started = cards.progress_line(translate(lang, "generate.writing")) + warning
+    started = cards.started_line(lang, link) + warning
     written = [Written("", [])] * len(heads)
     yield frame([""] * len(heads), started, off)
     stream = engine.write(
@@ -271,10 +271,9 @@ def _one_column(
         update = WritingUpdate()
 
 
-def stopped(request: gr.Request) -> tuple[str, Update]:
-    """After Stop: what was written stays."""
-    sentence = translate(language(request), "generate.stopped")
-    return cards.progress_line(sentence), NOTHING_TO_STOP
+def stopped() -> Update:
+    """After Stop: what was written stays, and the browser shows its seed and link."""
+    return NOTHING_TO_STOP
 
 
 def rested(request: gr.Request) -> Update:
