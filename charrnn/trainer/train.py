@@ -21,10 +21,11 @@ from typing import Any, Final
 import tensorflow as tf
 
 from charrnn import card
-from charrnn.errors import CharrnnError, CheckpointError, TrainingError
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, TrainingError
 from charrnn.files import redact, write_file
 from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.record import Figures
+from charrnn.model.scores import WINDOW
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.figures import training_part
@@ -40,9 +41,11 @@ from charrnn.trainer.session import (
     open_session,
     update_figures,
 )
+from charrnn.web.weights import measure_costs
 
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
+COST_OPERATIONS: Final = 1e10  # likewise, of measuring what a smaller format costs
 
 
 def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
@@ -87,8 +90,19 @@ def _announce(session: Session) -> None:
         log.append(events.Notice(step=progress.step, message=notice))
 
 
+def _format_costs(session: Session, model: checkpoint.Model) -> dict[str, float]:
+    """What smaller formats of the weights lose; nothing where one cannot hold them."""
+    parameters = session.record.model.num_parameters()
+    limit = 1 + int(max(WINDOW, COST_OPERATIONS / parameters))
+    try:
+        costs = measure_costs(model, session.validation[:limit])
+    except ConfigError:
+        return {}
+    return {"float16_cost": costs["float16"], "int8_cost": costs["int8"]}
+
+
 def _final_figures(session: Session) -> None:
-    """Score the kept weights exactly, and write the card."""
+    """Score the kept weights exactly and rounded, and write the card."""
     model = checkpoint.load(session.folder)
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
@@ -104,6 +118,7 @@ def _final_figures(session: Session) -> None:
             kept_step=known.kept_step if known else total,
             total_steps=total,
             seconds=round(session.elapsed(), 1),
+            **_format_costs(session, model),
         ),
     )
     card.write_card(session.folder)

@@ -3,18 +3,17 @@
 import dataclasses
 import html
 from collections.abc import Sequence
-from typing import Final
 
 from charrnn.model.record import Record
 from charrnn.runs import store
 from charrnn.runs.figures import TextFigures
+from charrnn.text.named import CODE
 from charrnn.ui import links
 from charrnn.ui.links import Link
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
 
 COLOUR_PERCENT: Final = (50, 25, 10, 3, 1)  # the least of each step but the last
-CODE: Final = frozenset({"python-stdlib"})  # named texts set in a fixed width
 
 
 def written_class(record: Record) -> str:

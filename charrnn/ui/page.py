@@ -225,7 +225,10 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
     )
     tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
     tabs.hub_view.select(
-        sharing.refresh, [tabs.pushed_model, page.browser], tabs.pushed_model, **QUIET
+        sharing.refresh,
+        [tabs.pushed_model, page.browser, tabs.generating.model],
+        tabs.pushed_model,
+        **QUIET,
     )
 
 

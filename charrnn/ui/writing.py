@@ -13,6 +13,7 @@ import gradio as gr
 
 from charrnn.errors import ConfigError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
+from charrnn.model import checkpoint
 from charrnn.model.generation import Written
 from charrnn.runs import figures
 from charrnn.ui import cards, links
@@ -78,7 +79,9 @@ def write(
             shown[column] = head + body
         return Frame(tuple(shown), status)
 
-    warning = cards.unknown_note(lang, prepared.unknown)
+    warning = cards.unknown_note(lang, prepared.unknown) + "".join(
+        note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
+    )
     started = cards.started_line(lang, link) + warning
     written = [Written("", [])] * len(heads)
     yield frame([""] * len(heads), started, off)

@@ -55,5 +55,5 @@ const charrnnSampling = (() => {
     return step < 0 ? LEAST.length : step;
   };
 
-  return { distribution, surpriseStep };
+  return { distribution, unnormalised, surpriseStep };
 })();

@@ -349,3 +349,31 @@ def test_a_score_is_of_the_part_that_the_record_says(
         code, out, _ = run(capfd, "evaluate", "half", *options)
         assert code == 0
         assert json.loads(out)["characters"] == expected
+
+
+def test_a_model_becomes_a_web_page(
+    text_file: Path,
+    isolated: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    make_folder(isolated / "toy", make_record())
+    page = tmp_path / "page.html"
+    code, out, err = run(capfd, "web", "toy", str(page))
+    assert (code, out) == (0, "")
+    assert "what float16 weights cost is not measured" in err
+    assert "MB with float16 weights" in err
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    arguments = ("web", "toy", str(page), "--corpus", str(text_file))
+    code, _, err = run(capfd, *arguments, "--weights", "int8")
+    assert code == 0
+    assert re.search(r"int8 weights cost -?0\.\d{4} nats per character", err)
+    assert '"format":"int8","cost":' in page.read_text(encoding="utf-8")
+    before = page.read_bytes()
+    for name, sentence in (
+        ("page.txt", "expected one that ends in .html"),
+        ("none/page.html", "There is no folder"),
+    ):
+        code, _, err = run(capfd, "web", "toy", str(tmp_path / name))
+        assert (code, sentence in err) == (2, True)
+    assert page.read_bytes() == before

@@ -35,6 +35,7 @@ from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
+from charrnn.web.weights import measure_costs
 from tests.builders import (
     TINY,
     make_event,
@@ -107,6 +108,9 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     ids = model.vocabulary.encode(small_corpus.text)
     exact = scores.evaluate(model, ids[corpus.split_at(len(ids)) :])
     assert record.figures.val_loss == exact.nats_per_char
+    costs = measure_costs(model, ids[corpus.split_at(len(ids)) :])
+    assert record.figures.float16_cost == costs["float16"]
+    assert record.figures.int8_cost == costs["int8"]
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
     state = read_status(folder.name)
     assert (state.state, state.view.step) == (RunState.FINISHED, started.planned_steps)

@@ -53,6 +53,14 @@ def test_the_texts_are_those_of_the_model(model):
         assert f'<span class="prompt">the </span>{html.escape(text)}</div>' in card
 
 
+def test_what_is_odd_in_a_models_files_is_told_beside_its_texts(model):
+    config = model / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    first, *_, last = frames(prepare("en", writing_request(), at_least=2))
+    for frame in (first, last):
+        assert "config.json begins with a byte-order mark" in frame.status
+
+
 def test_each_frame_continues_the_one_before(model):
     prepared = prepare("en", writing_request(length=2000), at_least=2)
     shown = [frame.cards for frame in frames(prepared)]
