@@ -11,6 +11,7 @@ from tests.builders import make_event, make_folder, make_record
 EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
 TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
 TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
+DONE = ":not(.after-stop) > .status a"  # the link under what is written to its end
 TRAIN_TAB, HUB_TAB = 1, 2
 TOY = "?model=toy"  # writes at once, where any model serves
 
@@ -23,7 +24,7 @@ def written(page: Any) -> list[str]:
 
 def finish(page: Any) -> None:
     """Wait until the writing is over."""
-    page.locator("#writing-status a").wait_for(timeout=30_000)
+    page.locator(f"#writing-status {DONE}").wait_for(timeout=30_000)
 
 
 def compare(page: Any) -> list[str]:
