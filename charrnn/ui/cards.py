@@ -3,6 +3,7 @@
 import dataclasses
 import html
 from collections.abc import Sequence
+from typing import Final
 
 from charrnn.model.record import Record
 from charrnn.runs import store
