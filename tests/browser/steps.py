@@ -1,5 +1,6 @@
 """What the browser's tests do with a page again and again."""
 
+import dataclasses
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def run_of(page: Any) -> str:
 
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     """A finished run with a history, its texts as hostile as can be."""
-    path = make_folder(folder / model_id, make_record(title=title))
+    record = make_record(title=title)
+    figures = dataclasses.replace(record.figures, kept_step=100, total_steps=100)
+    path = make_folder(folder / model_id, dataclasses.replace(record, figures=figures))
     (path / store.STATE).mkdir()
     (path / store.STATE / store.CORPUS_FILE).write_text("a text\n")
     log = EventLog(path)
