@@ -1,10 +1,15 @@
 """Who a visitor is, for the limits that hold for each."""
 
 import hashlib
+from typing import Final
 
 import gradio as gr
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, address_of, policy
+
+ADDRESS: Final = "charrnn.address"  # in a request's scope, once it is known
 
 
 def visitor_of(request: gr.Request | None) -> Visitor:
@@ -17,15 +22,23 @@ def visitor_of(request: gr.Request | None) -> Visitor:
         return UNKNOWN_VISITOR
     user = _signed_in(request.request.scope.get("session"))
     name = f"user {user}" if user else f"session {request.session_hash or ''}"
-    client = request.request.client
     return Visitor(
         key=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-        address=address_of(
-            client.host if client else "",
-            request.request.headers.getlist("x-forwarded-for"),
-            trusted_proxies=policy().trusted_proxies,
-        ),
+        address=address(request.request.scope),
     )
+
+
+def address(scope: Scope) -> str:
+    """Where a request comes from, see `address_of`."""
+    if ADDRESS not in scope:
+        client = scope.get("client")
+        scope[ADDRESS] = address_of(
+            client[0] if client else "",
+            Headers(scope=scope).getlist("x-forwarded-for"),
+            trusted_proxies=policy().trusted_proxies,
+        )
+    found: str = scope[ADDRESS]
+    return found
 
 
 def _signed_in(session: object) -> str:

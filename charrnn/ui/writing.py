@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import gradio as gr
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
+from charrnn.runs.in_flight import MAX_REQUESTS
 from charrnn.ui import cards, passages
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
@@ -23,7 +24,7 @@ from charrnn.ui.writing_request import (
     prepare,
 )
 
-CONCURRENCY: Final = 64  # handlers only feed and drain the engine
+CONCURRENCY: Final = MAX_REQUESTS  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
 NOTHING_TO_STOP: Final[Update] = gr.update(interactive=False)
 
