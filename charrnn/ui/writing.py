@@ -16,6 +16,7 @@ from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.model import checkpoint
 from charrnn.model.generation import Written
 from charrnn.runs import figures
+from charrnn.runs.in_flight import MAX_REQUESTS
 from charrnn.ui import cards, links
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
@@ -30,7 +31,7 @@ from charrnn.ui.writing_request import (
     prepare_link,
 )
 
-CONCURRENCY: Final = 64  # handlers only feed and drain the engine
+CONCURRENCY: Final = MAX_REQUESTS  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
 ENDING_SECONDS: Final = 1.0  # that a press waits for the one before to end
 NOTHING_TO_STOP: Final[Update] = gr.update(interactive=False)
