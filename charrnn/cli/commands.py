@@ -56,7 +56,7 @@ from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
 from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
-from charrnn.runs.status import read_status
+from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, split_at
@@ -108,7 +108,7 @@ def _prepare_new(args: argparse.Namespace) -> Path:
 
 
 def _prepare_resumed(args: argparse.Namespace) -> Path:
-    path = store.own_run(args.resume)
+    path = store.check_own_run(store.resolve(args.resume))
     given = [n for n in _given_settings(args) if n != "epochs"]
     given += [n for n in ("preset", "id", "title", "init") if getattr(args, n)]
     if given:
@@ -227,6 +227,7 @@ def _generate_json(
         "model": args.model,
         "prompt": args.prompt,
         "seed": rows[0].seed,
+        "hold": [hold._asdict() for hold in rows[0].hold],
         "samples": samples,
     }
 
@@ -235,7 +236,10 @@ def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text at one or several temperatures, one or several of each."""
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    settings = {"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop}
+    settings = {
+        **{"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop},
+        "hold": tuple(map(config.Hold.parse, args.hold)),
+    }
     rows = samples_of(
         [
             config.SamplingConfig(temperature=temperature, seed=seed, **settings)
@@ -304,7 +308,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.json:
         show_json(result)
         return FINE
+    if scores.cold_nats_per_char is None:
+        say(
+            f"note: no window of {args.window} characters fits: {scores.characters:,} "
+            "are predicted. Take a longer text or a smaller --window for its score"
+        )
     for name, value in result.items():
+        if value is None:
+            continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
     return FINE
@@ -438,7 +449,7 @@ def run_runs(args: argparse.Namespace) -> int:
                 entry.model_id,
                 entry.state,
                 loss_column(entry),
-                record.corpus.name,
+                record.corpus.shown_name,
                 *_date_and_duration(entry),
                 record.title,
             )
@@ -451,20 +462,21 @@ def run_runs(args: argparse.Namespace) -> int:
 
 def run_stop(args: argparse.Namespace) -> int:
     """`stop`: ask a training to end well."""
-    waiting = read_status(args.id).state is RunState.QUEUED
-    control.stop(args.id)
+    path = store.check_own_run(store.resolve(args.id))
+    waiting = status_of(path).state is RunState.QUEUED
+    control.ask_to_stop(path)
     done = "leaves the queue" if waiting else "ends after its step, validated and saved"
-    say(f"{args.id} {done}")
+    say(f"{path.name} {done}")
     return FINE
 
 
 def run_follow(args: argparse.Namespace) -> int:
     """`follow`: print a run's events, those so far and those to come, to its end."""
-    path = store.find(args.id)
+    path = store.resolve(args.id)
     printer = _printer(path)
     offset = damaged = 0
     while True:
-        state = read_status(args.id).state  # before reading: nothing is missed
+        state = status_of(path).state  # before reading: nothing is missed
         part = events.read(path, offset)
         for event in part.events:
             printer(event)
@@ -484,7 +496,7 @@ def run_follow(args: argparse.Namespace) -> int:
 def run_baseline(args: argparse.Namespace) -> int:
     """`baseline`: append the loss of a table of n-grams to a run's history."""
     give_way(LOWEST)  # it must not delay the training that it is for
-    path = store.own_run(args.id)
+    path = store.check_own_run(store.resolve(args.id))
     loss = baseline.baseline_loss(path)
     step = read_view(path).step
     EventLog(path).append(Baseline(step=step, order=baseline.ORDER, loss=loss))
@@ -633,7 +645,7 @@ def run_unpack(args: argparse.Namespace) -> int:
     for notice in taken.notices:
         say(f"note: {notice}")
     more = f": `{program()} train --resume {taken.model_id}` goes on with it"
-    say(f"{taken.title} is here as {taken.model_id}{more if taken.is_run else ''}")
+    say(f"{taken.title} is here as {taken.model_id}{more if taken.can_go_on else ''}")
     show(taken.model_id)
     return FINE
 

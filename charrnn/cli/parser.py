@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import charrnn
@@ -33,6 +34,7 @@ from charrnn.cli.commands import (
 from charrnn.cli.output import say
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
+from charrnn.files import quoted
 from charrnn.machine import program
 from charrnn.text import sources
 
@@ -67,7 +69,7 @@ def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model on a text")
     named = ", ".join(sources.NAMED)
     train.add_argument("--corpus", metavar="NAME|PATH", help=f"{named}, or a file")
-    train.add_argument("--resume", metavar="ID", help="go on with a run")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run")
     train.add_argument("--preset", choices=tuple(presets.PRESETS))
     train.add_argument("--id", help="name of the run's folder")
     train.add_argument("--title", help="what people see")
@@ -95,6 +97,13 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
     generate.add_argument("--stop", default="", metavar="STRING")
+    generate.add_argument(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="LAYER.UNIT=VALUE",
+        help="hold a unit's output while writing, up to 8 times; see inspect --units",
+    )
     generate.add_argument(
         "--figures", action="store_true", help="invented words, repeats and more"
     )
@@ -212,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
         ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
     ):
         one = commands.add_parser(name, help=text)
-        one.add_argument("id", metavar="ID")
+        one.add_argument("id", metavar="RUN")
         one.set_defaults(run=run)
     export = commands.add_parser("export", help="write a TensorFlow SavedModel")
     export.add_argument("model", metavar="MODEL")
@@ -246,3 +255,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
+    except OSError as error:  # of a file: all else is told where it happens
+        name = quoted(Path(os.fsdecode(error.filename)).name) if error.filename else ""
+        reason = error.strerror or type(error).__name__
+        say(f"charrnn: {name or 'A file'} cannot be read or written ({reason}).")
+        return INVALID

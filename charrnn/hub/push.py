@@ -1,10 +1,11 @@
 """Push a model to the Hub: exactly its four public files, in one commit."""
 
+import contextlib
 import dataclasses
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,6 +83,24 @@ def _check_token(connection: Connection) -> None:
         )
 
 
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for the files of a push and the library's caches.
+
+    Raises:
+        HubError: If it cannot be made, or what lies in it not be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+            yield place
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)  # `tempfile`'s own names folders
+        raise HubError(
+            f"The temporary folder cannot be written ({reason}): free some "
+            "space, or name another folder with TMPDIR, then push again."
+        ) from error
+
+
 def push_model(
     folder: Path,
     repo_id: str,
@@ -118,7 +137,7 @@ def push_model(
     _check_token(connection)
     if connection.on_progress is not None:
         connection.on_progress("preparing", 0, 0)
-    with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+    with _temporary_folder() as place:
         files = Path(place, "files")
         files.mkdir()
         _snapshot(folder, files)
@@ -205,7 +224,7 @@ def push_space(
     data = page.encode()
     limits = connection.limits
     patient = dataclasses.replace(limits, idle=limits.idle + len(data) / SLOWEST)
-    with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+    with _temporary_folder() as place:
         files = Path(place, "files")
         files.mkdir()
         (files / PAGE).write_bytes(data)

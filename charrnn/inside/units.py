@@ -187,6 +187,31 @@ def _probes(units: Doubles, marks: Doubles) -> Doubles:
     return r2
 
 
+def least_correlated(
+    config: ModelConfig,
+    states: Sequence[npt.NDArray[Any]],
+    mark: Mark,
+    layer: int,
+    count: int = 2,
+) -> list[int]:
+    """Units of a layer that follow a mark least: the controls of a unit that is held.
+
+    Args:
+        config: The network.
+        states: From `Network.trace` of the text.
+        mark: Shape ``(length,)``.
+        layer: From 0.
+        count: Units wanted.
+
+    Returns:
+        Units from 0, the least correlated first.
+    """
+    units = activations(config, states)
+    own = units[:, config.rnn_units * layer : config.rnn_units * (layer + 1)]
+    correlations = _standardised(own).T @ _standardised(mark[:, None])[:, 0]
+    return [int(unit) for unit in abs(correlations).argsort(kind="stable")[:count]]
+
+
 class SearchCache:
     """The searches asked for last, by a model's weights and a text.
 

@@ -383,6 +383,9 @@ class Border(Blocks):
             return _shown(fn, error, _language(fn, request))
         log_line(f"{_name(fn)} failed", error)
         lang = _language(fn, request)
+        if isinstance(error, OSError) and error.strerror:  # never the file's name
+            sentence = translate(lang, "error.file", reason=error.strerror)
+            return _shown(fn, gr.Error(sentence))
         return _shown(fn, gr.Error(translate(lang, "error.unforeseen")))
 
 

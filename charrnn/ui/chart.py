@@ -120,8 +120,9 @@ def rows(
     guessing = math.log(max(2, vocab_size))
     if best is not None:
         result.append((best.step, round(best.loss, 4), names["best"]))
+    begun = view.steps.size or view.validations  # a level alone gives the axis no scale
     for name, level in (("guessing", guessing), ("baseline", view.baseline)):
-        if level is not None:
+        if level is not None and begun:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]
     return result
 

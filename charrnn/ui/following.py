@@ -15,7 +15,7 @@ from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.record import WEIGHTS
-from charrnn.runs import listing
+from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
@@ -61,18 +61,23 @@ class PanelUpdate(NamedTuple):
     question: Update = SKIP  # whether to delete the run
 
 
-def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
+def buttons(
+    state: RunState, *, owned: bool, begun: bool, saved: bool = True
+) -> dict[str, Update]:
     """Which of the buttons are there in which state, as fields of `PanelUpdate`.
 
     Args:
         state: The run's.
         owned: Whether it is the visitor's own; else there are none.
+        begun: Whether it has made a step: one that has not is only resumed.
+        saved: Whether it has what it needs to go on.
     """
     live = state in LIVE
+    at_rest = not live and state not in (RunState.FAILED, RunState.UNREADABLE)
     shown = {
         "stop": live,
-        "resume": state in RESUMABLE,
-        "more": not live and state not in (RunState.FAILED, RunState.UNREADABLE),
+        "resume": state in RESUMABLE and saved,
+        "more": at_rest and begun and saved,
         "rate": state is RunState.RUNNING,
     }
     updates: dict[str, Update] = {
@@ -153,7 +158,12 @@ def whole_panel(
             visible=is_written_with(status.state, path) and browser.owns(path)
         ),
         manage_box=gr.update(visible=browser.owns(path)),
-        **buttons(status.state, owned=browser.owns(path)),
+        **buttons(
+            status.state,
+            owned=browser.owns(path),
+            begun=view.step > 0,
+            saved=control.can_go_on(path, record),
+        ),
     )
 
 

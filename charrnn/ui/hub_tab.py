@@ -64,7 +64,7 @@ def _token(info: I18nData) -> gr.Textbox:
 def _web_button() -> gr.Button:
     gr.Markdown(i18n("hub.web"), elem_classes="group")
     gr.Markdown(i18n("hub.web_lead"))
-    return gr.Button(i18n("train.web"), elem_id="model-web-page")
+    return gr.Button(i18n("train.web"), size="md", elem_id="model-web-page")
 
 
 def _push_column() -> PushColumn:

@@ -206,7 +206,9 @@ Object.assign(window.charrnn, (() => {
   const found = read();
 
   const card = (id) => document.querySelector(`#${id} article.card`);
+  let forgotten = false;  // the visitor has had all of their data deleted
   const keepTexts = () => {
+    if (forgotten) return;
     const writing = document.querySelector("#stop-writing:not([disabled])");
     const status = document.querySelector("#writing-status .html-container");
     const texts = {};
@@ -283,6 +285,11 @@ Object.assign(window.charrnn, (() => {
   return {
     word,
     keep: (name, value) => write(name, value ?? null),
+    forget: () => {
+      forgotten = true;
+      for (const key of Object.keys(sessionStorage))
+        if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+    },
     kept: (names) => names.map((name) =>
       name in found ? { ...SAME, value: found[name] } : SAME),
     // two rows, the cards of `ids` and the status, which is the last of them

@@ -31,7 +31,7 @@ def head_html(lang: str, status: Status, record: Record) -> str:
     href = html.escape(links.build_run(status.run_id))
     copied = html.escape(translate(lang, "generate.copied"))
     link = html.escape(translate(lang, "progress.link"))
-    text = html.escape(record.corpus.name)
+    text = html.escape(record.corpus.shown_name)
     count = record.model.num_parameters()
     parameters = translate(lang, "estimate.parameters", count=count)
     return (
@@ -65,8 +65,10 @@ def figures(
     lang: str, status: Status, view: RunView, training: TrainingConfig
 ) -> list[str]:
     """The progress in words: epoch, step, speed, time left, rate factor."""
-    if status.state is RunState.QUEUED and view.position:
-        return [translate(lang, "progress.queue", count=view.position)]
+    if status.state in LIVE and view.state is RunState.QUEUED:  # whatever it was before
+        if view.position:
+            return [translate(lang, "progress.queue", count=view.position)]
+        return [translate(lang, "progress.starting")]
     if not view.steps.size:
         return [translate(lang, "progress.starting")] if status.state in LIVE else []
     epochs = training.epochs if training.minutes is None else None
@@ -260,7 +262,7 @@ def _run_row(lang: str, entry: ModelEntry) -> str:
     record = entry.record
     cells = (
         record.title,
-        record.corpus.name,
+        record.corpus.shown_name,
         settings_line(record),
         _loss_cell(lang, entry),
         say(lang, entry.problem) or translate(lang, f"state.{entry.state}"),

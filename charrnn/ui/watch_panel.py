@@ -105,7 +105,6 @@ def _controls() -> Controls:
         write = gr.Button(
             i18n("train.write"), variant="primary", visible=False, elem_id="write-with"
         )
-        web = gr.Button(i18n("train.web"), visible=False, elem_id="web-page")
         resume = gr.Button(i18n("train.resume"), visible=False, elem_id="resume")
         with gr.Row(visible=False) as more:
             epochs = gr.Number(
@@ -117,6 +116,7 @@ def _controls() -> Controls:
                 elem_classes="inline",
             )
             go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
+    web = gr.Button(i18n("train.web"), size="sm", visible=False, elem_id="web-page")
     return Controls(stop, write, web, resume, more, epochs, go_on)
 
 

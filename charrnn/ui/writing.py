@@ -3,16 +3,21 @@
 import contextlib
 import html
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
+from charrnn.errors import ConfigError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
+from charrnn.model import checkpoint
 from charrnn.model.generation import Written
 from charrnn.runs import figures
-from charrnn.ui import cards
+from charrnn.runs.in_flight import MAX_REQUESTS
+from charrnn.ui import cards, links
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
@@ -23,10 +28,12 @@ from charrnn.ui.writing_request import (
     WritingRequest,
     engine,
     prepare,
+    prepare_link,
 )
 
-CONCURRENCY: Final = 64  # handlers only feed and drain the engine
+CONCURRENCY: Final = MAX_REQUESTS  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
+ENDING_SECONDS: Final = 1.0  # that a press waits for the one before to end
 NOTHING_TO_STOP: Final[Update] = gr.update(interactive=False)
 
 
@@ -73,8 +80,10 @@ def write(
             shown[column] = head + body
         return Frame(tuple(shown), status)
 
-    warning = cards.unknown_note(lang, prepared.unknown)
-    started = cards.progress_line(translate(lang, "generate.writing")) + warning
+    warning = cards.unknown_note(lang, prepared.unknown) + "".join(
+        note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
+    )
+    started = cards.started_line(lang, link) + warning
     written = [Written("", [])] * len(heads)
     yield frame([""] * len(heads), started, off)
     stream = engine.write(
@@ -167,26 +176,110 @@ def stream(
         update = WritingUpdate()
 
 
+class _Writing:
+    """One press that is being answered."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+
+_latest: Final[dict[str, _Writing]] = {}  # of each session, while it is written
+
+
+def _session(request: gr.Request) -> str:
+    return str(getattr(request, "session_hash", None) or "")
+
+
+def _until_next_press(
+    session: str, updates: Iterator[WritingUpdate]
+) -> Iterator[WritingUpdate]:
+    """The updates until the same page asks for another text: one press ends the other.
+
+    Args:
+        session: Of the page; empty for a caller that is none.
+        updates: Closed at the end, which stops the writing.
+    """
+    mine = _Writing()
+    before = _latest.get(session)
+    if session:
+        _latest[session] = mine
+    if before is not None:  # what it had asked for counts no more from here on
+        before.ended.wait(ENDING_SECONDS)
+    try:
+        with contextlib.closing(updates):  # type: ignore[type-var]
+            for update in updates:
+                if session and _latest.get(session) is not mine:
+                    return
+                yield update
+    finally:
+        mine.ended.set()
+        if _latest.get(session) is mine:
+            del _latest[session]
+
+
 def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write at two to four temperatures side by side, from one batch."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
-    yield from map(flat, stream(lang, asked, single=False, visitor=visitor))
+    updates = stream(lang, asked, single=False, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
 def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write one text, at one temperature."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
-    yield from map(flat, stream(lang, asked, single=True, visitor=visitor))
+    updates = stream(lang, asked, single=True, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
-def stopped(request: gr.Request) -> tuple[str, Update]:
-    """After Stop: what was written stays."""
-    sentence = translate(language(request), "generate.stopped")
-    return cards.progress_line(sentence), NOTHING_TO_STOP
+def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
+    """Write on in one column, from a character that a visitor has put in.
+
+    Args:
+        request: Who asks.
+        place: The column's number, or ``single``; a space; the link of what is to be
+            written, as `links.build` makes it.
+
+    Raises:
+        CharrnnError: If the place is none, or it cannot be written.
+    """
+    column, _, query = place.partition(" ")
+    link = links.parse(dict(parse_qsl(query.removeprefix("?"), errors="replace")))
+    single = column == "single"
+    if link is None or not (single or column in map(str, range(MAX_COLUMNS))):
+        raise ConfigError("The place to go on from is not one of this page's texts.")
+    prepared = prepare_link(link, 0 if single else int(column))
+    lang, visitor = language(request), visitor_of(request)
+    updates = _one_column(lang, prepared, single=single, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
-def rested() -> Update:
-    """After writing, well or not: there is nothing to stop."""
+def _one_column(
+    lang: str, prepared: PreparedWriting, *, single: bool, visitor: Visitor
+) -> Iterator[WritingUpdate]:
+    """Write one text where it stands; the other columns stay as they are."""
+    (index,) = prepared.columns
+    count = 1 if single else MAX_COLUMNS
+    update = WritingUpdate(stop_button=gr.update(interactive=True))
+    frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
+    for frame in frames:
+        shown = _or_skip(frame.cards[index])
+        update = update._replace(status=_or_skip(frame.status))
+        others = [shown if i == index else SKIP for i in range(MAX_COLUMNS)]
+        yield (
+            update._replace(single_card=shown)
+            if single
+            else update._replace(cards=tuple(others))
+        )
+        update = WritingUpdate()
+
+
+def stopped() -> Update:
+    """After Stop: what was written stays, and the browser shows its seed and link."""
     return NOTHING_TO_STOP
+
+
+def rested(request: gr.Request) -> Update:
+    """After writing, well or not: there is nothing to stop, unless more was asked."""
+    return SKIP if _session(request) in _latest else NOTHING_TO_STOP

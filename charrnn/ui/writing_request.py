@@ -143,10 +143,28 @@ def prepare(lang: str, request: WritingRequest, *, at_least: int) -> PreparedWri
         length=int(request.length or 1),
         top_k=int(request.top_k or 0),
         top_p=float(request.top_p or 1),
-        stop=request.stop,
+        stop=links.read_stop(request.stop),
     )
     unknown = loaded.vocabulary.unknown(request.prompt)
     return PreparedWriting(path, loaded.record, link, columns, unknown)
+
+
+def prepare_link(link: Link, column: int) -> PreparedWriting:
+    """A link's first text, to be written in a column.
+
+    Raises:
+        CharrnnError: If there is no such model.
+    """
+    path = model_folder(link.model)
+    loaded = engine.models.get(path)
+    own = dataclasses.replace(
+        link,
+        weights_hash=loaded.weights_hash,
+        seed=link.seed or 0,
+        temperatures=link.temperatures[:1],
+    )
+    unknown = loaded.vocabulary.unknown(link.prompt)
+    return PreparedWriting(path, loaded.record, own, (column,), unknown)
 
 
 def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConfig]]:

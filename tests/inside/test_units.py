@@ -188,6 +188,18 @@ def test_a_search_is_made_once_for_a_model_s_weights_and_a_text(monkeypatch):
     assert len(searches) == 4
 
 
+def test_controls_of_a_held_unit_are_those_that_follow_the_mark_least():
+    rng = np.random.default_rng(6)
+    mark = rng.standard_normal(3000)
+    noise = rng.standard_normal((3000, 8))
+    weights = np.array([0.9, 0.5, 0, 0.8, 0.6, 0, 0.7, 0.4])  # two layers of four
+    outputs = weights * mark[:, None] + 0.1 * noise
+    states = tuple(np.vstack([np.zeros(4), part]) for part in np.hsplit(outputs, 2))
+    config = ModelConfig(cell="rnn", rnn_units=4, num_layers=2)
+    assert units.least_correlated(config, states, mark, 0) == [2, 1]
+    assert units.least_correlated(config, states, mark, 1) == [1, 3]
+
+
 def test_a_short_text_is_not_searched():
     states = (np.zeros((2000, 4)),)
     config = ModelConfig(cell="rnn", rnn_units=4)

@@ -29,6 +29,8 @@ def test_every_series_is_there_from_the_first_frame():
     seeded = [name for _, loss, name in rows if math.isnan(loss)]
     assert seeded == [*chart.SERIES, *chart.OVERLAYS]
     assert series(rows, "train") == []
+    assert series(rows, "guessing") == []  # a level alone gives the axis no scale
+    rows = chart.rows(view_of([3.0]), 65, NAMES)
     assert series(rows, "guessing") == [(0, 4.1744), (1, 4.1744)]
 
 

@@ -49,10 +49,29 @@ def test_a_model_that_guessing_would_beat_is_said_to_have_diverged():
     assert "worse than guessing" not in news(recorded)  # it has just begun
 
 
+def test_a_text_is_not_called_what_it_is_not():
+    record = make_record()
+    posing = dataclasses.replace(record.corpus, name="shakespeare")
+    record = dataclasses.replace(record, corpus=posing)
+    status, _ = status_of(RunState.RUNNING)
+    assert posing.shown_name != "shakespeare"
+    assert f">{posing.shown_name}<" in panel.head_html("en", status, record)
+
+
 def test_the_queue_is_told():
     status, view = status_of(RunState.QUEUED, make_event("queued", position=2))
     training = make_record().training
     assert panel.figures("en", status, view, training) == ["2 before it in the queue"]
+
+
+def test_what_waits_again_has_no_speed_and_no_time_left():
+    training = make_record().training
+    before = [make_event("started"), make_event("step", 5), make_event("planned", 6)]
+    for waiting, told in ((0, "starting …"), (2, "2 before it in the queue")):
+        recorded = [*before, make_event("queued", 5, position=waiting)]
+        for state in (RunState.QUEUED, RunState.STOPPING):
+            status, view = status_of(state, *recorded)
+            assert panel.figures("en", status, view, training) == [told]
 
 
 def test_a_key_from_the_browser_may_be_anything():

