@@ -175,11 +175,15 @@
     setWriting(null);
   };
   // --- a touched character: what else could stand there, and going on with it
+  const placed = (there) => {
+    $("next-strip").classList.toggle("placed", there);
+    $("next-close").hidden = !there;
+  };
   const leave = () => {
     if (!place) return;
     place.span.classList.remove("cursor");
     place = null;
-    $("next-strip").classList.remove("placed");
+    placed(false);
     look(0);
   };
   const mark = (column, span) => {
@@ -195,7 +199,7 @@
     active = column;
     logits = null;
     $("next-bars").replaceChildren();
-    $("next-strip").classList.add("placed");
+    placed(true);
     redraw();
     look(0);
   };
@@ -306,6 +310,7 @@
   $("new-seed").addEventListener("click", newSeed);
   $("write").addEventListener("click", write);
   $("stop").addEventListener("click", stop);
+  $("next-close").addEventListener("click", leave);
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     if (place) leave(); else stop();

@@ -223,7 +223,11 @@ def test_a_touched_character_shows_others_to_go_on_with(opened: Any) -> None:
     page.fill("#length", "40")
     before = write(page)
     page.locator(".own").nth(1).locator("span").nth(4).click()
-    page.locator("#next-title", has_text="or").wait_for()
+    page.locator("#next-title", has_text="Instead of").wait_for()
+    page.locator("#next-close").click()
+    page.locator("#next-title", has_text="Next character").wait_for()
+    page.locator(".own").nth(1).locator("span").nth(4).click()
+    page.locator("#next-title", has_text="Instead of").wait_for()
     assert page.locator(".written").all_text_contents() == before
     network = Network(model.record.model, model.weights)
     ids = model.vocabulary.encode(before[1][:6])
