@@ -32,6 +32,7 @@ from charrnn.presets import (
     settings_beyond_preset,
 )
 from charrnn.runs.history import read_view
+from charrnn.runs.quality import guessing_loss
 
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
@@ -190,8 +191,19 @@ def _quality(record: Record) -> str:
         if figures.val_characters is None
         else f" over the first {figures.val_characters:,} characters of that part"
     )
+    guessing = guessing_loss(record.model)
+    warning = (
+        [
+            f"**It predicts worse than guessing would** ({guessing:.4f} nats per "
+            "character): its training diverged.",
+            "",
+        ]
+        if figures.val_loss > guessing
+        else []
+    )
     return "\n".join(
         [
+            *warning,
             "| split, protocol | nats per character | bits per character |",
             "|---|---|---|",
             *rows,

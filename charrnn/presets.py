@@ -105,7 +105,12 @@ def from_preset(
 
 
 def command_line(
-    corpus: str, preset: str, settings: Mapping[str, Any], *, title: str = ""
+    corpus: str,
+    preset: str,
+    settings: Mapping[str, Any],
+    *,
+    title: str = "",
+    init: str = "",
 ) -> str:
     """The `train` command that starts the same training, quoted for a shell."""
     words = ["python", "-m", "charrnn", "train"]
@@ -113,6 +118,8 @@ def command_line(
     for name, value in settings.items():
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
+    if init:
+        words += ["--init", init]
     if title:
         words += ["--title", title]
     return shlex.join(words)

@@ -8,8 +8,10 @@ model are `contractive`, and no draw of the text is close (`unambiguous_text`).
 """
 
 import dataclasses
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,12 +37,26 @@ from charrnn.runs.states import EndReason
 from charrnn.runs.view import Reducer, RunView
 from charrnn.text.vocabulary import Vocabulary
 
+WEB: Final = Path(__file__).parent.parent / "charrnn" / "web"
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 ROOT: Final = Path(__file__).parent.parent
 CHARACTERS = "\n abcdefghijklmnopqrstuvwxyzäß😀"
 TINY: Final = {  # settings of a run that is trained in a second
     **{"rnn_units": 24, "embedding_dim": 8, "batch_size": 4, "seq_length": 25},
     **{"epochs": 2, "validate_every": 30},
 }
+HOSTILE: Final = (  # what must stay text, wherever a stranger's text is shown
+    '<img src=x onerror="alert(1)">',
+    "</script><script>alert(1)</script>",
+    "</title><svg onload=alert(1)>",
+    "<!--<script>",
+    '"><b id=stolen>',
+    "{{title}} {{weights}} ${alert(1)}",
+    "\\u003cscript\\u003ealert(1)",
+    "&lt;script&gt; &amp;",
+    "a\u2028b\u2029c",
+    "javascript:alert(1)//'`",
+)
 MIN_LEAD = 1e-4  # nats by which a drawn character leads; rounding is below 1e-5
 
 
@@ -405,6 +421,35 @@ def run_program(program: str, *arguments: str, **environment: str) -> str:
     )
     assert result.stderr == ""
     return result.stdout
+
+
+def run_javascript(parts: str, expression: str, cases: list[Any]) -> list[Any]:
+    """What an expression over ``cases`` is worth where these scripts are known.
+
+    With node where there is one, else in a browser; without either the test is
+    skipped.
+    """
+    import pytest
+
+    code = f"{parts}\nconst cases = {json.dumps(cases)};\n"
+    if node := shutil.which("node"):
+        told = f"{code}process.stdout.write(JSON.stringify({expression}));"
+        run = [node, "-"]
+        answer = subprocess.run(
+            run, input=told.encode(), capture_output=True, check=True
+        )
+        return json.loads(answer.stdout)
+    found = [path for name in BROWSERS if (path := shutil.which(name))]
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
+    if not found:
+        pytest.skip("neither node nor a browser is installed")
+    with (
+        sync_api.sync_playwright() as playwright,
+        playwright.chromium.launch(
+            executable_path=found[0], args=["--no-sandbox"]
+        ) as browser,
+    ):
+        return browser.new_page().evaluate(f"() => {{{code} return {expression};}}")
 
 
 def tensors_to_bytes(

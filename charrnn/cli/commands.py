@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,17 +24,20 @@ from charrnn.cli.output import (
     duration,
     loss_column,
     say,
+    say_outcome,
     show,
+    show_figures,
     show_json,
     stream_texts,
     table,
     transfer_progress,
 )
-from charrnn.errors import ConfigError
+from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
+from charrnn.model.generation import Written, samples_of, write
 from charrnn.model.record import Record
 from charrnn.presets import default_preset
 from charrnn.runs import (
@@ -46,11 +50,12 @@ from charrnn.runs import (
     store,
 )
 from charrnn.runs.events import Baseline, Ended, EventLog
+from charrnn.runs.figures import TextFigures, count
 from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
 from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
-from charrnn.runs.status import read_status
+from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, split_at
@@ -99,7 +104,7 @@ def _prepare_new(args: argparse.Namespace) -> Path:
 
 
 def _prepare_resumed(args: argparse.Namespace) -> Path:
-    path = store.own_run(args.resume)
+    path = store.check_own_run(store.resolve(args.resume))
     given = [n for n in _given_settings(args) if n != "epochs"]
     given += [n for n in ("preset", "id", "title", "init") if getattr(args, n)]
     if given:
@@ -155,7 +160,11 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             stop_file.unlink(missing_ok=True)
             _record_stopped(log)
             return FINE
-        train.train(path, listener=printer)
+        try:
+            train.train(path, listener=printer)
+        finally:
+            with contextlib.suppress(CharrnnError):  # deleted meanwhile
+                say_outcome(checkpoint.read_record(path), read_view(path))
     return FINE
 
 
@@ -199,27 +208,34 @@ def _heads(rows: list[config.SamplingConfig], samples: int) -> list[str]:
 
 
 def _generate_json(
-    args: argparse.Namespace, rows: list[config.SamplingConfig], final: list[str]
+    args: argparse.Namespace,
+    rows: list[config.SamplingConfig],
+    written: list[Written],
+    counted: list[TextFigures],
 ) -> dict[str, Any]:
-    samples = [
-        {"temperature": row.temperature, "seed": row.seed, "text": text}
-        for row, text in zip(rows, final, strict=True)
+    samples: list[dict[str, Any]] = [
+        {"temperature": row.temperature, "seed": row.seed, "text": one.text}
+        for row, one in zip(rows, written, strict=True)
     ]
+    for sample, figures in zip(samples, counted, strict=False):  # perhaps of none
+        sample["figures"] = asdict(figures)
     return {
         "model": args.model,
         "prompt": args.prompt,
         "seed": rows[0].seed,
+        "hold": [hold._asdict() for hold in rows[0].hold],
         "samples": samples,
     }
 
 
 def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text at one or several temperatures, one or several of each."""
-    from charrnn.model.generation import generate, samples_of
-
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    settings = {"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop}
+    settings = {
+        **{"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop},
+        "hold": tuple(map(config.Hold.parse, args.hold)),
+    }
     rows = samples_of(
         [
             config.SamplingConfig(temperature=temperature, seed=seed, **settings)
@@ -227,20 +243,38 @@ def run_generate(args: argparse.Namespace) -> int:
         ],
         args.samples,
     )
-    unknown = model.vocabulary.unknown(args.prompt)
-    if unknown:
+    if unknown := model.vocabulary.unknown(args.prompt):
         say(f"note: the model does not know {unknown!r}: read as [UNK]")
     if note := _same_texts_note(args.temperature, args.samples):
         say(f"note: {note}")
     if args.seed is None and not args.json:
         say(f"seed {seed}")
-    texts = generate(model, args.prompt, length=args.length, rows=rows)
+    written, counted = _write(args, model, rows), list[TextFigures]()
+    if args.figures:
+        folder = store.resolve(args.model)
+        counted = count(folder, model.record, args.prompt, written).figures
     if args.json:
-        *_, final = texts
-        show_json(_generate_json(args, rows, final))
+        show_json(_generate_json(args, rows, written, counted))
     else:
-        stream_texts(texts, _heads(rows, args.samples))
+        show_figures(_heads(rows, args.samples), counted)
     return FINE
+
+
+def _write(
+    args: argparse.Namespace, model: Model, rows: list[config.SamplingConfig]
+) -> list[Written]:
+    """Write the texts and, unless they are wanted as JSON, print them as they grow."""
+    written: list[Written] = []
+
+    def texts() -> Iterator[list[str]]:
+        for written[:] in write(model, args.prompt, length=args.length, rows=rows):
+            yield [one.text for one in written]
+
+    if args.json:
+        *_, _ = texts()
+    else:
+        stream_texts(texts(), _heads(rows, args.samples))
+    return written
 
 
 def _part(model: Model, source: str, split: str) -> str:
@@ -270,7 +304,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.json:
         show_json(result)
         return FINE
+    if scores.cold_nats_per_char is None:
+        say(
+            f"note: no window of {args.window} characters fits: {scores.characters:,} "
+            "are predicted. Take a longer text or a smaller --window for its score"
+        )
     for name, value in result.items():
+        if value is None:
+            continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
     return FINE
@@ -310,6 +351,8 @@ def run_inspect(args: argparse.Namespace) -> int:
         inspection.show_look(args, model, text)
     elif args.reach:
         inspection.show_reach(args, model, text)
+    elif args.units:
+        inspection.show_units(args, model, text)
     else:
         inspection.show_surprise(args, model, text)
     return FINE
@@ -378,7 +421,7 @@ def run_models(args: argparse.Namespace) -> int:
         count = f"{entry.record.model.num_parameters():,}"
         rows.append(
             (
-                *(entry.model_id, loss_column(entry.record), count),
+                *(entry.model_id, loss_column(entry), count),
                 *(*_date_and_duration(entry), entry.record.title),
             )
         )
@@ -401,8 +444,8 @@ def run_runs(args: argparse.Namespace) -> int:
             (
                 entry.model_id,
                 entry.state,
-                loss_column(record),
-                record.corpus.name,
+                loss_column(entry),
+                record.corpus.shown_name,
                 *_date_and_duration(entry),
                 record.title,
             )
@@ -415,20 +458,21 @@ def run_runs(args: argparse.Namespace) -> int:
 
 def run_stop(args: argparse.Namespace) -> int:
     """`stop`: ask a training to end well."""
-    waiting = read_status(args.id).state is RunState.QUEUED
-    control.stop(args.id)
+    path = store.check_own_run(store.resolve(args.id))
+    waiting = status_of(path).state is RunState.QUEUED
+    control.ask_to_stop(path)
     done = "leaves the queue" if waiting else "ends after its step, validated and saved"
-    say(f"{args.id} {done}")
+    say(f"{path.name} {done}")
     return FINE
 
 
 def run_follow(args: argparse.Namespace) -> int:
     """`follow`: print a run's events, those so far and those to come, to its end."""
-    path = store.find(args.id)
+    path = store.resolve(args.id)
     printer = _printer(path)
     offset = damaged = 0
     while True:
-        state = read_status(args.id).state  # before reading: nothing is missed
+        state = status_of(path).state  # before reading: nothing is missed
         part = events.read(path, offset)
         for event in part.events:
             printer(event)
@@ -439,6 +483,7 @@ def run_follow(args: argparse.Namespace) -> int:
         offset = part.next
     for notice in damage_notices(damaged):
         say(f"note: {notice}")
+    say_outcome(checkpoint.read_record(path), read_view(path))
     if state is RunState.DIED:
         say(status.DIED)
     return FAILED if state in (RunState.DIED, RunState.FAILED) else FINE
@@ -447,7 +492,7 @@ def run_follow(args: argparse.Namespace) -> int:
 def run_baseline(args: argparse.Namespace) -> int:
     """`baseline`: append the loss of a table of n-grams to a run's history."""
     give_way(LOWEST)  # it must not delay the training that it is for
-    path = store.own_run(args.id)
+    path = store.check_own_run(store.resolve(args.id))
     loss = baseline.baseline_loss(path)
     step = read_view(path).step
     EventLog(path).append(Baseline(step=step, order=baseline.ORDER, loss=loss))
@@ -530,13 +575,39 @@ def run_pack(args: argparse.Namespace) -> int:
     return FINE
 
 
+def run_web(args: argparse.Namespace) -> int:
+    """`web`: a model as one web page."""
+    from charrnn.web import bundle
+    from charrnn.web.weights import measure_costs
+
+    path = Path(args.file)
+    bundle.check_name(path)
+    model = _load_model(args.model)
+    costs = bundle.known_costs(model.record.figures)
+    if args.corpus is not None:
+        part = _part(model, args.corpus, "val")
+        costs = measure_costs(model, model.vocabulary.encode(part))
+    chosen = args.weights or bundle.choose_format(costs)
+    for name, cost in costs.items():
+        if name != "float32":
+            say(f"{name} weights cost {round(cost, 4) + 0:.4f} nats per character")
+    if chosen not in costs:
+        say(
+            f"note: what {chosen} weights cost is not measured: "
+            "--corpus NAME|PATH measures it"
+        )
+    size = bundle.write_page(path, bundle.page(model, chosen, costs))
+    say(f"written: {args.file}, {size / 1e6:.1f} MB with {chosen} weights")
+    return FINE
+
+
 def run_unpack(args: argparse.Namespace) -> int:
     """`unpack`: a zip of `pack`, to be used like one's own."""
     taken = packing.unpack(Path(args.file), store.folder(), model_id=args.id)
     for notice in taken.notices:
         say(f"note: {notice}")
     more = f": `{program()} train --resume {taken.model_id}` goes on with it"
-    say(f"{taken.title} is here as {taken.model_id}{more if taken.is_run else ''}")
+    say(f"{taken.title} is here as {taken.model_id}{more if taken.can_go_on else ''}")
     show(taken.model_id)
     return FINE
 

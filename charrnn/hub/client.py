@@ -178,8 +178,8 @@ class _Meter:
         self.report("downloading", self.done, self.total)
 
 
-def _check_listing(job: Job, files: Mapping[str, Any]) -> None:
-    """Refuse by names and sizes, before anything is downloaded."""
+def _check_names(job: Job, files: Mapping[str, Any]) -> None:
+    """Refuse what lacks a file, before anything is downloaded."""
     repo = job["repo"]
     needed = (CONFIG, VOCAB, WEIGHTS)
     missing = [name for name in needed if name not in files]
@@ -187,7 +187,11 @@ def _check_listing(job: Job, files: Mapping[str, Any]) -> None:
         raise HubError(
             f"{repo} is not a charrnn model: it has no {' and no '.join(missing)}."
         )
-    limits = {**checkpoint.MAX_BYTES, WEIGHTS: job["max_bytes"]}
+
+
+def _check_sizes(job: Job, files: Mapping[str, Any]) -> None:
+    """Refuse files by their sizes, before they are downloaded."""
+    repo, limits = job["repo"], {**checkpoint.MAX_BYTES, WEIGHTS: job["max_bytes"]}
     for name, file in files.items():
         if not isinstance(file.size, int) or not 0 <= file.size <= limits[name]:
             raise HubError(
@@ -234,10 +238,11 @@ def pull(job: Job, report: Report) -> Result:
         return {"revision": info.sha, "known": True}
     listed = {file.rfilename: file for file in info.siblings or ()}
     files = {name: listed[name] for name in PUBLIC_FILES if name in listed}
-    _check_listing(job, files)
+    _check_names(job, files)
     meter: Any = _Meter(sum(file.size or 0 for file in files.values()), report)
     bar: Any = lambda **_: meter  # noqa: E731 - called as a class would be
-    order = sorted(files, key=lambda name: (name == WEIGHTS, name))
+    order = sorted(files, key=lambda name: (name != CONFIG, name == WEIGHTS, name))
+    _check_sizes(job, {name: files[name] for name in (CONFIG, WEIGHTS)})
     for name in order:
         if name == WEIGHTS:
             _check_config(job, folder, files[name].size or 0)
@@ -249,6 +254,9 @@ def pull(job: Job, report: Report) -> Result:
             tqdm_class=bar,
         )
         _verify(job, folder / name, files[name])
+        if name == CONFIG:  # another library's is called so, whatever its sizes
+            checkpoint.read_record(folder)
+            _check_sizes(job, files)
     return {"revision": info.sha, "known": False}
 
 

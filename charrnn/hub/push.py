@@ -1,9 +1,11 @@
 """Push a model to the Hub: exactly its four public files, in one commit."""
 
+import contextlib
 import dataclasses
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,6 +71,24 @@ def _snapshot(folder: Path, into: Path) -> None:
         (into / name).write_bytes(data)
 
 
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for the files of a push and the library's caches.
+
+    Raises:
+        HubError: If it cannot be made, or what lies in it not be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+            yield place
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)  # `tempfile`'s own names folders
+        raise HubError(
+            f"The temporary folder cannot be written ({reason}): free some "
+            "space, or name another folder with TMPDIR, then push again."
+        ) from error
+
+
 def push_model(
     folder: Path,
     repo_id: str,
@@ -110,7 +130,7 @@ def push_model(
         )
     if connection.on_progress is not None:
         connection.on_progress("preparing", 0, 0)
-    with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+    with _temporary_folder() as place:
         files = Path(place, "files")
         files.mkdir()
         _snapshot(folder, files)

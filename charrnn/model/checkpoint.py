@@ -51,6 +51,7 @@ from charrnn.text.vocabulary import Vocabulary
 
 Weights = dict[str, npt.NDArray[np.float32]]
 MAX_BYTES: Final = {CONFIG: 65_536, VOCAB: 1_000_000, CARD: 1_000_000}
+_BYTES: Final = {"F32": 4, "F16": 2}  # of a number
 # where a model of format version 1 keeps its licence
 _LICENSE_IN_CARD: Final = re.compile(f"---\\r?\\nlicense: ({LICENSE_PATTERN})\\r?\\n")
 
@@ -165,13 +166,16 @@ def _check_names(header: Mapping[str, Any], expected: Mapping[str, Any]) -> None
         )
 
 
-def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> None:
+def check_weights_header(
+    data: bytes, file_size: int, model: ModelConfig, *, dtype: str = "F32"
+) -> None:
     """Refuse a safetensors file before a tensor of it is allocated.
 
     Args:
         data: The file's first `MAX_HEADER` + 8 bytes, or all of a smaller one.
         file_size: Bytes of the whole file.
-        model: The configuration that implies names, shapes and type.
+        model: The configuration that implies names and shapes.
+        dtype: The type: F32, or F16 of a snapshot.
 
     Raises:
         CheckpointError: If names, shapes, type or size are not as implied.
@@ -182,12 +186,12 @@ def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> Non
     for name, shape in expected.items():
         found = header.tensors[name]
         entry = found if isinstance(found, dict) else {}
-        if entry.get("dtype") != "F32" or entry.get("shape") != list(shape):
+        if entry.get("dtype") != dtype or entry.get("shape") != list(shape):
             raise CheckpointError(
                 f"{name} in {WEIGHTS} is {str(entry.get('dtype'))[:10]} "
-                f"{str(entry.get('shape'))[:40]}: expected F32 {list(shape)}."
+                f"{str(entry.get('shape'))[:40]}: expected {dtype} {list(shape)}."
             )
-    size = header.end + 4 * model.num_parameters()
+    size = header.end + _BYTES[dtype] * model.num_parameters()
     if file_size != size:
         raise CheckpointError(
             f"{WEIGHTS} has {file_size:,} bytes: expected {size:,}. It is cut short or "
@@ -196,14 +200,16 @@ def check_weights_header(data: bytes, file_size: int, model: ModelConfig) -> Non
 
 
 @contextlib.contextmanager
-def _open_weights(path: Path, model: ModelConfig) -> Iterator[tuple[IO[bytes], Header]]:
+def _open_weights(
+    path: Path, model: ModelConfig, dtype: str = "F32"
+) -> Iterator[tuple[IO[bytes], Header]]:
     """A file of weights at its start, and its header, checked."""
     try:
         if path.exists() and not path.is_file():  # a pipe would hang, say
             raise CheckpointError(f"{path.name} is not a file.")
         with path.open("rb") as file:
             start = file.read(MAX_HEADER + 8)
-            check_weights_header(start, path.stat().st_size, model)
+            check_weights_header(start, path.stat().st_size, model, dtype=dtype)
             file.seek(0)
             yield file, read_header(start, path.name)
     except FileNotFoundError as error:
@@ -217,7 +223,7 @@ def _open_weights(path: Path, model: ModelConfig) -> Iterator[tuple[IO[bytes], H
 
 
 def load_weights(
-    folder: Path, model: ModelConfig, *, path: Path | None = None
+    folder: Path, model: ModelConfig, *, path: Path | None = None, dtype: str = "F32"
 ) -> tuple[Weights, str]:
     """The weights of a folder, and 16 hex digits that tell them from others.
 
@@ -228,6 +234,7 @@ def load_weights(
         folder: Of the model.
         model: The configuration that implies names, shapes and type.
         path: The file, where it is not the folder's `model.safetensors`.
+        dtype: Of its numbers: F32, or F16 of a snapshot.
 
     Raises:
         CheckpointError: If the file is missing, damaged, differs from the hash
@@ -235,12 +242,15 @@ def load_weights(
             implied tensors.
     """
     path = path or folder / WEIGHTS
-    with _open_weights(path, model) as (file, header):
+    with _open_weights(path, model, dtype) as (file, header):
         data = file.read()
     loaded = bytes_to_tensors(data, path.name, context=read_bounded(folder, VOCAB))
     if not all(np.isfinite(array).all() for array in loaded.values()):
         raise CheckpointError(f"{path.name} holds numbers that are not finite.")
-    weights = {name: loaded[name] for name in model.tensor_shapes()}
+    weights = {
+        name: loaded[name].astype(np.float32, copy=False)
+        for name in model.tensor_shapes()
+    }
     digest = header.metadata.get(HASH) or hashlib.sha256(data).hexdigest()
     return weights, digest[:16]
 
@@ -289,7 +299,12 @@ def read_vocabulary(path: Path, record: Record) -> Vocabulary:
     return parse_vocabulary(read_bounded(path, VOCAB), record.model.vocab_size)
 
 
-def _byte_order_marks(folder: Path) -> tuple[str, ...]:
+def notices_of(folder: Path) -> tuple[str, ...]:
+    """What a person should know about a model's files, a sentence each.
+
+    Raises:
+        CheckpointError: If one of them cannot be read.
+    """
     return tuple(
         f"{name} begins with a byte-order mark: it is read without it."
         for name in (CONFIG, VOCAB)
@@ -308,4 +323,4 @@ def load(path: Path | str) -> Model:
     record = read_record(folder)
     vocabulary = read_vocabulary(folder, record)
     weights, digest = load_weights(folder, record.model)
-    return Model(record, vocabulary, weights, digest, _byte_order_marks(folder))
+    return Model(record, vocabulary, weights, digest, notices_of(folder))

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from charrnn.config import SamplingConfig
-from charrnn.errors import CharrnnError, RunError
+from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor
 from charrnn.model.cache import Loaded, ModelCache
 from charrnn.model.generation import Batch
-from charrnn.model.request import Job, Request, TextStream, Updates
+from charrnn.model.request import Job, Request, Texts, TextStream, Updates, texts_of
 from charrnn.model.turns import Turns
 
 QUANTUM: Final = 16  # characters of each request in a pass
@@ -54,7 +54,7 @@ class Engine:
         self._changed = threading.Condition()  # guards the four above
         self._batches: dict[Loaded, Batch] = {}  # the writing thread's own
 
-    def generate(
+    def write(
         self,
         path: Path | str,
         prompt: str,
@@ -77,7 +77,7 @@ class Engine:
 
         Yields:
             The whole texts so far, without the prompt, in the order of
-            ``rows``: some ten times a second, and the complete ones last.
+            ``rows``, and their bits: some ten times a second, the complete ones last.
 
         Raises:
             ConfigError: At the call, if a setting is out of its range.
@@ -86,6 +86,20 @@ class Engine:
                 leave no room for this one for long.
         """
         return self._follow(Job(Path(path), prompt, length, tuple(rows), visitor))
+
+    def generate(
+        self,
+        path: Path | str,
+        prompt: str,
+        *,
+        length: int,
+        rows: Sequence[SamplingConfig],
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Texts:
+        """The texts of `write` alone."""
+        return texts_of(
+            self.write(path, prompt, length=length, rows=rows, visitor=visitor)
+        )
 
     def _follow(self, job: Job) -> Updates:
         stream = TextStream(len(job.rows))
@@ -185,6 +199,13 @@ class Engine:
             return True
         if loaded is None:
             return self._fail_if_overdue(request)
+        try:
+            for row in request.job.rows:
+                row.check_units(loaded.network.config)
+        except ConfigError as error:
+            self.models.release(loaded)
+            request.fail(error)
+            return True
         with self._changed:
             request.begin(loaded)  # a cancelled one too: the other thread lets it go
         return True

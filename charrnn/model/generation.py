@@ -16,7 +16,7 @@ that depends on their number. That costs nothing: a GEMM of few rows is slower
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,16 +24,31 @@ import numpy.typing as npt
 from charrnn.config import MAX_ROWS, SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
-from charrnn.model.network import Ids, Network, States
+from charrnn.model.network import NOTHING_HELD, Held, Ids, Network, States
 from charrnn.model.sampling import (
     PreparedSampling,
     draw,
+    surprise,
     uniform_stream,
     unnormalised_probs,
 )
 from charrnn.text.vocabulary import Vocabulary
 
 CHUNK: Final = 32  # characters between two texts of `generate`
+BITS_DIGITS: Final = 4  # decimals of a character's bits
+
+
+class Written(NamedTuple):
+    """A text, and how surprising the model found each of its characters.
+
+    Args:
+        text: Without the prompt.
+        bits: Of each character, see `sampling.surprise`: at temperature 1 among all
+            that can be written.
+    """
+
+    text: str
+    bits: list[float]
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str) -> Ids:
@@ -80,15 +95,17 @@ class Row:
         self.states = states
         self.finished = False
         self._characters: list[str] = []
+        self._bits: list[float] = []
         greedy = config.temperature == 0
         self.uniforms = itertools.repeat(0.0) if greedy else uniform_stream(config.seed)
 
-    def push(self, character: str) -> None:
+    def push(self, character: str, bits: float) -> None:
         """Take the next character; see whether the text ends with it."""
         characters, stop = self._characters, self.config.stop
         characters.append(character)
+        self._bits.append(bits)
         if stop and character == stop[-1] and self._ends_with(stop):
-            del characters[-len(stop) :]
+            del characters[-len(stop) :], self._bits[-len(stop) :]
             self.finished = True
         elif len(characters) >= self.length:
             self.finished = True
@@ -96,7 +113,7 @@ class Row:
     def _ends_with(self, text: str) -> bool:
         return "".join(self._characters[-len(text) :]) == text
 
-    def text_from(self, start: int) -> str:
+    def written_from(self, start: int) -> Written:
         """What is written for certain, without its first ``start`` characters.
 
         While more may come, an end that could be the start of the stop string
@@ -107,12 +124,23 @@ class Row:
             last = "".join(self._characters[-len(stop) :])
             counts = range(min(len(stop) - 1, end), 0, -1)
             end -= next((n for n in counts if last.endswith(stop[:n])), 0)
-        return "".join(self._characters[start:end])
+        return Written("".join(self._characters[start:end]), self._bits[start:end])
 
-    @property
-    def text(self) -> str:
-        """All that is written for certain."""
-        return self.text_from(0)
+
+def held_units(configs: Sequence[SamplingConfig]) -> Held:
+    """What the rows of a batch hold, layer by layer."""
+    by_layer: dict[int, list[tuple[int, int, float]]] = {}
+    for row, config in enumerate(configs):
+        for layer, unit, value in config.hold:
+            by_layer.setdefault(layer, []).append((row, unit, value))
+    return {
+        layer: (
+            np.array([row for row, _, _ in held]),
+            np.array([unit for _, unit, _ in held]),
+            np.array([value for _, _, value in held], np.float32),
+        )
+        for layer, held in by_layer.items()
+    }
 
 
 class Batch:
@@ -129,6 +157,7 @@ class Batch:
         self._states = network.initial_states(0)
         self._ids: npt.NDArray[np.intp] = np.zeros(0, np.intp)
         self._settings = PreparedSampling.of([], self._candidates)
+        self._held = NOTHING_HELD
 
     @property
     def _candidates(self) -> int:
@@ -167,30 +196,34 @@ class Batch:
     def _arrange(self) -> None:
         configs = [row.config for row in self.rows]
         self._settings = PreparedSampling.of(configs, self._candidates)
+        self._held = held_units(configs)
 
     def step(self) -> None:
         """Write one character in every row; finished rows leave."""
         if not self.rows:
             return
-        logits, self._states = self.network.step(self._ids, self._states)
+        logits, self._states = self.network.step(self._ids, self._states, self._held)
         probs = unnormalised_probs(logits[:, 1:], self._settings)
         uniforms = np.array([next(row.uniforms) for row in self.rows])
-        self._ids = draw(probs, uniforms) + 1
+        chosen = draw(probs, uniforms)
+        bits = surprise(logits[:, 1:], chosen).round(BITS_DIGITS) + 0.0  # no -0.0
+        self._ids = chosen + 1
         entries, finished = self.vocabulary.entries, False
-        for row, index in zip(self.rows, self._ids.tolist(), strict=True):
-            row.push(entries[index])
+        drawn = zip(self.rows, self._ids.tolist(), bits.tolist(), strict=True)
+        for row, index, surprising in drawn:
+            row.push(entries[index], surprising)
             finished |= row.finished
         if finished:
             self._keep([i for i, row in enumerate(self.rows) if not row.finished])
 
 
-def _texts(
+def _written(
     model: checkpoint.Model,
     prompt: str,
     length: int,
     configs: Sequence[SamplingConfig],
     chunk: int,
-) -> Iterator[list[str]]:
+) -> Iterator[list[Written]]:
     batch = Batch(Network(model.record.model, model.weights), model.vocabulary)
     ids = prompt_ids(model.vocabulary, prompt)
     states = batch.network.prefill(ids[:-1], batch.network.initial_states(1))
@@ -200,7 +233,7 @@ def _texts(
         while batch.rows:
             for _ in range(chunk):
                 batch.step()
-            yield [row.text for row in rows]
+            yield [row.written_from(0) for row in rows]
 
 
 def samples_of(rows: Sequence[SamplingConfig], samples: int) -> list[SamplingConfig]:
@@ -224,15 +257,15 @@ def samples_of(rows: Sequence[SamplingConfig], samples: int) -> list[SamplingCon
     return [replace(row, seed=row.seed + i) for row in rows for i in range(samples)]
 
 
-def generate(
+def write(
     model: checkpoint.Model,
     prompt: str,
     *,
     length: int,
     rows: Sequence[SamplingConfig],
     chunk: int = CHUNK,
-) -> Iterator[list[str]]:
-    """Continue a prompt, a text for each of ``rows``.
+) -> Iterator[list[Written]]:
+    """Continue a prompt, a text for each of ``rows``, with its surprise.
 
     More than `MAX_ROWS` are written in turns: the first ones to their ends, then
     the next. What each becomes does not depend on that.
@@ -247,14 +280,31 @@ def generate(
         chunk: Characters written between two results.
 
     Yields:
-        The whole texts so far, without the prompt, in the order of ``rows``.
+        The whole texts so far, without the prompt, in the order of ``rows``, and the
+        bits of their characters.
 
     Raises:
-        ConfigError: At the call, if the length is not positive or there is no row.
+        ConfigError: At the call, if the length is not positive, there is no row, or one
+            holds a unit that the model does not have.
     """
     check_length(length)
     if not rows:
         raise ConfigError(
             "No temperature is given: expected at least one.", field="temperatures"
         )
-    return _texts(model, prompt, length, rows, max(1, chunk))
+    for row in rows:
+        row.check_units(model.record.model)
+    return _written(model, prompt, length, rows, max(1, chunk))
+
+
+def generate(
+    model: checkpoint.Model,
+    prompt: str,
+    *,
+    length: int,
+    rows: Sequence[SamplingConfig],
+    chunk: int = CHUNK,
+) -> Iterator[list[str]]:
+    """The texts of `write` alone."""
+    steps = write(model, prompt, length=length, rows=rows, chunk=chunk)
+    return ([written.text for written in step] for step in steps)

@@ -1,23 +1,32 @@
 """A request for texts: what is asked, how far it is, and who is told of it."""
 
+import contextlib
 import dataclasses
 import math
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from charrnn.config import MAX_LENGTH, MAX_PROMPT, MAX_ROWS, MAX_STOP, SamplingConfig
 from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor
 from charrnn.model.cache import Loaded
-from charrnn.model.generation import Row, check_length, prompt_ids
+from charrnn.model.generation import Row, Written, check_length, prompt_ids
 from charrnn.model.network import Ids, States
 
 UPDATE_SECONDS: Final = 0.1  # between two texts shown: as fast as one reads
 HEARTBEAT_SECONDS: Final = 0.2  # until the same text is shown again
-Updates = Generator[list[str], None, None]
+Updates: TypeAlias = Generator[list[Written], None, None]
+Texts: TypeAlias = Generator[list[str], None, None]
+
+
+def texts_of(updates: Updates) -> Texts:
+    """The texts alone; closing this closes the updates."""
+    with contextlib.closing(updates):
+        for written in updates:
+            yield [one.text for one in written]
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ class Job:
 class Listener(Protocol):
     """Who is told how a request gets on; called from any thread."""
 
-    def add(self, added: list[str], *, ended: bool) -> None:
+    def add(self, added: list[Written], *, ended: bool) -> None:
         """So much more is written of each text; with ``ended``, all of it."""
 
     def fail(self, error: CharrnnError) -> None:
@@ -104,15 +113,18 @@ class TextStream:
     def __init__(self, count: int) -> None:
         self._changed = threading.Condition()
         self._texts = [""] * count
+        self._bits: list[list[float]] = [[] for _ in range(count)]
         self._fresh = False  # not yet seen by whoever iterates
         self._ended = False
         self._error: CharrnnError | None = None
 
-    def add(self, added: list[str], *, ended: bool) -> None:
+    def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
         with self._changed:
             pairs = zip(self._texts, added, strict=True)
-            self._texts = [text + more for text, more in pairs]
+            self._texts = [text + more.text for text, more in pairs]
+            for bits, more in zip(self._bits, added, strict=True):
+                bits += more.bits
             self._ended, self._fresh = ended, True
             self._changed.notify_all()
 
@@ -136,11 +148,13 @@ class TextStream:
         while not ended:
             with self._changed:
                 self._changed.wait_for(lambda: self._fresh, HEARTBEAT_SECONDS)
-                texts, ended, error = self._texts, self._ended, self._error
+                pairs = zip(self._texts, self._bits, strict=True)
+                written = [Written(text, list(bits)) for text, bits in pairs]
+                ended, error = self._ended, self._error
                 self._fresh = False
             if error is not None:
                 raise error
-            yield texts
+            yield written
 
 
 class Request:
@@ -207,11 +221,12 @@ class Request:
             return
         self._shown_at = now
         added = [
-            row.text_from(shown)
+            row.written_from(shown)
             for row, shown in zip(self.rows, self._shown, strict=True)
         ]
         self._shown = [
-            shown + len(more) for shown, more in zip(self._shown, added, strict=True)
+            shown + len(more.text)
+            for shown, more in zip(self._shown, added, strict=True)
         ]
         if ended:
             self.done = True

@@ -151,6 +151,26 @@ def draw(probs: Doubles, uniforms: Doubles) -> npt.NDArray[np.intp]:
     return chosen
 
 
+def surprise(logits: npt.NDArray[np.floating], chosen: npt.NDArray[np.intp]) -> Doubles:
+    """How surprising a candidate a row is: minus log2 of its probability at 1.
+
+    Whatever temperature, top-k and top-p drew it: 0 where it was certain, finite
+    always.
+
+    Args:
+        logits: In nats, shape ``(batch, candidates)``.
+        chosen: Indices, shape ``(batch,)``.
+
+    Returns:
+        Bits, shape ``(batch,)``.
+    """
+    shifted = logits.astype(np.float64)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    own = shifted[np.arange(len(chosen)), chosen]
+    nats: Doubles = np.log(np.exp(shifted, out=shifted).sum(axis=1)) - own
+    return nats / math.log(2)
+
+
 def uniform_stream(seed: int) -> Iterator[float]:
     """A row's random numbers: draw ``i`` is for its character ``i``.
 

@@ -55,14 +55,9 @@ class _Limits:
         ):
             if limit is None or held[holder] + count <= limit:
                 continue
-            waiting = (
-                f" and {held[holder]:,} {whose} are still to be written"
-                if held[holder]
-                else ""
-            )
-            raise RunError(
-                f"{asked}{waiting}: {who} may have {limit:,} at once. {remedy}"
-            )
+            if held[holder]:
+                asked = f"{asked} and {held[holder]:,} {whose} are still to be written"
+            raise RunError(f"{asked}: {who} may have {limit:,} at once. {remedy}")
 
 
 class InFlight:

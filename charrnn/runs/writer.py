@@ -37,8 +37,9 @@ from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
 from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
 from charrnn.model.cache import DescriptionCache
+from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, Question
-from charrnn.model.request import Job, TextStream, Updates
+from charrnn.model.request import Job, Texts, TextStream, Updates, texts_of
 from charrnn.runs.in_flight import Claim, InFlight
 from charrnn.runs.store import PACKAGE_ROOT
 
@@ -59,9 +60,9 @@ class _RelayedText(TextStream):
         self._claim = claim
         self._in_flight = in_flight
 
-    def add(self, added: list[str], *, ended: bool) -> None:
+    def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
-        self._in_flight.wrote(self._claim, sum(map(len, added)))
+        self._in_flight.wrote(self._claim, sum(len(more.text) for more in added))
         super().add(added, ended=ended)
 
 
@@ -113,6 +114,7 @@ class _Process:
     def ask(self, question: Question) -> Future[Logits] | None:
         """Have a question answered; None if the process has gone."""
         number, answer = next(self._numbers), Future[Logits]()
+        answer.set_running_or_notify_cancel()  # whoever waits no longer changes nothing
         with self._lock:
             if self._gone:
                 return None
@@ -183,7 +185,7 @@ class _Process:
         if message["kind"] == "failed":
             text.fail(_error(message))
         else:
-            text.add(message["added"], ended=ended)
+            text.add([Written(*more) for more in message["added"]], ended=ended)
 
 
 def _pipe(end: IO[bytes] | None) -> IO[bytes]:
@@ -215,7 +217,7 @@ class Writer:
         self._closed = False
         self._lock = threading.Lock()  # guards the two above
 
-    def generate(
+    def write(
         self,
         path: Path | str,
         prompt: str,
@@ -224,7 +226,7 @@ class Writer:
         rows: Sequence[SamplingConfig],
         visitor: Visitor = UNKNOWN_VISITOR,
     ) -> Updates:
-        """Continue a prompt, a text for each of ``rows``: see `Engine.generate`.
+        """Continue a prompt, a text for each of ``rows``: see `Engine.write`.
 
         Args:
             path: The model's folder.
@@ -234,7 +236,7 @@ class Writer:
             visitor: Whose limits hold, and whose turn it counts as.
 
         Yields:
-            The whole texts so far, without the prompt, in the order of ``rows``:
+            The whole texts so far, without the prompt, and their bits, as ``rows``:
             some ten times a second, and the complete ones last.
 
         Raises:
@@ -248,6 +250,20 @@ class Writer:
         self.models.get(job.path)
         return self._follow(job)
 
+    def generate(
+        self,
+        path: Path | str,
+        prompt: str,
+        *,
+        length: int,
+        rows: Sequence[SamplingConfig],
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Texts:
+        """The texts of `write` alone."""
+        return texts_of(
+            self.write(path, prompt, length=length, rows=rows, visitor=visitor)
+        )
+
     def _follow(self, job: Job) -> Updates:
         claim = self._in_flight.take(job.visitor, job.characters, policy())
         try:
@@ -260,8 +276,8 @@ class Writer:
         finally:
             self._in_flight.release(claim)
 
-    def next_logits(self, path: Path, prompt: str, *, asker: str = "") -> Logits:
-        """What may come next after a prompt; waits for it.
+    def ask_next(self, path: Path, prompt: str, *, asker: str = "") -> Future[Logits]:
+        """Ask what may come next after a prompt.
 
         Args:
             path: The model's folder.
@@ -269,18 +285,25 @@ class Writer:
             asker: See `Question`.
 
         Returns:
-            The logits of all that can be written, in nats, in the vocabulary's order
-            without [UNK].
+            To come: the logits of all that can be written, in nats, in the
+            vocabulary's order without [UNK]; or a `CharrnnError`, where the weights
+            are damaged or a later question of the same asker took this one's place.
 
         Raises:
-            CharrnnError: If the model cannot be loaded, the prompt is too long, or a
-                later question of the same asker has taken this one's place.
+            CharrnnError: If there is no such model, or the prompt is too long.
         """
         question = Question(path.absolute(), prompt, asker)
         self.models.get(question.path)
-        answer = self._hand_over(lambda process: process.ask(question))[1]
+        return self._hand_over(lambda process: process.ask(question))[1]
+
+    def next_logits(self, path: Path, prompt: str) -> Logits:
+        """The same, waited for.
+
+        Raises:
+            CharrnnError: As `ask_next`, or if the answer does not come in time.
+        """
         try:
-            return answer.result(ANSWER_SECONDS)
+            return self.ask_next(path, prompt).result(ANSWER_SECONDS)
         except TimeoutError:
             raise RunError("The model took too long to answer: try again.") from None
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from charrnn.errors import CharrnnError, ConfigError
 from charrnn.model.cache import ModelCache
 from charrnn.model.engine import Engine
+from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, NextCharacters, Question
 from charrnn.model.request import Job, Request
 
@@ -104,7 +105,7 @@ class _Relay:
         self._number = number
         self._service = service
 
-    def add(self, added: list[str], *, ended: bool) -> None:
+    def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`; sent at the end of the pass."""
         self._emit("text", added=added, ended=ended)
         if ended:

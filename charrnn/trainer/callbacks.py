@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
 from charrnn.files import write_file
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.model.checkpoint import Model, Weights
 from charrnn.model.generation import generate
 from charrnn.model.record import WEIGHTS, Figures
@@ -130,6 +130,8 @@ class Checkpointer(_Callback):
         if not progress.schedule.is_complete:
             self._complete_schedule()
         step = progress.step
+        if snapshots.is_due(step):
+            self._take_snapshot(step)
         if progress.schedule.validates(step):
             self._validate(scheduled=True)
         elif session.stop_asked():
@@ -183,6 +185,14 @@ class Checkpointer(_Callback):
         )
         # a quarter of training, measured with two layers of 320; 0.2 s: sample, files
         return 0.25 * characters * per_character + 0.2
+
+    def _take_snapshot(self, step: int) -> None:
+        session = self.session
+        started = time.monotonic()
+        with self.model.averaged():
+            weights = to_weights(self.model)
+        snapshots.save(session.folder, session.record.model, weights, step)
+        session.writing += time.monotonic() - started
 
     def _save(self) -> None:
         self.session.log.append(events.Checkpoint(step=self.session.progress.step))

@@ -6,6 +6,7 @@ stays while a run is followed: only its data change.
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import gradio as gr
@@ -13,7 +14,8 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
-from charrnn.runs import listing
+from charrnn.model.record import WEIGHTS
+from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
@@ -48,6 +50,7 @@ class PanelUpdate(NamedTuple):
     legend: Html = SKIP
     samples: Html = SKIP
     stop: Update = SKIP
+    write: Update = SKIP  # with the model, once it is trained
     resume: Update = SKIP
     more: Update = SKIP
     rate: Update = SKIP
@@ -57,18 +60,23 @@ class PanelUpdate(NamedTuple):
     question: Update = SKIP  # whether to delete the run
 
 
-def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
+def buttons(
+    state: RunState, *, owned: bool, begun: bool, saved: bool = True
+) -> dict[str, Update]:
     """Which of the buttons are there in which state, as fields of `PanelUpdate`.
 
     Args:
         state: The run's.
         owned: Whether it is the visitor's own; else there are none.
+        begun: Whether it has made a step: one that has not is only resumed.
+        saved: Whether it has what it needs to go on.
     """
     live = state in LIVE
+    at_rest = not live and state not in (RunState.FAILED, RunState.UNREADABLE)
     shown = {
         "stop": live,
-        "resume": state in RESUMABLE,
-        "more": not live and state not in (RunState.FAILED, RunState.UNREADABLE),
+        "resume": state in RESUMABLE and saved,
+        "more": at_rest and begun and saved,
         "rate": state is RunState.RUNNING,
     }
     updates: dict[str, Update] = {
@@ -76,6 +84,11 @@ def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
     }
     updates["stop"]["interactive"] = state is not RunState.STOPPING
     return updates
+
+
+def is_written_with(state: RunState, path: Path) -> bool:
+    """Whether a run has come to rest with weights to write with."""
+    return state not in LIVE and (path / WEIGHTS).is_file()
 
 
 def others(state: str, overlay: Sequence[str]) -> list[str]:
@@ -134,13 +147,19 @@ def whole_panel(
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
-        news=panel.news_html(lang, status, view, kept_until(path)),
+        news=panel.news_html(lang, status, record, kept_until(path)),
         plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
         legend=plot.legend_html(lang, run_id, record, overlay),
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
+        write=gr.update(visible=is_written_with(status.state, path)),
         manage_box=gr.update(visible=browser.owns(path)),
-        **buttons(status.state, owned=browser.owns(path)),
+        **buttons(
+            status.state,
+            owned=browser.owns(path),
+            begun=view.step > 0,
+            saved=control.can_go_on(path, record),
+        ),
     )
 
 
@@ -227,7 +246,7 @@ def _progressed(
         update = update._replace(samples=samples)
     if changed & {"validations", "notices"}:
         until = kept_until(model_folder(run_id))
-        update = update._replace(news=panel.news_html(lang, status, view, until))
+        update = update._replace(news=panel.news_html(lang, status, record, until))
     return update
 
 

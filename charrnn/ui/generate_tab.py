@@ -181,6 +181,21 @@ def _settings() -> Settings:
     return Settings(seed, new_seed, top_k, top_p, stop, count)
 
 
+def _colours() -> None:
+    """The switch that colours the texts by surprise, and what the colours mean."""
+    with gr.Row(elem_id="colouring"):
+        switch = gr.Checkbox(
+            False,
+            label=i18n("colour.switch"),
+            container=False,
+            min_width=170,
+            scale=0,
+            elem_id="colour",
+        )
+        gr.HTML(i18n("colours"), elem_id="colour-legend", apply_default_css=False)
+    switch.change(None, switch, None, js="(on) => charrnn.colour(on)", **QUIET)
+
+
 def _layout() -> GenerateTab:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=260):
@@ -193,6 +208,7 @@ def _layout() -> GenerateTab:
                 max_length=links.MAX_LINK_PROMPT,
                 elem_id="prompt",
             )
+            gr.HTML(i18n("next.strip"), elem_id="next", apply_default_css=False)
             length_slider, length = _length()
         with gr.Column(scale=2, min_width=260):
             model = id_dropdown(label=i18n("generate.model"), elem_id="model")
@@ -200,9 +216,10 @@ def _layout() -> GenerateTab:
             single_temperature = _temperature(
                 0.8, i18n("generate.one_temperature"), "one-temperature"
             )
-    gr.Markdown(i18n("generate.lead"), elem_id="lead")
+            gr.Markdown(i18n("generate.lead"), elem_id="lead")
     gr.HTML(i18n("temperature.names"), elem_classes="offstage")
     status = gr.HTML(elem_id="writing-status", apply_default_css=False)
+    _colours()
     with gr.Row(elem_id="columns") as columns:
         boxes, sliders, cards = zip(*map(_column, range(MAX_COLUMNS)), strict=True)
     with gr.Row(visible=False) as single:
@@ -236,12 +253,17 @@ def _connect_writing(tab: GenerateTab) -> None:
         "outputs": outputs(WritingUpdate, tab, settings),
         "concurrency_id": "generate",
         "concurrency_limit": CONCURRENCY,
+        "trigger_mode": "multiple",  # a press ends the one before, see `writing`
         **PRIVATE,
     }
     events: list[Any] = [
         tab.compare.click(writing.compare, many, **shared),
         tab.generate.click(writing.generate, one, **shared),
     ]
+    place = gr.Textbox("", visible=False)  # the browser gives its value
+    on = gr.Button("", elem_id="go-on", elem_classes="offstage")
+    js = "() => charrnn.place()"
+    events.append(on.click(writing.go_on, place, js=js, **shared))
     for event in events:
         event.then(writing.rested, None, tab.stop_button, **QUIET)
     stopping = [tab.status, tab.stop_button]
@@ -260,6 +282,13 @@ def _connect_form(tab: GenerateTab) -> None:
         numbers,
         numbers,
         trigger_mode="always_last",
+        **QUIET,
+    )
+    gr.on(  # in the browser alone
+        [tab.model.change, tab.prompt.change],
+        None,
+        [tab.model, tab.prompt],
+        js="(model, prompt) => charrnn.next.ask(model, prompt)",
         **QUIET,
     )
     settings.seed.input(lambda: False, None, settings.new_seed, **QUIET)

@@ -76,34 +76,47 @@ window.charrnn = (() => {
   // Ask whether anything is new of the followed run; then have Gradio fetch it.
   const polling = (() => {
     const IDLE = 5;  // seconds, where the server says nothing else
+    const HIDDEN = 30;  // seconds at least while the tab is hidden: the title alone
     let run = "", seen = "", waking = "", timer, round = 0;
     const wake = () => document.querySelector("#wake")?.click();
     const inView = () => document.querySelector("#watch")?.checkVisibility();
+    // something trains: the tab and the window's title say so
+    const mark = (running) => {
+      const word = document.querySelector("#working-word")?.textContent.trim();
+      const name = document.title.replace(/^● .* · /, "");
+      document.title = running ? `● ${word} · ${name}` : name;
+      const tab = document.querySelector("#train-view-button");
+      if (!tab) return;
+      tab.classList.toggle("working", running);
+      if (running) tab.ariaLabel = `${tab.textContent.trim()}, ${word}`;
+      else tab.removeAttribute("aria-label");
+    };
     const look = async () => {
       const url = new URL("charrnn/poll", location.href);
       url.search = new URLSearchParams({ run, seen });
       const answer = await fetch(url, { cache: "no-store" });
       const wait = answer.headers.get("charrnn-wait");
+      mark(answer.headers.get("charrnn-running") === "1");
       return [wait === null ? IDLE : Number(wait),
               answer.status === 200 ? (await answer.json()).token : seen];
     };
     const ask = async () => {
       const mine = ++round;  // only the latest question goes on
       clearTimeout(timer);
-      if (document.hidden) return;
       let wait = IDLE;
       try {
         let token;
         [wait, token] = await look();
         if (mine !== round) return;
-        if (token !== seen && inView()) {
+        if (token !== seen && inView() && !document.hidden) {
           waking ||= token;  // while Gradio fetches, a further call is dropped
           wake();
         }
       } catch (_) {
         if (mine !== round) return;
-        wake();  // Gradio says that the server is gone, and waits for it
+        if (!document.hidden) wake();  // Gradio says that the server is gone, and waits
       }
+      if (wait && document.hidden) wait = Math.max(wait, HIDDEN);
       if (wait) timer = setTimeout(ask, 1000 * wait);
     };
     document.addEventListener("visibilitychange", ask);
@@ -117,12 +130,16 @@ window.charrnn = (() => {
     };
   })();
   // a temperature's name, by its value
-  const nameTemperature = (id, value) => {
+  const temperatureWord = (value) => {
     const name = value < 0.4 ? "careful" : value < 0.75 ? "steady"
       : value < 1.05 ? "lively" : "daring";
     const word = document.querySelector(`#temperature-names [data-name="${name}"]`);
+    return word?.textContent ?? "";
+  };
+  const nameTemperature = (id, value) => {
     const label = document.querySelector(`#${id} label span`);
-    if (label && word) label.dataset.word = word.textContent;
+    const word = temperatureWord(value);
+    if (label && word) label.dataset.word = word;
   };
 
   // on a phone the followed run stands below the form: bring it into view
@@ -141,6 +158,7 @@ window.charrnn = (() => {
       if (narrow() && new URLSearchParams(location.search).has("run"))
         setTimeout(() => run()?.scrollIntoView(), 300);
     },
+    temperatureWord,
     nameTemperature,
     nameTemperatures: () => {
       for (const slider of document.querySelectorAll(".temperature"))
@@ -188,7 +206,9 @@ Object.assign(window.charrnn, (() => {
   const found = read();
 
   const card = (id) => document.querySelector(`#${id} article.card`);
+  let forgotten = false;  // the visitor has had all of their data deleted
   const keepTexts = () => {
+    if (forgotten) return;
     const writing = document.querySelector("#stop-writing:not([disabled])");
     const status = document.querySelector("#writing-status .html-container");
     const texts = {};
@@ -265,6 +285,11 @@ Object.assign(window.charrnn, (() => {
   return {
     word,
     keep: (name, value) => write(name, value ?? null),
+    forget: () => {
+      forgotten = true;
+      for (const key of Object.keys(sessionStorage))
+        if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+    },
     kept: (names) => names.map((name) =>
       name in found ? { ...SAME, value: found[name] } : SAME),
     // two rows, the cards of `ids` and the status, which is the last of them

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -68,7 +69,9 @@ from charrnn.ui import (  # noqa: E402
     housekeeping,
     hub_tab,
     keeping,
+    next_character,
     polling,
+    run_actions,
     sessions,
     sharing,
     template,
@@ -120,6 +123,23 @@ def build() -> gr.Blocks:
     return blocks
 
 
+@dataclass(frozen=True)
+class _Tabs:
+    """The page's tabs, what stands in them, and the events that begin there."""
+
+    all: gr.Tabs
+    generate_view: gr.Tab
+    train_view: gr.Tab
+    hub_view: gr.Tab
+    train_form: gr.Column
+    generating: generate_tab.GenerateTab
+    training: train_tab.TrainTab
+    watching: watch_panel.WatchPanel
+    pushed_model: gr.Dropdown
+    started: Dependency  # a training
+    taken: Dependency  # a model or run
+
+
 def _lay_out(blocks: gr.Blocks) -> None:
     """The tabs, what happens when the page opens, and what joins the tabs."""
     page = PageState(
@@ -131,10 +151,20 @@ def _lay_out(blocks: gr.Blocks) -> None:
     )
     gr.HTML(i18n("masthead"), elem_id="masthead", apply_default_css=False)
     gr.HTML(i18n("page.words"), elem_classes="offstage")
+    gr.HTML(i18n("train.working"), elem_id="working-word", elem_classes="offstage")
+    tabs = _build_tabs(page)
+    _connect_opening(blocks, tabs, page)
+    _connect_tabs(tabs, page)
+
+
+def _build_tabs(page: PageState) -> _Tabs:
     with gr.Tabs(selected="generate") as tabs:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
             generating = generate_tab.build()
-        with gr.Tab(i18n("train.tab"), id="train") as train_view, gr.Row():
+        with (
+            gr.Tab(i18n("train.tab"), id="train", elem_id="train-view") as train_view,
+            gr.Row(),
+        ):
             with gr.Column(scale=2, min_width=300, elem_id="train-form") as train_form:
                 training, started = train_tab.build(train_view, page)
             with gr.Column(scale=3, min_width=300, elem_id="watch"):
@@ -143,37 +173,66 @@ def _lay_out(blocks: gr.Blocks) -> None:
                     visitor_data.build(training, watching)
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
             pushed_model, taken = hub_tab.build(page, generating)
-
-    blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
-    blocks.load(first_tab, None, tabs, **QUIET)
-    opened = blocks.load(
-        generate_form.opened, page.browser, generating.opened(), **QUIET
+    return _Tabs(
+        all=tabs,
+        generate_view=generate_view,
+        train_view=train_view,
+        hub_view=hub_view,
+        train_form=train_form,
+        generating=generating,
+        training=training,
+        watching=watching,
+        pushed_model=pushed_model,
+        started=started,
+        taken=taken,
     )
-    _keep_generating(opened, generate_view, generating, page)
-    blocks.load(following.opened, page.browser, watching.outputs(), **QUIET).then(
+
+
+def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
+    blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
+    blocks.load(first_tab, None, tabs.all, **QUIET)
+    opened = blocks.load(
+        generate_form.opened, page.browser, tabs.generating.opened(), **QUIET
+    )
+    _keep_generating(opened, tabs.generate_view, tabs.generating, page)
+    blocks.load(following.opened, page.browser, tabs.watching.outputs(), **QUIET).then(
         None, None, None, js="() => charrnn.showLinkedRun()", **QUIET
     )
+    training = tabs.training
     filled = blocks.load(
         form.values_of, training.preset, list(training.settings), **QUIET
     )
-    kept = keeping.fields_in(train_form)
+    kept = keeping.fields_in(tabs.train_form)
     keeping.keep(kept)
     keeping.bring_back(filled, kept)
-    started.success(
-        following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
-    ).then(None, None, None, js="() => charrnn.showRun()", **QUIET)
-    taken.success(
-        following.follow, [page.followed, page.browser], watching.outputs(), **QUIET
+
+
+def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
+    shown = tabs.watching.outputs()
+    run = [page.followed, page.browser]
+    tabs.started.success(following.follow, run, shown, **QUIET).then(
+        None, None, None, js="() => charrnn.showRun()", **QUIET
     )
-    generate_view.select(
+    tabs.taken.success(following.follow, run, shown, **QUIET)
+    generating = tabs.generating
+    tabs.watching.body.controls.write.click(
+        run_actions.write_with,
+        [*run, generating.prompt],
+        [tabs.all, generating.model, generating.prompt],
+        **QUIET,
+    )
+    tabs.generate_view.select(
         generate_form.refresh,
         [generating.model, page.browser],
         generating.model,
         **QUIET,
     )
-    train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
-    hub_view.select(
-        sharing.refresh, [pushed_model, page.browser], pushed_model, **QUIET
+    tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
+    tabs.hub_view.select(
+        sharing.refresh,
+        [tabs.pushed_model, page.browser, tabs.generating.model],
+        tabs.pushed_model,
+        **QUIET,
     )
 
 
@@ -260,12 +319,12 @@ def main() -> None:
         share=SHARE,  # asked for by name, never guessed from the surroundings
         app_kwargs={
             "lifespan": lifespan,
-            "routes": [polling.route()],
+            "routes": [polling.route(), next_character.route()],
             "exception_handlers": border.answers(),
         },
         i18n=i18n,
         theme=theme(),
-        css_paths=HERE / "page.css",
+        css_paths=[HERE / "page.css", HERE / "generate.css"],
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,

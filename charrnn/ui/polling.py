@@ -3,7 +3,8 @@
 `page.js` asks ``GET charrnn/poll?run=ID&seen=TOKEN``. The answer is 204 while
 nothing is new; else 200 and a token, after which the page has Gradio fetch what
 changed (`following.tick`) and sends the token with its next questions. Each answer
-says in `WAIT` after how many seconds to ask again.
+says in `WAIT` after how many seconds to ask again, and in `RUNNING` whether the page
+shall show a mark.
 
 However many ask for a run, its folder is looked at twice a second: looking at the
 lock of a living run takes milliseconds.
@@ -33,6 +34,7 @@ WAIT: Final = "charrnn-wait"  # header: seconds until the next question; 0: none
 IDLE_SECONDS: Final = 5.0  # between questions where something may still come
 LOOK_SECONDS: Final = 0.5  # for which a look at a run is good
 MAX_LOOKS: Final = 256  # that are kept, the oldest dropped
+RUNNING: Final = "charrnn-running"  # header: 1 while something trains, else 0
 GONE: Final = "gone"
 
 
@@ -41,6 +43,7 @@ class Look(NamedTuple):
 
     token: str  # another one when the run's frame changes; empty: nothing to show
     wait: float  # seconds until the next question
+    running: bool = False  # the run, or locally any
 
 
 def look(run_id: str) -> Look:
@@ -53,7 +56,8 @@ def look(run_id: str) -> Look:
         run_id: The followed run; empty if there is none.
     """
     if not run_id:
-        return Look(following.living() or "", policy().idle_seconds)
+        found = following.living() or ""
+        return Look(found, policy().idle_seconds, bool(found))
     try:
         status = read_status(checked_id(run_id))
         extra = following.others(status.state, ())
@@ -62,7 +66,8 @@ def look(run_id: str) -> Look:
     key = panel.frame_key(status, status.view, extra)
     digest = hashlib.blake2b(json.dumps(key).encode(), digest_size=8).hexdigest()
     live = status.state in LIVE
-    return Look(digest, policy().poll_seconds if live else IDLE_SECONDS)
+    wait = policy().poll_seconds if live else IDLE_SECONDS
+    return Look(digest, wait, live or following.living() is not None)
 
 
 class Looks:
@@ -91,7 +96,11 @@ def route() -> Route:
     async def poll(request: Request) -> Response:
         query = request.query_params
         found = await looks.get(query.get("run", "")[:100])
-        headers = {"cache-control": "no-store", WAIT: f"{found.wait:g}"}
+        headers = {
+            "cache-control": "no-store",
+            WAIT: f"{found.wait:g}",
+            RUNNING: str(int(found.running)),
+        }
         if found.token == query.get("seen", ""):
             return Response(status_code=204, headers=headers)
         return JSONResponse({"token": found.token}, headers=headers)

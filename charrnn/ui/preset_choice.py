@@ -5,6 +5,7 @@ with epochs for a text of some length. A value that differs is a person's own. I
 stays, and that is said; a button takes the preset's instead.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -13,8 +14,9 @@ import gradio as gr
 
 from charrnn.presets import PRESETS, default_preset
 from charrnn.text import sources
-from charrnn.ui import form
+from charrnn.ui import form, init_form
 from charrnn.ui.corpus_form import DEFAULT_SOURCE, TextSize
+from charrnn.ui.init_form import SIZES
 from charrnn.ui.settings import SETTINGS
 from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
@@ -25,10 +27,17 @@ EXPECTED_CHARACTERS: Final = sources.NAMED[DEFAULT_SOURCE].size
 
 @dataclass(frozen=True)
 class Filled:
-    """From what the page last filled the form: a preset, and a text's length."""
+    """From what the page last filled the form.
+
+    Args:
+        preset: A key of `PRESETS`.
+        characters: Of the text.
+        init: Id of the model to begin from, whose sizes hold; empty without one.
+    """
 
     preset: str
     characters: int
+    init: str = ""
 
     @classmethod
     def of(cls, value: object) -> "Filled":
@@ -39,15 +48,18 @@ class Filled:
             preset = default_preset()
         if not (isinstance(characters, int) and characters > 0):
             characters = EXPECTED_CHARACTERS
-        return cls(preset, characters)
+        init = given.get("init")
+        return cls(preset, characters, init if isinstance(init, str) else "")
 
     def values(self) -> dict[str, form.Value]:
         """The values that it stands for."""
-        return form.start_values(self.preset, self.characters)
+        parent = init_form.parent_sizes(self.init)
+        sizes = {} if parent is None else {n: getattr(parent, n) for n in SIZES}
+        return form.start_values(self.preset, self.characters) | sizes
 
     def store(self) -> dict[str, object]:
         """The value to send."""
-        return {"preset": self.preset, "characters": self.characters}
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,7 @@ class FillRequest(Form):
 
     text_size: object  # as `TextSize.of` takes it
     preset: str
+    init: str
     filled: object  # as `Filled.of` takes it
     settings: tuple[form.Value, ...]  # in the order of `SETTINGS`
 
@@ -78,12 +91,24 @@ def own_settings(given: Mapping[str, form.Value], filled: Filled) -> list[str]:
 def _fill(request: gr.Request, asked: FillRequest, *, everything: bool) -> FillUpdate:
     lang, before = language(request), Filled.of(asked.filled)
     size = TextSize.of(asked.text_size)
-    now = Filled.of({"preset": asked.preset, "characters": size and size.characters})
+    characters = size.characters if size else EXPECTED_CHARACTERS
+    now = Filled.of({"preset": asked.preset, "characters": characters})
+    now = dataclasses.replace(now, init=asked.init)
     given = dict(zip(SETTINGS, asked.settings, strict=True))
     own = [] if everything else own_settings(given, before)
-    values = {
-        name: SKIP if name in own else value for name, value in now.values().items()
+    if now.init:  # its sizes hold, whatever was set
+        own = [name for name in own if name not in SIZES]
+    # what is there already is not sent: it may be edited before the answer comes
+    values: dict[str, form.Value | Update] = {
+        name: SKIP if name in own or value == given[name] else value
+        for name, value in now.values().items()
     }
+    if now.init or before.init:
+        for name in SIZES:
+            fixed = gr.update(interactive=not now.init)
+            values[name] = (
+                fixed if values[name] is SKIP else {**fixed, "value": values[name]}
+            )
     names = translate(lang, "list.comma").join(
         translate(lang, f"setting.{name}") for name in own
     )

@@ -9,6 +9,7 @@ from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.runs import control
 from charrnn.runs.owner import Owner
+from charrnn.ui import generate_form
 from charrnn.ui.following import PanelUpdate, empty_panel, whole_panel
 from charrnn.ui.shared import Browser, model_folder, note, owned_id
 from charrnn.ui.texts import language, translate
@@ -113,3 +114,25 @@ def delete(request: gr.Request, run_id: str, browser: object) -> PanelUpdate:
     return update._replace(
         browser=remembered.store(), question=gr.update(visible=False)
     )
+
+
+class WriteUpdate(NamedTuple):
+    """What writing with a run's model changes in the page and its Generate tab."""
+
+    tabs: Update
+    model: Update
+    prompt: str | Update
+
+
+def write_with(
+    request: gr.Request, run_id: str, browser: object, prompt: str
+) -> WriteUpdate:
+    """Go to the Generate tab, with the followed run's model chosen.
+
+    Raises:
+        RunError: If there is no such run.
+    """
+    model_folder(run_id)
+    model = generate_form.refresh(request, run_id, browser)
+    suggested = generate_form.suggest_prompt(run_id, prompt)
+    return WriteUpdate(gr.update(selected="generate"), model, suggested)

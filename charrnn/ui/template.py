@@ -18,6 +18,12 @@ from starlette.requests import Request
 
 from charrnn.ui.texts import language, translate
 
+_HERE: Final = Path(__file__).parent
+SCRIPTS: Final = (
+    _HERE.parent / "web" / "sampling.js",
+    _HERE / "page.js",
+    _HERE / "generate.js",
+)
 PAGE: Final = "frontend/index.html"
 _PREVIEW: Final = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 _LANGUAGE, _FIRST = 'lang="en"', '<meta charset="utf-8" />'
@@ -42,17 +48,17 @@ def page_language(request: Request) -> str:
 
 
 def page_head(request: Request) -> Markup:
-    """What the page is, for previews of a link to it, and `page.js`."""
+    """What the page is, for previews of a link to it, and the page's scripts."""
     lang = page_language(request)
     title = html.escape(translate(lang, "title"))
     tagline = html.escape(translate(lang, "tagline"))
-    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+    scripts = (path.read_text(encoding="utf-8") for path in SCRIPTS)
     return Markup(
         f'<meta name="description" content="{tagline}">'
         f'<meta property="og:type" content="website">'
         f'<meta property="og:title" content="{title}">'
         f'<meta property="og:description" content="{tagline}">'
-        f"<script>{script}</script>"
+        + "".join(f"<script>{script}</script>" for script in scripts)
     )
 
 

@@ -11,7 +11,14 @@ from charrnn.files import TEXT_LIMIT
 from charrnn.hosting import policy
 from charrnn.presets import PRESETS, default_preset
 from charrnn.text import sources
-from charrnn.ui import corpus_form, duration_form, form, preset_choice, training
+from charrnn.ui import (
+    corpus_form,
+    duration_form,
+    form,
+    init_form,
+    preset_choice,
+    training,
+)
 from charrnn.ui.corpus_form import DEFAULT_SOURCE, PASTE, UPLOAD, TextUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.preset_choice import Filled, FillRequest, FillUpdate
@@ -43,6 +50,7 @@ class TrainTab:
     """The form's components, named as the requests and updates name them."""
 
     text: TextFields
+    init: gr.Dropdown
     preset: gr.Radio
     about: gr.Markdown
     kept: gr.HTML
@@ -118,6 +126,7 @@ def _title() -> gr.Textbox:
 
 def _layout() -> TrainTab:
     text, filled = _text_fields(), Filled.of(None)
+    init = init_form.build()
     preset, about, kept, take = _preset()
     duration = duration_form.build(filled.preset, filled.characters)
     cost = gr.HTML(elem_id="estimate", apply_default_css=False)
@@ -135,6 +144,7 @@ def _layout() -> TrainTab:
         command = gr.HTML(elem_id="command", apply_default_css=False)
     return TrainTab(
         text=text,
+        init=init,
         preset=preset,
         about=about,
         kept=kept,
@@ -146,7 +156,7 @@ def _layout() -> TrainTab:
         advanced=box,
         settings=settings,
         command=command,
-        filled=gr.JSON(filled.store(), visible=False),
+        filled=gr.JSON(filled.store(), visible=False, elem_id="filled"),
     )
 
 
@@ -189,10 +199,10 @@ def _connect_settings(tab: TrainTab) -> None:
         "trigger_mode": "always_last",
         **QUIET,
     }
-    for listen in (tab.preset.input, tab.text.text_size.change):
+    for listen in (tab.preset.input, tab.init.input, tab.text.text_size.change):
         listen(preset_choice.fill, **filling)
     tab.take_preset.click(preset_choice.take_preset, **filling)
-    changing = (tab.text.text_size, tab.unit, tab.title, *tab.settings)
+    changing = (tab.text.text_size, tab.init, tab.unit, tab.title, *tab.settings)
     gr.on(
         [item.change for item in changing],
         training.estimate,
@@ -216,6 +226,7 @@ def build(view: gr.Tab, page: PageState) -> tuple[TrainTab, Dependency]:
     tab = _layout()
     _connect_text(tab, view)
     _connect_settings(tab)
+    view.select(init_form.refresh, [tab.init, page.browser], tab.init, **QUIET)
     started = tab.train.click(
         training.start,
         inputs(TrainingRequest, tab, tab.text, page),

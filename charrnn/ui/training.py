@@ -12,8 +12,9 @@ from charrnn.presets import command_line, usual_speed
 from charrnn.runs import control, listing
 from charrnn.runs.owner import Owner, new_owner
 from charrnn.text import corpus, sources, streams
-from charrnn.ui import form
+from charrnn.ui import form, init_form
 from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import Browser, note
 from charrnn.ui.texts import duration, language, translate
 from charrnn.ui.visitors import visitor_of
@@ -26,6 +27,7 @@ class EstimateRequest(Form):
 
     text_size: object  # as `TextSize.of` takes it
     source: str
+    init: str  # id of the model to begin from; empty: none
     preset: str
     unit: str  # `epochs` or `minutes`: which of them ends it
     title: str
@@ -60,20 +62,26 @@ def estimate_of(lang: str, asked: EstimateRequest) -> Estimate:
     problem, size = form.first_problem(lang, given), TextSize.of(asked.text_size)
     if problem:
         return Estimate(note(problem, "warn"), "")
-    vocab_size = size.vocab_size if size else 2
-    configs = form.configs(asked.preset, given, max(2, vocab_size))
+    parent = init_form.parent_sizes(asked.init)
+    if parent is not None:
+        vocab_size = parent.vocab_size
+    else:
+        vocab_size = max(2, size.vocab_size if size else 2)
+    configs = form.configs(asked.preset, given, vocab_size)
     if configs is None:
         return Estimate("", "")
     settings = form.changed(asked.preset, given)
     text = asked.source if asked.source in sources.NAMED else "TEXT.txt"
-    line = command_line(text, asked.preset, settings, title=asked.title)
+    line = command_line(
+        text, asked.preset, settings, title=asked.title, init=asked.init
+    )
     command = f'<pre class="command">{html.escape(line)}</pre>'
     if size is None:
         return Estimate("", command)
     model, training = configs
     parameters = translate(lang, "estimate.parameters", count=model.num_parameters())
     cost = note(f"{parameters} · {_time(lang, model, training, size.characters)}")
-    return Estimate(cost + _fit_note(training, size.characters), command)
+    return Estimate(cost + _fit_note(lang, training, size.characters), command)
 
 
 def _time(
@@ -90,7 +98,7 @@ def _time(
     return translate(lang, "estimate.usual", time=duration(lang, usual))
 
 
-def _fit_note(training: TrainingConfig, characters: int) -> str:
+def _fit_note(lang: str, training: TrainingConfig, characters: int) -> str:
     """What a small text makes of batch and window, or why it cannot be used."""
     try:
         shape = streams.fit_shape(
@@ -99,8 +107,8 @@ def _fit_note(training: TrainingConfig, characters: int) -> str:
             seq_length=training.seq_length,
         )
     except CharrnnError as error:
-        return note(str(error), "warn")
-    return "".join(note(notice, "warn") for notice in shape.notices)
+        return note(say(lang, str(error)), "warn")
+    return "".join(note(say(lang, notice), "warn") for notice in shape.notices)
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ class TrainingRequest(Form):
     source: str  # the name of a text, `upload` or `paste`
     file: str | None
     pasted: str
+    init: str  # id of the model to begin from; empty: none
     preset: str
     unit: str  # `epochs` or `minutes`: which of them ends it
     title: str
@@ -150,6 +159,7 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
         preset=asked.preset,
         settings=form.changed(asked.preset, given),
         title=asked.title,
+        init=init_form.parent_folder(asked.init),
         owner=who,
     )
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import gradio as gr
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import Scope
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, address_of, policy
@@ -13,18 +14,25 @@ ADDRESS: Final = "charrnn.address"  # in a request's scope, once it is known
 
 
 def visitor_of(request: gr.Request | None) -> Visitor:
-    """Who is signed in, else the session of a browser or program, at its address.
-
-    A session's name is whatever its client sent, of any length: its hash stands for
-    it. Only a function that is called without a page has no request.
-    """
+    """Who calls a handler. One that is called without a page has no request."""
     if request is None or request.request is None:
         return UNKNOWN_VISITOR
-    user = _signed_in(request.request.scope.get("session"))
-    name = f"user {user}" if user else f"session {request.session_hash or ''}"
+    return visitor_at(str(request.session_hash or ""), request.request)
+
+
+def visitor_at(session: str, request: Request) -> Visitor:
+    """Who is signed in, else the session of a browser or program, at its address.
+
+    Args:
+        session: Its name is whatever its client sent, of any length: its hash stands
+            for it.
+        request: Where it comes from.
+    """
+    user = _signed_in(request.scope.get("session"))
+    name = f"user {user}" if user else f"session {session}"
     return Visitor(
         key=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-        address=address(request.request.scope),
+        address=address(request.scope),
     )
 
 

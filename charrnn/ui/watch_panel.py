@@ -23,6 +23,7 @@ class Controls:
     """What stands under the run's head, and is pressed."""
 
     stop: gr.Button
+    write: gr.Button
     resume: gr.Button
     more: gr.Row
     epochs: gr.Number
@@ -100,6 +101,9 @@ def _controls() -> Controls:
         stop = gr.Button(
             i18n("train.stop"), variant="stop", visible=False, elem_id="stop"
         )
+        write = gr.Button(
+            i18n("train.write"), variant="primary", visible=False, elem_id="write-with"
+        )
         resume = gr.Button(i18n("train.resume"), visible=False, elem_id="resume")
         with gr.Row(visible=False) as more:
             epochs = gr.Number(
@@ -111,7 +115,7 @@ def _controls() -> Controls:
                 elem_classes="inline",
             )
             go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
-    return Controls(stop, resume, more, epochs, go_on)
+    return Controls(stop, write, resume, more, epochs, go_on)
 
 
 def _plot() -> gr.LinePlot:

@@ -80,13 +80,13 @@ class TakenUpdate(NamedTuple):
 
 def taken_html(lang: str, taken: Unpacked) -> str:
     """What was taken in, where it is now, and what to know of it."""
-    sentence = html.escape(
-        translate(
-            lang, "hub.taken_run" if taken.is_run else "hub.taken", title=taken.title
-        )
-    )
+    sentence = translate(lang, "hub.taken", title=taken.title)
+    if taken.can_go_on:
+        sentence = translate(lang, "hub.taken_run", title=taken.title)
+    elif taken.is_run:
+        sentence = translate(lang, "hub.taken_text", title=taken.title)
     notices = "".join(note(notice, "warn") for notice in taken.notices)
-    return f'<p class="note" role="status">{sentence}</p>{notices}'
+    return f'<p class="note" role="status">{html.escape(sentence)}</p>{notices}'
 
 
 def take_in(request: gr.Request, file: str | None, browser: object) -> TakenUpdate:

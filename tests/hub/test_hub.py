@@ -790,6 +790,10 @@ def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path)
         ({"config.json": b"[" * 60_000}, "is not JSON"),
         ({"config.json": b'{"format_version": 3}'}, "format_version 3"),
         ({"config.json": b'{"model_type": "gpt2"}'}, "another library (transformers)"),
+        (
+            {"config.json": b'{"model_type": "gpt2"}', "vocab.json": b" " * 1_000_001},
+            "another library (transformers)",
+        ),
         ({"model.safetensors": b"short"}, "configuration implies"),
     ],
 )

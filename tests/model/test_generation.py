@@ -314,12 +314,14 @@ def test_a_row_writes_the_same_text_and_states_in_any_company(cell, units):
         for _ in range(index % 4):
             batch.step()
     batch.set_rows(texts[:2] + texts[3:])  # the third is left
-    assert 0 < len(texts[2].text) < texts[2].length
+    assert 0 < len(texts[2].written_from(0).text) < texts[2].length
     while batch.rows:
         batch.step()
     for index, (row, prompt) in enumerate(zip(texts, prompts, strict=True)):
         alone = text_alone(model, prompt, row.config, row.length)
-        assert row.text == (alone if index != 2 else alone[: len(row.text)])
+        assert row.written_from(0).text == (
+            alone if index != 2 else alone[: len(row.written_from(0).text)]
+        )
 
 
 @settings(max_examples=30, deadline=None)
@@ -433,3 +435,53 @@ def test_a_wrong_request_is_refused_at_the_call(wrong, field):
     with pytest.raises(ConfigError) as error:
         generation.generate(make_model(), "a", **request)
     assert error.value.field == field
+
+
+# --- surprise --------------------------------------------------------------------
+
+
+def read_bits(model, prompt, text):
+    """Minus log2 of each character's probability at 1, read in a second pass."""
+    network = Network(model.record.model, model.weights)
+    prompt_ids = generation.prompt_ids(model.vocabulary, prompt)
+    states = network.initial_states(1)
+    states = network.prefill(prompt_ids[:-1], states)
+    last_id, bits = prompt_ids[-1:], []
+    for index in model.vocabulary.encode(text):
+        logits, states = network.step(last_id, states)
+        probs = sampling.next_char_probs(logits[0, 1:], temperature=1)
+        bits.append(-np.log2(probs[index - 1]))
+        last_id = np.array([index])
+    return bits
+
+
+def test_surprise_is_that_at_temperature_1_whatever_drew_the_character():
+    model = make_model(num_layers=2)
+    configs = [SamplingConfig(**options) for options in OPTIONS]
+    *_, found = generation.write(model, "abc", length=60, rows=configs, chunk=7)
+    for one in found:
+        expected = read_bits(model, "abc", one.text)
+        assert one.bits == pytest.approx(expected, abs=6e-5)
+    *_, texts = generation.generate(model, "abc", length=60, rows=configs)
+    assert texts == [one.text for one in found]
+
+
+def test_surprise_of_known_probabilities_is_exact_and_always_finite():
+    logits = np.log(np.array([[0.5, 0.25, 0.25], [1.0, 1.0, 1.0]])).astype(np.float32)
+    assert sampling.surprise(logits, np.array([1, 2])) == pytest.approx(
+        [2, np.log2(3)], abs=1e-6
+    )
+    far = np.array([[0.0, 5000.0]], np.float32)
+    assert sampling.surprise(far, np.array([1])).tolist() == [0]
+    assert sampling.surprise(far, np.array([0])) == pytest.approx(5000 / np.log(2))
+
+
+def test_a_stop_string_takes_its_bits_along():
+    model = make_model(characters="ab")
+    options = {"length": 60, "chunk": 1}
+    *_, free = generation.write(model, "a", rows=rows(1.0, 0.7, seed=5), **options)
+    for stop in ("ab", "bb", "aab"):
+        settings = rows(1.0, 0.7, seed=5, stop=stop)
+        for step in generation.write(model, "a", rows=settings, **options):
+            for one, whole in zip(step, free, strict=True):
+                assert one.bits == whole.bits[: len(one.text)]

@@ -61,6 +61,10 @@ def test_texts_have_the_bits_of_the_engine_in_this_process(shared, tmp_path):
         assert found[-1] == written(engine.generate(tmp_path / "m", prompt, **wanted))
         for before, after in itertools.pairwise(found):
             assert all(b.startswith(a) for a, b in zip(before, after, strict=True))
+        *_, ours = engine.write(tmp_path / "m", prompt, **wanted)
+        *_, relayed = shared.write(tmp_path / "m", prompt, **wanted)
+        assert relayed == ours
+        assert [len(one.bits) for one in ours] == [len(one.text) for one in ours]
     engine.close()
     assert shared.pid != os.getpid()
 
@@ -105,7 +109,7 @@ def test_only_what_is_new_crosses_and_at_a_readable_pace(tmp_path):
         seconds = time.monotonic() - started
     assert {message["number"] for message in messages} == {7}
     assert {message["kind"] for message in messages} == {"text"}
-    parts = [message["added"][0] for message in messages]
+    parts = [message["added"][0][0] for message in messages]
     assert "".join(parts) == alone(model, "a", MAX_LENGTH, [0.8], seed=3)[0]
     assert 2 <= len(parts) <= seconds / UPDATE_SECONDS + 2
 
@@ -339,7 +343,8 @@ def test_what_may_come_next_has_the_bits_of_the_step_that_writes(shared, tmp_pat
         ids = generation.prompt_ids(model.vocabulary, prompt)
         states = network.prefill(ids[:-1], network.initial_states(1))
         logits = network.step(ids[-1:], states)[0][0, 1:].tolist()
-        assert shared.next_logits(tmp_path / "m", prompt, asker="x") == logits
+        asked = shared.ask_next(tmp_path / "m", prompt, asker="x")
+        assert asked.result() == shared.next_logits(tmp_path / "m", prompt) == logits
     with pytest.raises(CheckpointError):
         shared.next_logits(tmp_path / "missing", "a")
 

@@ -19,13 +19,14 @@ import safetensors.numpy
 import tensorflow as tf
 
 from charrnn.errors import RunError, TrainingError
-from charrnn.model import checkpoint, scores
+from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.generation import generate
 from charrnn.model.record import Machine
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.baseline import baseline_loss
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
+from charrnn.runs.quality import best_loss
 from charrnn.runs.states import EndReason, RunState
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
@@ -34,6 +35,7 @@ from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
+from charrnn.web.weights import measure_costs
 from tests.builders import (
     TINY,
     make_event,
@@ -56,6 +58,27 @@ def read_all(folder: Path) -> list[Event]:
 
 def of(kind: str, told: list[Event]) -> list[Any]:
     return [event for event in told if event.type == kind]
+
+
+def test_the_exact_pass_of_a_part_says_so_and_is_what_evaluate_finds(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "VALIDATION_LIMIT", 300)
+    settings = {**TINY, "epochs": 1}
+    folder = with_baseline(
+        control.create(preparation.prepare(small_corpus, settings=settings))
+    )
+    train.train(folder)
+    figures = checkpoint.read_record(folder).figures
+    assert figures is not None
+    assert figures.val_characters == 300
+    model = checkpoint.load(folder)
+    ids = model.vocabulary.encode(small_corpus.text)[corpus.split_at(6000) :]
+    scored = scores.evaluate(model, ids[:301])
+    assert scored.nats_per_char == pytest.approx(figures.val_loss, abs=1e-3)
+    best = best_loss(checkpoint.read_record(folder), read_view(folder))
+    assert best is not None
+    assert (best.loss, best.exact, best.characters) == (figures.val_loss, True, 300)
 
 
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
@@ -85,6 +108,9 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     ids = model.vocabulary.encode(small_corpus.text)
     exact = scores.evaluate(model, ids[corpus.split_at(len(ids)) :])
     assert record.figures.val_loss == exact.nats_per_char
+    costs = measure_costs(model, ids[corpus.split_at(len(ids)) :])
+    assert record.figures.float16_cost == costs["float16"]
+    assert record.figures.int8_cost == costs["int8"]
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
     state = read_status(folder.name)
     assert (state.state, state.view.step) == (RunState.FINISHED, started.planned_steps)
@@ -271,6 +297,35 @@ def test_a_continued_run_keeps_its_history_and_goes_on(trained: Path) -> None:
     assert [e.step for e in of("ended", told)] == [begun.step, ended.step]
     rates = [e.learning_rate for e in of("step", told) if e.step > begun.step]
     assert max(rates) <= 0.5 * checkpoint.read_record(trained).training.learning_rate
+
+
+def test_snapshots_are_of_the_weights_that_were_validated(
+    small_corpus: Corpus,
+) -> None:
+    folder = created(small_corpus, validate_every=25)
+    train.train(folder)
+    known = snapshots.steps(folder)
+    assert known[:2] == (25, 50)
+    told = {e.step: e.val_loss for e in of("validation", read_all(folder))}
+    part = small_corpus.text[corpus.split_at(len(small_corpus.text)) :]
+    losses = []
+    for step in (25, 50):
+        model = snapshots.load(folder, step)
+        result = scores.evaluate(model, model.vocabulary.encode(part))
+        losses.append(result.nats_per_char)
+        assert result.nats_per_char == pytest.approx(told[step], abs=0.02)
+    assert losses[1] < losses[0]
+
+
+def test_a_resumed_run_has_no_snapshots_from_after_its_step(trained: Path) -> None:
+    last = read_view(trained).step
+    taken = snapshots.steps(trained)
+    stray = trained / "snapshots" / f"{2 * last}.safetensors"
+    stray.write_bytes((trained / "snapshots" / "25.safetensors").read_bytes())
+    control.request_resume(trained, more_epochs=1)
+    train.train(trained)
+    assert not stray.exists()
+    assert snapshots.steps(trained)[:2] == taken[:2]
 
 
 def test_a_damaged_history_is_resumed_and_the_damage_told(trained: Path) -> None:

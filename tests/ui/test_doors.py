@@ -97,10 +97,8 @@ class Page(Served):
 
     def __init__(self, folder: Path, **environment: str) -> None:
         make_folder(folder / "m", make_record())
-        limits = {
-            "CHARRNN_MAX_TEXT_MB": str(TEXT_LIMIT / MEGABYTE),
-            "CHARRNN_MAX_ZIP_MB": str(TEXT_LIMIT / MEGABYTE / 2),
-        }
+        limit = str(TEXT_LIMIT / MEGABYTE)
+        limits = {"CHARRNN_MAX_TEXT_MB": limit, "CHARRNN_MAX_ZIP_MB": limit}
         super().__init__(folder, "-c", APP, **limits, **environment)
         self.url = self.url.rstrip("/")
         self.port = int(self.url.rsplit(":", 1)[1])

@@ -129,7 +129,7 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
 def test_training_gives_the_browser_the_key(isolated):
     values = [*training.form.preset_values("quick").values()]
     update = training.start(
-        ENGLISH, "paste", None, TEXT, "quick", "epochs", "", NEW_BROWSER, *values
+        ENGLISH, "paste", None, TEXT, "", "quick", "epochs", "", NEW_BROWSER, *values
     )
     browser = Browser.of(update.browser)
     assert list(browser.keys) == [update.followed]

@@ -18,7 +18,16 @@ from charrnn.ui import form, generate_form, page, preset_choice, training, writi
 from tests.builders import ENGLISH, Served, make_folder, make_record, rows
 
 ROOT = Path(__file__).parent.parent.parent
-PUBLIC = {"/generate", "/compare", "/models", "/train", "/status", "/stop"}
+PUBLIC = {
+    "/next",
+    "/write",
+    "/generate",
+    "/compare",
+    "/models",
+    "/train",
+    "/status",
+    "/stop",
+}
 TEXT = "The quick brown fox jumps over the lazy dog. " * 100
 TINY = {
     "rnn_units": 8,
@@ -221,13 +230,13 @@ def test_handlers_return_as_many_values_as_their_events_have_outputs():
 def test_flattened_updates_have_as_many_values_too(model):
     text = ["m", "so", 5, 1, False, 0, 1, "", 2, 0.5]
     values = form.preset_values("quick").values()
-    training_form = (None, "paste", "quick", "epochs", "", *values)
+    training_form = (None, "paste", "", "quick", "epochs", "", *values)
     returned = {
         generate_form.opened: generate_form.opened(ENGLISH, {}),
         writing.generate: next(writing.generate(ENGLISH, *text)),
         writing.compare: next(writing.compare(ENGLISH, *text, 0.6, None, None)),
         training.estimate: training.estimate(ENGLISH, *training_form),
-        preset_choice.fill: preset_choice.fill(ENGLISH, None, "quick", {}, *values),
+        preset_choice.fill: preset_choice.fill(ENGLISH, None, "quick", "", {}, *values),
     }
     events = {fn.fn: fn.outputs for fn in app.demo.fns.values()}
     for handler, values in returned.items():

@@ -80,3 +80,20 @@ def test_the_state_of_other_runs_is_news_where_one_person_uses_the_page(
     (other / store.STATE / store.CORPUS_FILE).write_text("a text")
     time.sleep(polling.LOOK_SECONDS)
     assert ask(client, "my-run", token)[0] is not None
+
+
+def test_a_page_is_told_whether_something_trains(run, client, monkeypatch, isolated):
+    def running(followed):
+        time.sleep(polling.LOOK_SECONDS)
+        answer = client.get(polling.PATH, params={"run": followed})
+        return answer.headers[polling.RUNNING]
+
+    make_folder(isolated / "other", make_record())
+    with store.hold(run):
+        # the followed one; any on one's own computer; never a stranger's
+        assert [running(name) for name in ("my-run", "other", "")] == ["1", "1", "1"]
+        monkeypatch.setenv("CHARRNN_HOSTED", "1")
+        assert running("") == "0"
+    monkeypatch.delenv("CHARRNN_HOSTED")
+    EventLog(run).append(make_event("ended", 12, reason="stopped"))
+    assert [running(name) for name in ("my-run", "other", "")] == ["0", "0", "0"]

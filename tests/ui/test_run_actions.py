@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, RunError
 from charrnn.runs import store
-from charrnn.ui import api, following, run_actions, zips
+from charrnn.ui import api, following, generate_form, run_actions, zips
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from tests.builders import ENGLISH
 
@@ -64,3 +64,16 @@ def test_the_rate_is_changed_by_a_file_in_the_run(run):
         assert (run / store.LEARNING_RATE).read_text() == "0.5"
         with pytest.raises(CharrnnError, match=r"from 0\.01 to 100"):
             run_actions.change_rate("my-run", NEW_BROWSER, None)
+
+
+def test_a_finished_run_is_written_with(run, trained):
+    assert following.whole_panel("en", "my-run", Browser()).write["visible"] is False
+    panel = following.whole_panel("en", trained.name, Browser())
+    assert panel.write["visible"] is True
+    tabs, model, prompt = run_actions.write_with(ENGLISH, trained.name, {}, "ROMEO:")
+    assert tabs["selected"] == "generate"
+    assert model["value"] == trained.name
+    assert trained.name in [value for _, value in model["choices"]]
+    assert prompt == generate_form.suggest_prompt(trained.name, "ROMEO:")
+    with pytest.raises(RunError, match="no model or run"):
+        run_actions.write_with(ENGLISH, "gone", {}, "")

@@ -1,10 +1,12 @@
 import pytest
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import CharrnnError, RunError
+from charrnn.model import checkpoint
+from charrnn.runs import control
 from charrnn.ui import form, training
 from charrnn.ui.settings import SETTINGS
 from charrnn.ui.wiring import SKIP
-from tests.builders import ENGLISH
+from tests.builders import ENGLISH, make_folder, make_record
 
 TEXT = "To be, or not to be, that is the question.\n" * 40
 
@@ -17,7 +19,7 @@ def test_size_time_and_command_are_told():
     size = {"characters": 1_115_394, "vocab_size": 66}
     given = quick(rnn_units=128, learning_rate=0.01)
     cost, command, *_ = training.estimate(
-        ENGLISH, size, "shakespeare", "quick", "minutes", "My 'run'", *given
+        ENGLISH, size, "shakespeare", "", "quick", "minutes", "My 'run'", *given
     )
     # 66 x 64 + (64 + 128 + 2) x 384 + 129 x 66
     assert "87,234 parameters" in cost
@@ -31,7 +33,7 @@ def test_size_time_and_command_are_told():
 
 
 def test_without_a_text_or_with_wrong_settings_there_is_no_estimate():
-    unknown = (None, "upload", "quick", "minutes", "")
+    unknown = (None, "upload", "", "quick", "minutes", "")
     assert training.estimate(ENGLISH, *unknown, *quick())[0] == ""
     assert training.estimate(ENGLISH, [], *unknown[1:], *quick())[0] == ""
     cost, command, *_ = training.estimate(ENGLISH, *unknown, *quick(rnn_units=0))
@@ -44,7 +46,9 @@ def test_the_time_of_epochs_is_known_of_a_preset_alone(isolated):
 
     def cost(**settings):
         given = quick(epochs=7, **settings)
-        return training.estimate(ENGLISH, size, "paste", "quick", "epochs", "", *given)
+        return training.estimate(
+            ENGLISH, size, "paste", "", "quick", "epochs", "", *given
+        )
 
     # 7 x 1,003,854 characters, of which two minutes read 7 million
     assert "about 2 min on two usual cores" in cost()[0]
@@ -61,14 +65,14 @@ def test_advanced_is_opened_where_something_in_it_is_wrong():
 def test_a_small_text_shrinks_the_batch_and_says_so():
     size = {"characters": 1720, "vocab_size": 17}
     cost, *_ = training.estimate(
-        ENGLISH, size, "paste", "quick", "epochs", "", *quick()
+        ENGLISH, size, "paste", "", "quick", "epochs", "", *quick()
     )
     assert "too few for 32 streams" in cost
 
 
 def test_wrong_settings_are_flagged_and_nothing_else():
     flags = training.estimate(
-        ENGLISH, None, "x", "quick", "epochs", "", *quick(dropout=2)
+        ENGLISH, None, "x", "", "quick", "epochs", "", *quick(dropout=2)
     )[2:]
     wrong = {
         name: flag["info"]
@@ -90,6 +94,29 @@ def test_wrong_settings_are_flagged_and_nothing_else():
 def test_what_cannot_start_says_why(source, pasted, values, said, isolated):
     with pytest.raises(CharrnnError, match=said):
         training.start(
-            ENGLISH, source, None, pasted, "quick", "epochs", "", {}, *values
+            ENGLISH, source, None, pasted, "", "quick", "epochs", "", {}, *values
         )
     assert list(isolated.iterdir()) == []
+
+
+def test_a_training_begins_from_a_model(isolated, monkeypatch):
+    parent = make_folder(isolated / "parent", make_record())
+    monkeypatch.setattr(control, "spawn", lambda path: None)
+    sizes = {"embedding_dim": 6, "rnn_units": 16}
+    values = quick(epochs=2, **sizes)
+    size = {"characters": 1720, "vocab_size": 17}
+    asked = ("parent", "quick", "epochs", "")
+    cost, command, *_ = training.estimate(ENGLISH, size, "paste", *asked, *values)
+    count = checkpoint.read_record(parent).model.num_parameters()
+    assert f"{count:,} parameters" in cost
+    assert "--init parent</pre>" in command
+    text = "the sea and the sand\n" * 90
+    started = training.start(ENGLISH, "paste", None, text, *asked, {}, *values)
+    child = isolated / started.followed
+    assert checkpoint.load(child).weights_hash == checkpoint.load(parent).weights_hash
+    gone = ("gone", "quick", "epochs", "")
+    with pytest.raises(RunError, match="no model or run"):
+        training.start(ENGLISH, "paste", None, text, *gone, {}, *values)
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")  # where its id could be guessed
+    with pytest.raises(RunError, match="no such model"):
+        training.start(ENGLISH, "paste", None, text, *asked, {}, *values)

@@ -1,0 +1,52 @@
+"""The model that a training begins from, if any: its sizes and characters hold."""
+
+from pathlib import Path
+from typing import Final
+
+import gradio as gr
+
+from charrnn.config import ModelConfig
+from charrnn.errors import CharrnnError
+from charrnn.model import checkpoint
+from charrnn.ui.labels import i18n
+from charrnn.ui.sessions import id_dropdown
+from charrnn.ui.shared import Browser, model_choices, model_folder
+from charrnn.ui.texts import language, translate
+from charrnn.ui.wiring import Update
+
+SIZES: Final = ("cell", "embedding_dim", "rnn_units", "num_layers")
+NOTHING: Final = ""  # the choice of a new network
+
+
+def build() -> gr.Dropdown:
+    """The list, which is filled when the tab is seen."""
+    return id_dropdown(label=i18n("train.init"), elem_id="init")
+
+
+def refresh(request: gr.Request, chosen: str | None, browser: object) -> Update:
+    """The models that the visitor may begin from; the chosen one stays chosen."""
+    lang = language(request)
+    choices = [
+        (translate(lang, "train.init_none"), NOTHING),
+        *model_choices(lang, Browser.of(browser), chosen or ""),
+    ]
+    ids = [value for _, value in choices]
+    return gr.update(choices=choices, value=chosen if chosen in ids else NOTHING)
+
+
+def parent_folder(chosen: str | None) -> Path | None:
+    """The folder of the chosen model; None for a new network.
+
+    Raises:
+        RunError: If there is no such model, or it is not the visitor's to name.
+    """
+    return model_folder(chosen) if chosen else None
+
+
+def parent_sizes(chosen: str | None) -> ModelConfig | None:
+    """The sizes of the chosen model; None for a new network or a model that is gone."""
+    try:
+        path = parent_folder(chosen)
+        return None if path is None else checkpoint.read_record(path).model
+    except CharrnnError:
+        return None

@@ -1,0 +1,130 @@
+"""What may come next after the prompt: asked while it is typed, outside of Gradio.
+
+`generate.js` posts ``{"model", "prompt", "session"}`` to `PATH`. The answer holds the
+characters that can be written and their logits in nats, from which the browser draws
+the bars for whatever temperature is chosen; or ``{"error": a sentence}``; or on a
+hosted page ``{"wait": seconds}`` where a visitor asks more often than is allowed.
+"""
+
+import asyncio
+import collections
+import time
+from collections.abc import Hashable
+from concurrent.futures import Future
+from typing import Annotated, Final
+
+import gradio as gr
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from charrnn.config import MAX_LENGTH
+from charrnn.errors import CharrnnError
+from charrnn.hosting import VISITORS_PER_ADDRESS, Visitor, policy
+from charrnn.model.next_character import Logits
+from charrnn.runs.writer import ANSWER_SECONDS
+from charrnn.ui.border import sentence_of
+from charrnn.ui.links import MAX_LINK_PROMPT
+from charrnn.ui.shared import model_folder
+from charrnn.ui.texts import language
+from charrnn.ui.visitors import visitor_at
+from charrnn.ui.writing_request import engine
+
+PATH: Final = "/charrnn/next"
+PER_SECOND: Final = 4  # questions of a visitor to a hosted page
+SECOND: Final = 1.0
+MAX_TEXT: Final = MAX_LINK_PROMPT + MAX_LENGTH  # a prompt and all that follows it
+
+
+class Asked(BaseModel):
+    """What a browser asks."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    model: Annotated[str, StringConstraints(max_length=200)]
+    prompt: Annotated[str, StringConstraints(max_length=MAX_TEXT)]
+    session: Annotated[str, StringConstraints(max_length=100)]
+
+
+class Pace:
+    """How often visitors ask; for the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._asked: collections.OrderedDict[Hashable, collections.deque[float]] = (
+            collections.OrderedDict()  # who asked last at the end
+        )
+
+    def wait(self, visitor: Visitor, now: float) -> float:
+        """Seconds until a visitor may ask; 0 counts the question.
+
+        Args:
+            visitor: Who asks; their address may ask `VISITORS_PER_ADDRESS` times as
+                often.
+            now: Seconds on any clock that does not go back.
+        """
+        limits = (
+            (visitor, PER_SECOND),
+            (visitor.address, PER_SECOND * VISITORS_PER_ADDRESS),
+        )
+        waits = [self._wait(holder, limit, now) for holder, limit in limits]
+        if not any(waits):
+            for holder, _ in limits:
+                self._asked.setdefault(holder, collections.deque()).append(now)
+                self._asked.move_to_end(holder)
+        while self._asked and next(iter(self._asked.values()))[-1] <= now - SECOND:
+            self._asked.popitem(last=False)
+        return max(waits)
+
+    def _wait(self, holder: Hashable, limit: int, now: float) -> float:
+        times = self._asked.get(holder, collections.deque())
+        while times and times[0] <= now - SECOND and len(times) > 1:
+            times.popleft()
+        recent = [moment for moment in times if moment > now - SECOND]
+        return recent[-limit] + SECOND - now if len(recent) >= limit else 0.0
+
+
+def _begin(asked: Asked, asker: str) -> tuple[list[str], Future[Logits]]:
+    """What the model can write, and the logits to come."""
+    path = model_folder(asked.model)
+    known = engine.models.get(path).vocabulary.entries[1:]
+    return list(known), engine.ask_next(path, asked.prompt, asker=asker)
+
+
+async def answer(asked: Asked, visitor: Visitor, lang: str) -> dict[str, object]:
+    """The characters and their logits, or the sentence of an error.
+
+    Whoever waits takes no thread.
+    """
+    asker = f"{visitor.key} {visitor.address}"
+    try:
+        known, coming = await run_in_threadpool(_begin, asked, asker)
+        logits = await asyncio.wait_for(asyncio.wrap_future(coming), ANSWER_SECONDS)
+    except CharrnnError as error:
+        return {"error": sentence_of(error, lang)}
+    except TimeoutError:
+        return {"wait": SECOND}  # a model that is still being loaded
+    if len(logits) != len(known):  # the model was replaced between the two
+        return {"wait": SECOND / PER_SECOND}
+    return {"characters": known, "logits": logits}
+
+
+def route() -> Route:
+    """The address for Gradio's application."""
+    pace = Pace()
+
+    async def ask(request: Request) -> Response:
+        try:
+            asked = Asked.model_validate_json(await request.body())
+        except ValidationError:
+            sentence = "Expected an object with model, prompt and session, all texts."
+            return JSONResponse({"error": sentence}, status_code=400)
+        visitor = visitor_at(asked.session, request)
+        hosted = policy().secret_ids
+        wait = pace.wait(visitor, time.monotonic()) if hosted else 0.0
+        if wait:
+            return JSONResponse({"wait": round(wait, 3)})
+        return JSONResponse(await answer(asked, visitor, language(gr.Request(request))))
+
+    return Route(PATH, ask, methods=["POST"])

@@ -1,0 +1,86 @@
+"""What the page is told of the characters that may come next."""
+
+import dataclasses
+import math
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from charrnn.hosting import VISITORS_PER_ADDRESS, Visitor
+from charrnn.model import checkpoint
+from charrnn.ui import api, next_character
+from charrnn.ui.next_character import MAX_TEXT, Pace
+from charrnn.ui.writing_request import engine
+from tests.builders import make_folder, make_record
+
+
+@pytest.fixture
+def client():
+    with TestClient(Starlette(routes=[next_character.route()])) as running:
+        yield running
+
+
+def ask(client, model="m", prompt="the", session="s"):
+    asked = {"model": model, "prompt": prompt, "session": session}
+    return client.post(next_character.PATH, json=asked).raise_for_status().json()
+
+
+def test_the_answer_holds_what_can_be_written_and_its_logits(model, client):
+    found = ask(client)
+    assert found["characters"] == list(checkpoint.load(model).vocabulary.entries[1:])
+    assert found["logits"] == engine.next_logits(model, "the")
+
+
+def test_the_endpoint_tells_probabilities_the_likeliest_first(model, client):
+    found = ask(client)
+    ranked = api.next_character("m", "the")
+    assert sum(prob for _, prob in ranked) == pytest.approx(1)
+    assert [p for _, p in ranked] == sorted((p for _, p in ranked), reverse=True)
+    (first, prob), (second, less) = ranked[:2]
+    logits = dict(zip(found["characters"], found["logits"], strict=True))
+    assert math.log(prob / less) == pytest.approx(logits[first] - logits[second])
+
+
+def test_what_cannot_be_answered_is_a_sentence(isolated, client):
+    assert "nothing" in ask(client, "nothing")["error"]
+    for odd in (b"", b"[]", b'{"model": 1}', b"[" * 100_000, b"\xff"):
+        answer = client.post(next_character.PATH, content=odd)
+        assert answer.status_code == 400
+        assert "Expected" in answer.json()["error"]
+    long = {"model": "m", "prompt": "a" * (MAX_TEXT + 1), "session": "s"}
+    assert client.post(next_character.PATH, json=long).status_code == 400
+
+
+def test_a_hosted_page_answers_no_guessed_id_and_so_often_a_second(
+    model, client, monkeypatch
+):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    answers = [ask(client) for _ in range(next_character.PER_SECOND + 1)]
+    assert all("no such model" in answer["error"] for answer in answers[:-1])
+    assert 0 < answers[-1]["wait"] <= 1
+    assert "error" in ask(client, session="another")
+
+
+def test_a_visitor_and_an_address_have_a_pace_each():
+    pace, one = Pace(), Visitor("one", "here")
+    times = [0.0, 0.1, 0.2, 0.3]
+    assert [pace.wait(one, now) for now in times] == [0.0] * 4
+    assert pace.wait(one, 0.5) == pytest.approx(0.5)
+    assert pace.wait(one, 1.05) == 0
+    assert pace.wait(one, 1.06) == pytest.approx(0.04)
+    pace = Pace()
+    everybody = [Visitor(str(i), "here") for i in range(VISITORS_PER_ADDRESS * 4)]
+    assert not any(pace.wait(visitor, 5.0) for visitor in everybody)
+    assert pace.wait(dataclasses.replace(one, key="more"), 5.5) == pytest.approx(0.5)
+    assert pace.wait(Visitor("more", "there"), 5.5) == 0
+    pace.wait(Visitor("late", "elsewhere"), 99.0)
+    assert len(pace._asked) == 2  # nobody else is remembered
+
+
+def test_two_models_of_one_page_are_told_apart(isolated, client):
+    for seed in (1, 2):
+        make_folder(isolated / f"m{seed}", make_record(), seed=seed)
+    first, second = ask(client, "m1"), ask(client, "m2")
+    assert first["logits"] != second["logits"]
+    assert ask(client, "m1") == first
