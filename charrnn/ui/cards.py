@@ -163,8 +163,21 @@ def progress_line(sentence: str) -> str:
 
 def status_line(lang: str, link: Link, texts: Sequence[str]) -> str:
     """What was written, with which seed, and the link that reproduces it."""
-    href = html.escape(links.build(link))
     count = translate(lang, "generate.done", count=sum(map(len, texts)))
+    return _linked_line(lang, link, count)
+
+
+def started_line(lang: str, link: Link) -> str:
+    """That something is being written, and out of sight what Stop leaves there."""
+    stopped = _linked_line(lang, link, translate(lang, "generate.stopped"))
+    return (
+        f"{progress_line(translate(lang, 'generate.writing'))}"
+        f'<div class="after-stop" hidden>{stopped}</div>'
+    )
+
+
+def _linked_line(lang: str, link: Link, first: str) -> str:
+    href = html.escape(links.build(link))
     seed = translate(lang, "generate.seed_is", seed=link.seed)
     title = html.escape(translate(lang, "generate.link_machine"))
     this = html.escape(translate(lang, "generate.link"))
@@ -172,7 +185,7 @@ def status_line(lang: str, link: Link, texts: Sequence[str]) -> str:
     copy = html.escape(translate(lang, "generate.copy_link"))
     return (
         '<div class="status" role="status">'
-        f"<span>{html.escape(count)}</span><span>{html.escape(seed)}</span>"
+        f"<span>{html.escape(first)}</span><span>{html.escape(seed)}</span>"
         f'<a href="{href}" title="{title}">{this}</a>'
         f'<button class="tool" type="button" data-act="link" data-href="{href}" '
         f'data-done="{copied}">{copy}</button></div>'

@@ -51,6 +51,7 @@ class PanelUpdate(NamedTuple):
     samples: Html = SKIP
     stop: Update = SKIP
     write: Update = SKIP  # with the model, once it is trained
+    web: Update = SKIP  # its web page, likewise
     resume: Update = SKIP
     more: Update = SKIP
     rate: Update = SKIP
@@ -153,6 +154,9 @@ def whole_panel(
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
+        web=gr.update(
+            visible=is_written_with(status.state, path) and browser.owns(path)
+        ),
         manage_box=gr.update(visible=browser.owns(path)),
         **buttons(
             status.state,

@@ -283,5 +283,17 @@ Object.assign(charrnn, (() => {
     return { place: () => chosen };
   })();
 
-  return { next, colour, ...choice };
+  // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
+  const stopped = () => {
+    const line = $("#writing-status .after-stop");
+    if (!line) return;
+    line.parentElement.querySelector("p.status")?.remove();
+    line.hidden = false;
+  };
+  document.addEventListener("keydown", (event) => {
+    const asked = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+    if (asked && event.target.closest?.("#prompt")) $("#compare").click();
+  });
+
+  return { next, colour, stopped, ...choice };
 })());

@@ -266,8 +266,14 @@ def _connect_writing(tab: GenerateTab) -> None:
     events.append(on.click(writing.go_on, place, js=js, **shared))
     for event in events:
         event.then(writing.rested, None, tab.stop_button, **QUIET)
-    stopping = [tab.status, tab.stop_button]
-    tab.stop_button.click(writing.stopped, None, stopping, cancels=events, **QUIET)
+    tab.stop_button.click(
+        writing.stopped,
+        None,
+        tab.stop_button,
+        cancels=events,
+        js="() => charrnn.stopped()",
+        **QUIET,
+    )
 
 
 def _connect_form(tab: GenerateTab) -> None:

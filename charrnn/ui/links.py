@@ -26,6 +26,7 @@ MAX_COLUMNS: Final = len(DEFAULT_TEMPERATURES)
 MAX_LINK_PROMPT: Final = 10_000  # characters; as the page's field
 MAX_LINK_STOP: Final = 200
 MAX_PAGE_SEED: Final = 2**53 - 1  # the largest a browser counts to exactly
+_ESCAPED: Final = {"n": "\n", "t": "\t", "\\": "\\"}
 HASH: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -42,6 +43,17 @@ class Link:
     top_k: int = 0
     top_p: float = 1.0
     stop: str = ""
+
+
+def read_stop(entered: str) -> str:
+    r"""The stop string that was entered: ``\n``, ``\t``, ``\\`` are one character."""
+    return re.sub(r"\\([nt\\])", lambda found: _ESCAPED[found[1]], entered)
+
+
+def enter_stop(stop: str) -> str:
+    """A stop string as it is entered, the inverse of `read_stop`."""
+    signs = {character: f"\\{letter}" for letter, character in _ESCAPED.items()}
+    return "".join(signs.get(character, character) for character in stop)
 
 
 def build(link: Link) -> str:

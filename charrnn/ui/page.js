@@ -167,7 +167,7 @@ window.charrnn = (() => {
     // whoever waits in a queue shows about once a minute that they are still here;
     // browsers let a hidden tab do that, where a timer of Gradio rests
     showAlive: () => document.querySelector("#alive")?.click(),
-    downloadZip: () => document.querySelector("#zip-file").click(),
+    download: (name) => document.getElementById(name).click(),
   };
 })();
 setInterval(() => charrnn.showAlive(), 60_000);

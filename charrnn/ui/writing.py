@@ -83,7 +83,7 @@ def write(
     warning = cards.unknown_note(lang, prepared.unknown) + "".join(
         note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
     )
-    started = cards.progress_line(translate(lang, "generate.writing")) + warning
+    started = cards.started_line(lang, link) + warning
     written = [Written("", [])] * len(heads)
     yield frame([""] * len(heads), started, off)
     stream = engine.write(
@@ -275,10 +275,9 @@ def _one_column(
         update = WritingUpdate()
 
 
-def stopped(request: gr.Request) -> tuple[str, Update]:
-    """After Stop: what was written stays."""
-    sentence = translate(language(request), "generate.stopped")
-    return cards.progress_line(sentence), NOTHING_TO_STOP
+def stopped() -> Update:
+    """After Stop: what was written stays, and the browser shows its seed and link."""
+    return NOTHING_TO_STOP
 
 
 def rested(request: gr.Request) -> Update:

@@ -143,7 +143,7 @@ def prepare(lang: str, request: WritingRequest, *, at_least: int) -> PreparedWri
         length=int(request.length or 1),
         top_k=int(request.top_k or 0),
         top_p=float(request.top_p or 1),
-        stop=request.stop,
+        stop=links.read_stop(request.stop),
     )
     unknown = loaded.vocabulary.unknown(request.prompt)
     return PreparedWriting(path, loaded.record, link, columns, unknown)

@@ -1,5 +1,6 @@
 """What the browser's tests do with a page again and again."""
 
+import dataclasses
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tests.builders import make_event, make_folder, make_record
 EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
 TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
 TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
+DONE = ":not(.after-stop) > .status a"  # the link under what is written to its end
 TRAIN_TAB, HUB_TAB = 1, 2
 TOY = "?model=toy"  # writes at once, where any model serves
 
@@ -23,7 +25,7 @@ def written(page: Any) -> list[str]:
 
 def finish(page: Any) -> None:
     """Wait until the writing is over."""
-    page.locator("#writing-status a").wait_for(timeout=30_000)
+    page.locator(f"#writing-status {DONE}").wait_for(timeout=30_000)
 
 
 def compare(page: Any) -> list[str]:
@@ -59,7 +61,9 @@ def run_of(page: Any) -> str:
 
 def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     """A finished run with a history, its texts as hostile as can be."""
-    path = make_folder(folder / model_id, make_record(title=title))
+    record = make_record(title=title)
+    figures = dataclasses.replace(record.figures, kept_step=100, total_steps=100)
+    path = make_folder(folder / model_id, dataclasses.replace(record, figures=figures))
     (path / store.STATE).mkdir()
     (path / store.STATE / store.CORPUS_FILE).write_text("a text\n")
     log = EventLog(path)

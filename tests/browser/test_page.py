@@ -650,3 +650,22 @@ def test_a_press_ends_the_one_before(served, visit):
     page.wait_for_timeout(500)
     assert len(page.locator("#single .written").text_content()) == 33
     assert page.locator("#columns").is_hidden()
+
+
+def test_after_stop_the_seed_and_the_link_stay(served, visit):
+    page = visit().open(served.url + "?model=slow&prompt=so&temperatures=0.5,1")
+    page.locator("#length input").fill("10000")
+    page.locator("#prompt textarea").focus()
+    page.keyboard.press("Control+Enter")  # compares
+    page.wait_for_function(
+        "document.querySelector('#card-0 .written')?.textContent.length > 20"
+    )
+    expect(page.locator("#writing-status a")).to_be_hidden()
+    page.locator("#stop-writing").click()
+    expect(page.locator("#writing-status a")).to_be_visible()
+    open_settings(page, "sampling")
+    seed = page.locator("#seed input").input_value()
+    expect(page.locator("#writing-status")).to_contain_text(f"Stopped.seed {seed}")
+    href = page.locator("#writing-status a").get_attribute("href")
+    assert f"&seed={seed}&" in href
+    expect(page.locator("#stop-writing")).to_be_disabled()

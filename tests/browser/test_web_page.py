@@ -35,6 +35,7 @@ SEEDS, LENGTH, NEAR = range(20), 300, 1e-4
 TEMPERATURE = 0.8
 READY = "#write:not([disabled])"
 DONE = "#stop[disabled]"
+HUB_TAB = 2
 SHIPPED = ROOT / "checkpoints" / "shakespeare"
 # what the page's own engine makes of texts: logits after each character, and what it
 # draws there by itself; the kernel is left out on demand
@@ -73,6 +74,9 @@ class Opened:
     def open(self, model: checkpoint.Model, number_format: str | None = None) -> Any:
         path = self.folder / "page.html"
         bundle.write_page(path, bundle.page(model, number_format))
+        return self.show(path)
+
+    def show(self, path: Path) -> Any:
         page = self.context.new_page()
         page.on("console", lambda message: self.faults.append(message.text))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -325,6 +329,25 @@ def test_hostile_texts_stay_texts(opened: Any) -> None:
         )
         assert page.locator("img, svg, b#stolen, h1 *, .own * *").count() == 0
         page.close()
+
+
+def test_the_buttons_of_the_product_give_such_a_page(
+    served: Any, visit: Any, opened: Any, tmp_path: Path
+) -> None:
+    page = visit().open(served.url)
+    page.get_by_role("tab").nth(HUB_TAB).click()
+    page.locator("#push-model input").click()
+    page.get_by_role("option", name="A toy").click()
+    with page.expect_download() as download:
+        page.locator("#model-web-page").click()
+    assert download.value.suggested_filename == "a-toy.html"
+    download.value.save_as(tmp_path / "page.html")
+    model = checkpoint.load(served.folder / "toy")
+    content = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert content == bundle.page(model)
+    own = opened().show(tmp_path / "page.html")
+    own.fill("#length", "20")
+    assert [len(text) for text in write(own)] == [20] * 4
 
 
 def test_compiled_it_is_several_times_as_fast(opened: Any) -> None:
