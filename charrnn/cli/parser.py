@@ -87,7 +87,11 @@ def _add_generate(commands: Any) -> None:
         "--length", type=int, default=DEFAULT_LENGTH, help="characters"
     )
     generate.add_argument(
-        "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
+        "--temperature",
+        type=float,
+        nargs="+",
+        default=[SamplingConfig.temperature],
+        metavar="T",
     )
     generate.add_argument(
         "--samples", type=int, default=1, metavar="N", help="texts, each its own seed"
