@@ -53,8 +53,6 @@
 
   // --- columns
   const TEMPERATURES = [0.2, 0.5, 0.8, 1.1];
-  const LEVELS = [1, 2, 4, 6, 9];  // bits from which the next colour begins
-  const level = (bits) => LEVELS.filter((least) => bits >= least).length;
   const columns = TEMPERATURES.map((temperature) => {
     const element = $("column").content.cloneNode(true).firstElementChild;
     const find = (selector) => element.querySelector(selector);
@@ -84,18 +82,26 @@
     named(column);
   };
   const append = (column, fresh) => column.own.append(...fresh.map(([id, bits]) =>
-    make("span", characters[id - 1], `p${level(bits)}`)));
+    make("span", characters[id - 1], `p${charrnnSampling.surpriseStep(bits)}`)));
 
   // --- what may come next
+  let focusBars = false;  // whether the focus shall move to them
+  let place = null;  // a touched character: { column, span, before }
   let logits = null, active = columns[2], frame = 0, typing, saying, asked = 0;
   const SIGNS = { "\n": "⏎", " ": "␣", "\t": "⇥" };
+  const sign = (character) => SIGNS[character] ?? character;
   const percent = (share) => share >= 0.0995 ? `${Math.round(100 * share)}%`
     : share >= 0.00095 ? `${(100 * share).toFixed(1)}%` : share ? "<0.1%" : "0%";
   const bar = (character, share, highest) => {
-    const item = make("li"), rod = make("div", "", "rod"), fill = make("i");
+    const item = make("li"), button = make("button"), rod = make("span", "", "rod");
+    const fill = make("i");
     fill.style.transform = `scaleY(${share / highest})`;
     rod.append(fill);
-    item.append(rod, make("b", SIGNS[character] ?? character), make("span", percent(share)));
+    button.type = "button";
+    button.append(rod, make("b", sign(character)),
+      make("span", percent(share), "share"));
+    button.addEventListener("click", () => pick(character));
+    item.append(button);
     return item;
   };
   const draw = () => {
@@ -103,15 +109,23 @@
     const { temperature } = active;
     $("next-setting").textContent = say("next_at",
       { temperature: temperature.toFixed(2), word: word(temperature) });
+    $("next-title").textContent = place
+      ? say("next_instead", { character: sign(place.span.textContent) }) : say("next");
     if (!logits) return;
     const { ranked, after } = charrnnSampling.distribution(logits, { temperature });
     const shown = ranked.slice(0, Math.max(6, Math.floor($("next-bars").clientWidth / 40)));
+    const { activeElement } = document;
+    const held = Array.from($("next-bars").children).indexOf(activeElement.parentNode);
     $("next-bars").replaceChildren(...shown.map((i) =>
       bar(characters[i], after[i], after[ranked[0]])));
+    if (held >= 0 || focusBars)  // the bars are made anew: keep the focus among them
+      $("next-bars").children[focusBars ? 0 : Math.min(held, shown.length - 1)]
+        .firstChild.focus();
+    focusBars = false;
     clearTimeout(saying);
     saying = setTimeout(() => {
       const list = shown.slice(0, 5).map((i) =>
-        `${SIGNS[characters[i]] ?? characters[i]} ${percent(after[i])}`).join(", ");
+        `${sign(characters[i])} ${percent(after[i])}`).join(", ");
       $("next-said").textContent = say("next_said", { list });
     }, 1200);
   };
@@ -119,7 +133,7 @@
   const look = (wait) => {
     clearTimeout(typing);
     typing = setTimeout(() => worker.postMessage(
-      { kind: "next", id: ++asked, prompt: $("prompt").value }), wait);
+      { kind: "next", id: ++asked, prompt: place?.before ?? $("prompt").value }), wait);
     const strange = unknown($("prompt").value).slice(0, 40).join(" ");
     $("unknown").textContent = strange && say("unknown", { characters: strange });
   };
@@ -145,6 +159,7 @@
       tell(length === null ? "length_wrong" : "seed_wrong");
       return;
     }
+    leave();
     const prompt = $("prompt").value;
     columns.forEach((column) => begin(column, prompt));
     const rows = columns.map(({ temperature }) => ({ temperature, seed: String(seed) }));
@@ -159,26 +174,52 @@
     tell("stopped", { count: number(writing.count), seed: writing.seed });
     setWriting(null);
   };
-  const goOn = (column, last) => {
-    const spans = Array.from(column.own.children);
-    const read = spans.slice(0, spans.indexOf(last) + 1).map((span) => span.textContent);
-    const prompt = column.written.firstChild.textContent + read.join("");
-    $("prompt").value = prompt.slice(-$("prompt").maxLength);
-    active = column;
+  // --- a touched character: what else could stand there, and going on with it
+  const leave = () => {
+    if (!place) return;
+    place.span.classList.remove("cursor");
+    place = null;
+    $("next-strip").classList.remove("placed");
     look(0);
-    write();
+  };
+  const mark = (column, span) => {
+    column.own.querySelector(".cursor")?.classList.remove("cursor");
+    span.classList.add("cursor");
+  };
+  const touch = (column, span) => {
+    leave();
+    mark(column, span);
+    const spans = Array.from(column.own.children);
+    const read = spans.slice(0, spans.indexOf(span)).map((one) => one.textContent);
+    place = { column, span, before: column.written.firstChild.textContent + read.join("") };
+    active = column;
+    logits = null;
+    $("next-bars").replaceChildren();
+    $("next-strip").classList.add("placed");
+    redraw();
+    look(0);
+  };
+  // A bar is pressed: go on from the touched place with it, or from the prompt.
+  const pick = (character) => {
+    const text = (place?.before ?? $("prompt").value) + character;
+    $("prompt").value = text.slice(-$("prompt").maxLength);
     $("prompt").scrollTop = $("prompt").scrollHeight;
+    if (place) write();
+    look(0);
   };
   const move = (column, event) => {
     const old = column.own.querySelector(".cursor");
     const steps = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" };
-    if (event.key === "Enter" && old) goOn(column, old);
+    if (event.key === "Enter" && old) {
+      touch(column, old);
+      focusBars = true;
+    }
     if (!(event.key in steps)) return;
     event.preventDefault();
     const now = old ? old[steps[event.key]] : column.own.firstElementChild;
     if (!now) return;
-    old?.classList.remove("cursor");
-    now.classList.add("cursor");
+    leave();
+    mark(column, now);
     now.scrollIntoView({ block: "nearest" });
   };
   const copy = async (column) => {
@@ -253,7 +294,10 @@
     stored("charrnn_lang", $("language").value);
     speak($("language").value);
   });
-  $("prompt").addEventListener("input", () => look(150));
+  $("prompt").addEventListener("input", () => {
+    leave();
+    look(150);
+  });
   $("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) write();
   });
@@ -262,7 +306,10 @@
   $("new-seed").addEventListener("click", newSeed);
   $("write").addEventListener("click", write);
   $("stop").addEventListener("click", stop);
-  addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (place) leave(); else stop();
+  });
   addEventListener("resize", redraw);
   for (const column of columns) {
     for (const kind of ["input", "focus"]) {
@@ -275,7 +322,7 @@
     column.copy.addEventListener("click", () => copy(column));
     column.written.addEventListener("click", ({ target }) => {
       if (target.parentNode === column.own && String(getSelection()) === "")
-        goOn(column, target);
+        touch(column, target);
     });
     column.written.addEventListener("keydown", (event) => move(column, event));
   }

@@ -207,24 +207,59 @@ def test_the_strip_shows_what_may_come_next_and_follows_the_slider(
         first = page.locator("#next-bars li").first
         first.filter(has_text=percent).filter(has_text=sign).wait_for()
         assert f"{temperature:.2f}" in page.inner_text("#next-setting")
+    page.locator("#prompt").press_sequentially("de")  # only these are read
+    page.locator(".card input").nth(2).fill("0.8")
+    ids = model.vocabulary.encode("abcde")
+    states = network.prefill(ids[:-1], network.initial_states(1))
+    shares = next_char_probs(network.step(ids[-1:], states)[0][0, 1:], temperature=0.8)
+    percent = f"{round(100 * shares.max())}%"
+    page.locator("#next-bars li").first.filter(has_text=percent).wait_for()
 
 
-def test_a_touched_character_is_gone_on_from_by_pointer_and_by_key(opened: Any) -> None:
-    page = opened().open(make_model("rnn", 1, scale=0.3))
+def test_a_touched_character_shows_others_to_go_on_with(opened: Any) -> None:
+    model = make_model("rnn", 1, scale=0.3)
+    page = opened().open(model, "float32")
     page.fill("#prompt", "ab")
     page.fill("#length", "40")
     before = write(page)
     page.locator(".own").nth(1).locator("span").nth(4).click()
+    page.locator("#next-title", has_text="or").wait_for()
+    assert page.locator(".written").all_text_contents() == before
+    network = Network(model.record.model, model.weights)
+    ids = model.vocabulary.encode(before[1][:6])
+    states = network.prefill(ids[:-1], network.initial_states(1))
+    logits = network.step(ids[-1:], states)[0][0, 1:]
+    best, second = np.argsort(-logits, kind="stable")[:2] + 1
+    sign = {"\n": "⏎", " ": "␣"}
+    shown = [model.vocabulary.entries[i] for i in (best, second)]
+    bars = page.locator("#next-bars b")
+    for place, character in enumerate(shown):
+        bars.nth(place).filter(has_text=sign.get(character, character)).wait_for()
+    bars.nth(1).click()
     page.locator(DONE).wait_for()
-    assert page.input_value("#prompt") == before[1][:7]
+    assert page.input_value("#prompt") == before[1][:6] + shown[1]
     after = page.locator(".written").all_text_contents()
-    assert all(text.startswith(before[1][:7]) for text in after)
+    assert [text[:7] for text in after] == [before[1][:6] + shown[1]] * 4
     assert [len(text) for text in after] == [47] * 4
+
+
+def test_the_same_goes_by_keys_and_bars_grow_the_prompt(opened: Any) -> None:
+    page = opened().open(make_model("rnn", 1, scale=0.3))
+    page.fill("#prompt", "ab")
+    page.fill("#length", "40")
+    before = write(page)
     page.locator(".own").nth(3).focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft", "Enter"):
         page.keyboard.press(key)
+    page.locator("#next-bars button:focus").wait_for()
+    page.keyboard.press("Enter")
     page.locator(DONE).wait_for()
-    assert page.input_value("#prompt") == after[3][:9]
+    page.locator(f"{READY}").wait_for()
+    assert page.input_value("#prompt")[:3] == before[3][:3]
+    assert len(page.input_value("#prompt")) == 4
+    page.locator("#next-title", has_text="Next character").wait_for()
+    page.locator("#next-bars button").first.click()
+    assert len(page.input_value("#prompt")) == 5
 
 
 def test_it_stops_at_once_and_never_freezes(opened: Any) -> None:
