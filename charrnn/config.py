@@ -339,3 +339,13 @@ def setting_field(name: str) -> "dataclasses.Field[Any]":
             if item.name == name:
                 return item
     raise ConfigError(f"There is no setting {str(name)[:40]!r}.", field=name)
+
+
+def setting_bounds(name: str) -> tuple[float, float]:
+    """The lowest and the highest value of a setting that is a number.
+
+    Raises:
+        ConfigError: If there is no such setting.
+    """
+    metadata = setting_field(name).metadata
+    return metadata["low"], metadata["high"]

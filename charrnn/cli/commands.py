@@ -23,8 +23,8 @@ from charrnn.cli.output import (
     Printer,
     date,
     duration,
+    emit,
     loss_column,
-    say,
     say_outcome,
     show,
     show_figures,
@@ -77,7 +77,7 @@ def _load_corpus(source: str) -> Corpus:
         now = time.monotonic()
         if done == total or now - last_line[0] > 1:
             last_line[0] = now
-            say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+            emit(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
 
@@ -95,9 +95,9 @@ def _prepare_new(args: argparse.Namespace) -> Path:
     )
     path = control.create(prepared, title=args.title or "", model_id=args.id, init=init)
     for notice in prepared.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     model = prepared.model
-    say(
+    emit(
         f"{corpus.name}: {len(corpus.text):,} characters, "
         f"{len(prepared.vocabulary) - 1:,} distinct; "
         f"{model.num_layers} x {model.cell} of {model.rnn_units}, "
@@ -126,7 +126,7 @@ def run_train(args: argparse.Namespace) -> int:
     if (args.corpus is None) == (args.resume is None):
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
     path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
-    say(
+    emit(
         f"run {path.name}: follow it with `{program()} follow {path.name}`, "
         f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
@@ -153,7 +153,7 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
         try:
             ours = stack.enter_context(turn(path, log, stopped=stop_file.exists))
             if ours:
-                say("starting: it takes some seconds to the first step")
+                emit("starting: it takes some seconds to the first step")
             with quiet_start():  # TensorFlow comes in here, not before our turn
                 if ours:
                     from charrnn.trainer import train
@@ -181,7 +181,7 @@ def _record_stopped(log: EventLog) -> None:
 def _load_model(name: str) -> Model:
     model = checkpoint.load(store.resolve(name))
     for notice in model.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     return model
 
 
@@ -248,11 +248,11 @@ def run_generate(args: argparse.Namespace) -> int:
         args.samples,
     )
     if unknown := model.vocabulary.unknown(args.prompt):
-        say(f"note: the model does not know {unknown!r}: read as [UNK]")
+        emit(f"note: the model does not know {unknown!r}: read as [UNK]")
     if note := _same_texts_note(args.temperature, args.samples):
-        say(f"note: {note}")
+        emit(f"note: {note}")
     if args.seed is None and not args.json:
-        say(f"seed {seed}")
+        emit(f"seed {seed}")
     written, counted = _write(args, model, rows), list[TextFigures]()
     if args.figures:
         folder = store.resolve(args.model)
@@ -285,7 +285,7 @@ def _part(model: Model, source: str, split: str) -> str:
     """A text, or the part of it that trains or validates."""
     corpus = _load_corpus(source)
     for notice in corpus.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     text = corpus.text
     at = split_at(len(text), model.record.corpus.split)
     return {"val": text[at:], "train": text[:at], "all": text}[split]
@@ -309,7 +309,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         show_json(result)
         return FINE
     if scores.cold_nats_per_char is None:
-        say(
+        emit(
             f"note: no window of {args.window} characters fits: {scores.characters:,} "
             "are predicted. Take a longer text or a smaller --window for its score"
         )
@@ -348,7 +348,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     text = _text_to_inspect(args, model)
     unknown = model.vocabulary.unknown(text)
     if unknown:
-        say(f"note: the model does not know {unknown!r}: read as [UNK]")
+        emit(f"note: the model does not know {unknown!r}: read as [UNK]")
     if args.against is not None:
         inspection.show_difference(args, (model, _load_model(args.against)), text)
     elif args.at is not None:
@@ -401,7 +401,7 @@ def _say_problems(found: list[ModelEntry], damaged: list[Unreadable]) -> None:
     problems = {entry.model_id: entry.problem for entry in found if entry.problem}
     problems |= {folder.model_id: folder.problem for folder in damaged}
     for model_id, problem in problems.items():
-        say(f"note: {model_id} is unreadable: {problem}")
+        emit(f"note: {model_id} is unreadable: {problem}")
 
 
 def _date_and_duration(entry: ModelEntry) -> tuple[str, str]:
@@ -466,7 +466,7 @@ def run_stop(args: argparse.Namespace) -> int:
     waiting = status_of(path).state is RunState.QUEUED
     control.ask_to_stop(path)
     done = "leaves the queue" if waiting else "ends after its step, validated and saved"
-    say(f"{path.name} {done}")
+    emit(f"{path.name} {done}")
     return FINE
 
 
@@ -486,10 +486,10 @@ def run_follow(args: argparse.Namespace) -> int:
         time.sleep(0 if part.next != offset else 0.5)
         offset = part.next
     for notice in damage_notices(damaged):
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     say_outcome(checkpoint.read_record(path), read_view(path))
     if state is RunState.DIED:
-        say(status.DIED)
+        emit(status.DIED)
     return FAILED if state in (RunState.DIED, RunState.FAILED) else FINE
 
 
@@ -510,7 +510,7 @@ def run_export(args: argparse.Namespace) -> int:
         from charrnn.trainer.export import export
 
     export(model, Path(args.path))
-    say(f"written: {args.path}")
+    emit(f"written: {args.path}")
     return FINE
 
 
@@ -551,7 +551,7 @@ def run_push(args: argparse.Namespace) -> int:
 def _show_pushed(pushed: "Pushed") -> None:
     kind = "private" if pushed.private else "public"
     done = "is already what this model is" if pushed.unchanged else "now holds it"
-    say(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
+    emit(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
     show(pushed.url)
 
 
@@ -591,9 +591,9 @@ def run_pull(args: argparse.Namespace) -> int:
         revision=args.revision,
     )
     for notice in pulled.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     done = "is here already" if pulled.unchanged else "is here"
-    say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
+    emit(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
     show(pulled.model_id)
     return FINE
 
@@ -608,8 +608,8 @@ def run_pack(args: argparse.Namespace) -> int:
     )
     if args.state != args.text:
         missing = "--text" if args.state else "--state"
-        say(f"note: without {missing} the training cannot go on elsewhere")
-    say(f"written: {args.file}")
+        emit(f"note: without {missing} the training cannot go on elsewhere")
+    emit(f"written: {args.file}")
     return FINE
 
 
@@ -628,14 +628,14 @@ def run_web(args: argparse.Namespace) -> int:
     chosen = args.weights or bundle.choose_format(costs)
     for name, cost in costs.items():
         if name != "float32":
-            say(f"{name} weights cost {round(cost, 4) + 0:.4f} nats per character")
+            emit(f"{name} weights cost {round(cost, 4) + 0:.4f} nats per character")
     if chosen not in costs:
-        say(
+        emit(
             f"note: what {chosen} weights cost is not measured: "
             "--corpus NAME|PATH measures it"
         )
     size = bundle.write_page(path, bundle.page(model, chosen, costs))
-    say(f"written: {args.file}, {size / 1e6:.1f} MB with {chosen} weights")
+    emit(f"written: {args.file}, {size / 1e6:.1f} MB with {chosen} weights")
     return FINE
 
 
@@ -643,9 +643,9 @@ def run_unpack(args: argparse.Namespace) -> int:
     """`unpack`: a zip of `pack`, to be used like one's own."""
     taken = packing.unpack(Path(args.file), store.folder(), model_id=args.id)
     for notice in taken.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     more = f": `{program()} train --resume {taken.model_id}` goes on with it"
-    say(f"{taken.title} is here as {taken.model_id}{more if taken.can_go_on else ''}")
+    emit(f"{taken.title} is here as {taken.model_id}{more if taken.can_go_on else ''}")
     show(taken.model_id)
     return FINE
 
@@ -656,7 +656,7 @@ def run_bench(args: argparse.Namespace) -> int:
         from charrnn.trainer import bench
 
     if args.quality:
-        found = bench.quality(args.preset or default_preset(), log=say)
+        found = bench.quality(args.preset or default_preset(), log=emit)
         if args.json:
             show_json(bench.as_json(found))
             return FINE
@@ -670,7 +670,7 @@ def run_bench(args: argparse.Namespace) -> int:
         ]
         table([head, *rows])
         return FINE
-    timed = bench.steps(log=say)
+    timed = bench.steps(log=emit)
     if args.json:
         show_json(bench.as_json(timed))
         return FINE

@@ -23,7 +23,7 @@ from charrnn.runs.view import Reducer, RunView
 STEP_SECONDS: Final = 30.0  # between two lines of steps in a pipe
 
 
-def say(text: str) -> None:
+def emit(text: str) -> None:
     """A line for the person, apart from what the command is asked for.
 
     Nothing depends on its reader: a training goes on when nobody hears of it.
@@ -103,7 +103,7 @@ class Printer:
             self._print_step(event)
         elif line := self._line(event):
             self._clear()
-            say(line)
+            emit(line)
 
     def _print_step(self, event: events.Step) -> None:
         if self.live:
@@ -113,7 +113,7 @@ class Printer:
             self.open_line = True
         elif event.time - self.last_line >= STEP_SECONDS:
             self.last_line = event.time
-            say(self._step(event))
+            emit(self._step(event))
 
     def _clear(self) -> None:
         """Take the rewritten line away: what follows stands in its place."""
@@ -263,12 +263,12 @@ def say_outcome(record: Record, view: RunView) -> None:
     where = "" if best.exact else ", sampled"
     if best.characters is not None:
         where = f" over the first {best.characters:,} characters of the validation part"
-    say(
+    emit(
         f"kept weights of step {best.step:,}: validation {best.loss:.4f} nats/char "
         f"({best.loss / math.log(2):.3f} bits){where}"
     )
     if warning := worse_than_guessing(record, view):
-        say(f"note: {warning}")
+        emit(f"note: {warning}")
 
 
 def transfer_progress() -> Callable[[str, int, int], None]:
@@ -279,6 +279,6 @@ def transfer_progress() -> Callable[[str, int, int], None]:
         now = time.monotonic()
         if total and (done == total or now - last_line[0] > 1):
             last_line[0] = now
-            say(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+            emit(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return progress

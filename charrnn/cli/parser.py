@@ -31,7 +31,7 @@ from charrnn.cli.commands import (
     run_unpack,
     run_web,
 )
-from charrnn.cli.output import say
+from charrnn.cli.output import emit
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
 from charrnn.files import quoted
@@ -87,7 +87,11 @@ def _add_generate(commands: Any) -> None:
         "--length", type=int, default=DEFAULT_LENGTH, help="characters"
     )
     generate.add_argument(
-        "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
+        "--temperature",
+        type=float,
+        nargs="+",
+        default=[SamplingConfig.temperature],
+        metavar="T",
     )
     generate.add_argument(
         "--samples", type=int, default=1, metavar="N", help="texts, each its own seed"
@@ -245,10 +249,10 @@ def main(arguments: list[str] | None = None) -> int:
         return int(args.run(args))
     except TrainingError as error:
         if not error.recorded:  # else the history's last line has shown it
-            say(f"charrnn: {error}")
+            emit(f"charrnn: {error}")
         return FAILED
     except CharrnnError as error:
-        say(f"charrnn: {error}")
+        emit(f"charrnn: {error}")
         return INVALID
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -258,5 +262,5 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # of a file: all else is told where it happens
         name = quoted(Path(os.fsdecode(error.filename)).name) if error.filename else ""
         reason = error.strerror or type(error).__name__
-        say(f"charrnn: {name or 'A file'} cannot be read or written ({reason}).")
+        emit(f"charrnn: {name or 'A file'} cannot be read or written ({reason}).")
         return INVALID

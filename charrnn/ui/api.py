@@ -13,7 +13,7 @@ import gradio as gr
 import numpy as np
 from gradio.events import api
 
-from charrnn.config import DEFAULT_LENGTH
+from charrnn.config import DEFAULT_LENGTH, DEFAULT_TEMPERATURES, SamplingConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
@@ -60,7 +60,7 @@ def generate(
     model: str,
     prompt: str = "",
     length: int = DEFAULT_LENGTH,
-    temperature: float = 0.8,
+    temperature: float = SamplingConfig.temperature,
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -102,7 +102,7 @@ def compare(
     model: str,
     prompt: str = "",
     length: int = DEFAULT_LENGTH,
-    temperatures: list[float] = [0.2, 0.5, 0.8, 1.1],  # noqa: B006  never changed
+    temperatures: list[float] = list(DEFAULT_TEMPERATURES),  # noqa: B006  never changed
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,

@@ -7,7 +7,12 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.i18n import I18nData
 
-from charrnn.config import DEFAULT_LENGTH, DEFAULT_TEMPERATURES
+from charrnn.config import (
+    DEFAULT_LENGTH,
+    DEFAULT_TEMPERATURES,
+    SamplingConfig,
+    setting_bounds,
+)
 from charrnn.ui import generate_form, links, writing
 from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
 from charrnn.ui.labels import i18n
@@ -61,8 +66,7 @@ class GenerateTab:
 def _temperature(value: float, label: I18nData, elem_id: str) -> gr.Slider:
     """A temperature's slider; the browser shows its name by its value."""
     slider = gr.Slider(
-        0,
-        2,
+        *setting_bounds("temperature"),
         value,
         step=0.05,
         label=label,
@@ -214,7 +218,9 @@ def _layout() -> GenerateTab:
             model = id_dropdown(label=i18n("generate.model"), elem_id="model")
             run, one, stop = _buttons()
             single_temperature = _temperature(
-                0.8, i18n("generate.one_temperature"), "one-temperature"
+                SamplingConfig.temperature,
+                i18n("generate.one_temperature"),
+                "one-temperature",
             )
             gr.Markdown(i18n("generate.lead"), elem_id="lead")
     gr.HTML(i18n("temperature.names"), elem_classes="offstage")

@@ -20,6 +20,7 @@ from charrnn.config import (
     DEFAULT_TEMPERATURES,
     MAX_LENGTH,
     MAX_VOCAB_SIZE,
+    setting_bounds,
 )
 
 MAX_COLUMNS: Final = len(DEFAULT_TEMPERATURES)
@@ -93,7 +94,10 @@ def _whole(text: str, low: int, high: int) -> int | None:
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
-    values = [_number(part, 0.0, 2.0) for part in text.split(",")[:MAX_COLUMNS]]
+    values = [
+        _number(part, *setting_bounds("temperature"))
+        for part in text.split(",")[:MAX_COLUMNS]
+    ]
     good = tuple(value for value in values if value is not None)
     return good or DEFAULT_TEMPERATURES
 
@@ -109,7 +113,7 @@ def parse(query: Mapping[str, str]) -> Link | None:
         return None
     digest = query.get("hash", "")
     length = _whole(query.get("length", ""), 1, MAX_LENGTH)
-    top_p = _number(query.get("top_p", ""), 1e-6, 1.0)
+    top_p = _number(query.get("top_p", ""), *setting_bounds("top_p"))
     return Link(
         model=model[:200],
         weights_hash=digest if HASH.fullmatch(digest) else "",

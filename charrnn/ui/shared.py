@@ -199,7 +199,7 @@ def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
 
 
 def own_model_choices(lang: str, browser: Browser) -> list[Choice]:
-    """The models that a visitor may send elsewhere: their own and the shipped ones."""
+    """The models that a visitor may take along: their own and the shipped ones."""
     return [
         (model_label(lang, entry), entry.model_id)
         for entry in listing.models(listed_ids(browser.held))

@@ -159,7 +159,7 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
         preset=asked.preset,
         settings=form.changed(asked.preset, given),
         title=asked.title,
-        init=init_form.parent_folder(asked.init),
+        init=init_form.parent_folder(asked.init, Browser.of(asked.browser)),
         owner=who,
     )
 

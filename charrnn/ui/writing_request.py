@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charrnn.config import DEFAULT_LENGTH, MAX_LENGTH, MAX_VOCAB_SIZE, SamplingConfig
+from charrnn.config import (
+    DEFAULT_LENGTH,
+    MAX_LENGTH,
+    MAX_VOCAB_SIZE,
+    SamplingConfig,
+    setting_bounds,
+)
 from charrnn.errors import ConfigError
 from charrnn.files import quoted
 from charrnn.model.generation import samples_of
@@ -25,9 +31,9 @@ NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
     "length": (1, MAX_LENGTH),
     "seed": (0, links.MAX_PAGE_SEED),
     "top_k": (0, MAX_VOCAB_SIZE),
-    "top_p": (1e-6, 1),
+    "top_p": setting_bounds("top_p"),
 }
-TEMPERATURES: Final = (0, 2)
+TEMPERATURES: Final = setting_bounds("temperature")
 engine: Final = Writer()
 
 
