@@ -64,7 +64,7 @@ const charrnnEngine = (() => {
   // A memory of so many numbers and the product on it.
   //   kernel: bytes of `kernel.wasm`; null: plain JavaScript
   const memoryOf = (count, kernel) => {
-    if (kernel) {
+    if (kernel && typeof WebAssembly === "object") {
       try {
         const memory = new WebAssembly.Memory({ initial: Math.ceil(count / 16384) });
         const module = new WebAssembly.Module(kernel);

@@ -103,6 +103,26 @@ def test_a_row_has_the_same_numbers_whatever_rows_stand_beside_it():
         ]
 
 
+@pytest.mark.parametrize("lacking", ["SIMD", "WebAssembly"])
+def test_without_what_the_kernel_needs_plain_javascript_does(lacking):
+    model = steady(make_model("gru", 2))
+    ids = np.random.default_rng(0).integers(0, 12, (2, 20))
+    unknown = bytearray((WEB / "kernel.wasm").read_bytes())
+    unknown[unknown.index(0xFD)] = 0xFF  # no instruction
+    kernel = base64.b64encode(unknown).decode() if lacking == "SIMD" else KERNEL
+    scripts = SCRIPTS + HELPERS
+    if lacking == "WebAssembly":
+        scripts = f"globalThis.WebAssembly = undefined;{scripts}"
+    (answer,) = run_javascript(
+        scripts,
+        "cases.map((c) => ({ compiled: open(c).compiled, logits: read(c) }))",
+        [case(model, ids=ids.tolist(), kernel=kernel)],
+    )
+    assert not answer["compiled"]
+    found = np.array(answer["logits"]).swapaxes(0, 1)
+    np.testing.assert_allclose(found, logits_of(model, ids), 0, 1e-5)
+
+
 def test_random_numbers_are_those_of_the_package():
     seeds = [0, 1, 7, 2**32, 2**53 + 1, 2**63 - 1]
     answers = run(
