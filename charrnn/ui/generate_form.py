@@ -30,7 +30,7 @@ from charrnn.ui.writing_request import (
 )
 
 MAX_SUGGESTED: Final = 40  # characters
-PROMPTS: Final = {"shakespeare": "ROMEO:", "python-stdlib": "def "}
+PROMPTS: Final = {"shakespeare": "ROMEO:\nO", "python-stdlib": "def "}
 DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
 READY: Final[Update] = gr.update(interactive=True)
 SAME: Final = (SKIP,) * MAX_COLUMNS
