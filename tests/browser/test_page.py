@@ -197,6 +197,7 @@ def test_a_seed_of_ones_own_is_kept(served, visit):
     page.locator("#compare").click()
     link = page.locator("#writing-status a")
     expect(link).to_have_attribute("href", re.compile("length=300"))
+    finish(page)
     assert written(page) == [text[:-100] for text in first]
 
 
