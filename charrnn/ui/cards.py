@@ -96,16 +96,16 @@ def card_head(
     copied = html.escape(translate(lang, "generate.copied"))
     copy = html.escape(translate(lang, "generate.copy"))
     save = html.escape(translate(lang, "generate.save"))
-    own = html.escape(
-        links.build(dataclasses.replace(link, temperatures=(temperature,)))
-    )
+    # all but the prompt, which stands there to be read
+    own = dataclasses.replace(link, prompt="", temperatures=(temperature,))
+    data = html.escape(links.encode(own))
     return (
         f'<article class="{_card_class(wide=wide)}"><div class="tools">'
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
         f"{save}</button></div>"
-        f'<div class="{written}" dir="auto" tabindex="0" data-link="{own}" '
+        f'<div class="{written}" dir="auto" tabindex="0" data-link="{data}" '
         f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
@@ -186,9 +186,9 @@ def _linked_line(lang: str, link: Link, first: str) -> str:
     return (
         '<div class="status" role="status">'
         f"<span>{html.escape(first)}</span><span>{html.escape(seed)}</span>"
-        f'<a href="{href}" title="{title}">{this}</a>'
-        f'<button class="tool" type="button" data-act="link" data-href="{href}" '
-        f'data-done="{copied}">{copy}</button></div>'
+        f'<a href="{href}" title="{title}" target="_blank" rel="noopener">{this}</a>'
+        f'<button class="tool" type="button" data-act="link" data-done="{copied}">'
+        f"{copy}</button></div>"
     )
 
 

@@ -190,12 +190,13 @@ Object.assign(charrnn, (() => {
     };
     const goOn = (written, text, character) => {
       const query = new URLSearchParams(written.dataset.link);
+      const prompt = written.querySelector(".prompt").textContent;
       const left = Number(query.get("length")) - [...text].length - 1
-        + [...(query.get("prompt") ?? "")].length;
+        + [...prompt].length;
       query.set("prompt", [...text + character].slice(-LONGEST).join(""));
       query.set("length", Math.max(100, left));
       const id = written.closest("[id^=card-], #single").id;
-      chosen = `${id.replace("card-", "")} ?${query}`;
+      chosen = `${id.replace("card-", "")} ${query}`;
       close();
       $("#go-on").click();
     };
