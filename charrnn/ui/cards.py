@@ -101,6 +101,7 @@ def card_head(
     data = html.escape(links.encode(own))
     return (
         f'<article class="{_card_class(wide=wide)}"><div class="tools">'
+        f"{_earlier(lang, own)}"
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
@@ -109,6 +110,18 @@ def card_head(
         f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
+
+
+def _earlier(lang: str, link: Link) -> str:
+    """Where `generate.js` says that the settings are others than this text's."""
+    (temperature,) = link.temperatures
+    values = {"temperature": f"{temperature:g}", "seed": link.seed}
+    at = translate(lang, "generate.written_at", **values)
+    since = translate(lang, "generate.changed_since")
+    told = translate(lang, "generate.written_with", length=link.length, **values)
+    words = {"data-at": at, "data-since": since, "title": f"{link.model}: {told}"}
+    named = "".join(f' {name}="{html.escape(word)}"' for name, word in words.items())
+    return f'<span class="earlier"{named}></span>'
 
 
 def highlight(text: str, passages: Sequence[tuple[int, int]]) -> str:
