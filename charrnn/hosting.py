@@ -92,6 +92,9 @@ class Policy:
     characters_in_flight_in_all: int | None = _limit(
         "CHARACTERS_IN_FLIGHT_IN_ALL", "characters that all have asked for"
     )
+    max_inside_characters: int = _limit(
+        "MAX_INSIDE_CHARACTERS", "characters of a text that is looked inside with"
+    )
     max_disk_bytes: int | None = _size_limit(
         "MAX_DISK_GB", "the disk that runs may take", unit=GIGABYTE
     )
@@ -130,6 +133,7 @@ LOCAL: Final = Policy(
     max_queued=64,
     characters_in_flight=None,
     characters_in_flight_in_all=None,
+    max_inside_characters=20_000,
     max_disk_bytes=None,
     keep_days=None,
     at_once=1,
@@ -156,6 +160,7 @@ HOSTED: Final = Policy(
     max_queued=12,
     characters_in_flight=40_000,
     characters_in_flight_in_all=400_000,
+    max_inside_characters=5_000,
     max_disk_bytes=20 * GIGABYTE,
     keep_days=7.0,
     at_once=1,

@@ -203,6 +203,8 @@ def test_the_endpoints_are_described_with_their_arguments() -> None:
         **{name: getattr(api, name) for name in ("generate", "compare", "models")},
         **{name: getattr(api, name) for name in ("train", "status", "stop", "write")},
         "next": api.next_character,
+        "inspect": api.inspect,
+        "units": api.units,
     }
     arguments = {
         name: list(inspect.signature(function).parameters)

@@ -1,14 +1,12 @@
 """`inspect`: a look inside a model with one text, as JSON or for a terminal."""
 
 import argparse
-import dataclasses
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from charrnn.cli.output import show, show_json, table
-from charrnn.errors import ConfigError
-from charrnn.inside import memory, surprise, units
+from charrnn.inside import memory, report, surprise, units
 from charrnn.inside.surprise import Surprise
 from charrnn.model.checkpoint import Model
 from charrnn.text.vocabulary import Vocabulary
@@ -24,45 +22,6 @@ WIDE: Final = ("W", "F")  # two columns of a terminal each
 def visible(entry: str) -> str:
     """A character as it is shown where it stands alone."""
     return VISIBLE.get(entry, entry)
-
-
-def as_json(found: Surprise, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The figures of a text, and of each of its characters; the first has none."""
-    entries = vocabulary.entries
-    characters: list[dict[str, Any]] = [{"character": found.text[0]}]
-    rows = zip(
-        found.text[1:],
-        found.probability.tolist(),
-        found.rank.tolist(),
-        found.bits.tolist(),
-        found.likeliest.tolist(),
-        found.likeliest_probability.tolist(),
-        strict=True,
-    )
-    for character, probability, rank, bits, ids, theirs in rows:
-        likeliest = [
-            {"character": entries[index], "probability": share}
-            for index, share in zip(ids, theirs, strict=True)
-        ]
-        characters.append(
-            {
-                "character": character,
-                "probability": probability,
-                "rank": rank,
-                "bits": bits,
-                "likeliest": likeliest,
-            }
-        )
-    return {**_totals(found), "text": characters}
-
-
-def _totals(found: Surprise) -> dict[str, Any]:
-    return {
-        "bits_per_char": found.bits_per_char,
-        "perplexity": found.perplexity,
-        "characters": len(found.bits),
-        "unknown": found.unknown,
-    }
 
 
 def map_lines(text: str, steps: Sequence[int], first: int = 0) -> Iterator[str]:
@@ -133,9 +92,9 @@ def show_surprise(args: argparse.Namespace, model: Model, text: str) -> None:
     """What one model says of a text."""
     found = surprise.surprise(model, text)
     if args.json:
-        show_json({"model": args.model, **as_json(found, model.vocabulary)})
+        show_json({"model": args.model, **report.of_text(found, model.vocabulary)})
         return
-    _show_totals(_totals(found))
+    _show_totals(report.totals(found))
     _show_map(found)
     _show_worst(found, model.vocabulary)
 
@@ -147,13 +106,8 @@ def show_difference(
     first, second = (surprise.surprise(model, text) for model in models)
     bits = surprise.difference(first, second)
     if args.json:
-        values = {
-            "model": args.model,
-            "other": args.against,
-            "bits_per_char": [first.bits_per_char, second.bits_per_char],
-            "difference": [None, *bits.tolist()],
-        }
-        show_json(values)
+        names = {"model": args.model, "other": args.against}
+        show_json({**names, **report.of_difference(first, second)})
         return
     show(f"{args.model:24} {first.bits_per_char:.4f} bits per character")
     show(f"{args.against:24} {second.bits_per_char:.4f} bits per character")
@@ -173,25 +127,12 @@ def show_difference(
     table(rows)
 
 
-def _look_json(found: Surprise, look: memory.Look, model: Model) -> dict[str, Any]:
-    before = found.text[look.place - len(look.norms) : look.place]
-    return {
-        "place": look.place,
-        **as_json(found, model.vocabulary)["text"][look.place],
-        "shares": {str(last): look.share(last) for last in memory.SHARES},
-        "looked_at": [
-            {"character": character, "norm": norm}
-            for character, norm in zip(before, look.norms.tolist(), strict=True)
-        ],
-    }
-
-
 def show_look(args: argparse.Namespace, model: Model, text: str) -> None:
     """What stood behind the prediction of one character."""
     network, states = surprise.read(model, text)
     look = memory.look(model, model.vocabulary.encode(text), states, args.at)
     found = surprise.surprise_of(model, text, network, states)
-    values = _look_json(found, look, model)
+    values = report.of_look(found, look, model.vocabulary)
     if args.json:
         show_json({"model": args.model, **values})
         return
@@ -220,22 +161,10 @@ def show_look(args: argparse.Namespace, model: Model, text: str) -> None:
 def show_reach(args: argparse.Namespace, model: Model, text: str) -> None:
     """How far back the model looks, on average over the text."""
     _, states = surprise.read(model, text)
-    reach = memory.reach(model, model.vocabulary.encode(text), states)
-    if reach is None:
-        raise ConfigError(
-            "No earlier character mattered at any place of this text: the model has "
-            "no memory to measure."
-        )
+    found = memory.reach(model, model.vocabulary.encode(text), states)
+    reach = report.measured(found)
     if args.json:
-        show_json(
-            {
-                "model": args.model,
-                "characters": reach.characters,
-                "half_within": reach.within(0.5),
-                "all_but_one_percent_within": reach.within(0.99),
-                "shares": reach.shares.tolist(),
-            }
-        )
+        show_json({"model": args.model, **report.of_reach(reach)})
         return
     show(f"{reach.sentence}\n")
     rows = [("LAST CHARACTERS", "SHARE")]
@@ -249,15 +178,7 @@ def show_units(args: argparse.Namespace, model: Model, text: str) -> None:
     """Which unit follows which mark of the text, and what all hold together."""
     found = units.SearchCache().get(model, text)
     if args.json:
-        values = [
-            {
-                **dataclasses.asdict(one),
-                "unit_shown": one.unit_shown,
-                "probe_shown": one.probe_shown,
-            }
-            for one in found
-        ]
-        show_json({"model": args.model, "characters": len(text), "marks": values})
+        show_json({"model": args.model, **report.of_units(found, len(text))})
         return
     rows = [("MARK", "UNIT", "CORRELATION", "CONTROLS", "PROBE'S R2", "CONTROLS")]
     for one in found:

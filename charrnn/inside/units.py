@@ -86,7 +86,12 @@ def activations(config: ModelConfig, states: Sequence[npt.NDArray[Any]]) -> Doub
     return np.concatenate([array[1:] for array in outputs], axis=1).astype(np.float64)
 
 
-def _check_count(characters: int) -> None:
+def check_count(characters: int) -> None:
+    """Refuse a text that is too short to search.
+
+    Raises:
+        ConfigError: If it has fewer than `MIN_CHARACTERS`.
+    """
     if characters < MIN_CHARACTERS:
         raise ConfigError(
             f"The text has {characters:,} characters: expected at least "
@@ -115,7 +120,7 @@ def search(
         ConfigError: If the text is too short to tell anything.
     """
     length = len(states[0]) - 1
-    _check_count(length)
+    check_count(length)
     if not marks:
         return []
     shifts = np.linspace(MIN_SHIFT, length - MIN_SHIFT, CONTROLS).round().astype(int)
@@ -239,7 +244,7 @@ class SearchCache:
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key]
-        _check_count(len(text))
+        check_count(len(text))
         _, states = read(model, text)
         found = search(model.record.model, states, marks_of(text))
         with self._lock:

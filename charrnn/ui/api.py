@@ -17,6 +17,7 @@ from charrnn.config import DEFAULT_LENGTH, DEFAULT_TEMPERATURES, SamplingConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
+from charrnn.inside import report
 from charrnn.model.generation import Written
 from charrnn.model.sampling import next_char_probs
 from charrnn.runs import control, events, figures, listing
@@ -24,7 +25,9 @@ from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, from_text
+from charrnn.ui import looking
 from charrnn.ui.links import MAX_COLUMNS
+from charrnn.ui.looking import AT_ONCE
 from charrnn.ui.shared import listed_ids, model_folder, owned_id
 from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
@@ -202,6 +205,47 @@ def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
     return sorted(zip(characters, probs, strict=True), key=lambda pair: -pair[1])
 
 
+def inspect(
+    model: str,
+    text: str,
+    options: dict[str, Any] = {},  # noqa: B006  never changed
+    request: gr.Request | None = None,
+) -> dict[str, Any]:
+    """How much each character of a text surprises a model.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        text: At least two characters; at most 20,000, on a hosted page 5,000.
+        options: None of these, or one: `at` (a place: what the model looked at for the
+            character there, counted from 0), `reach` (true: how far back it looks, on
+            average), `against` (another model's id: where the two differ).
+        request: Who asks: Gradio's, no argument of the endpoint.
+
+    Returns:
+        What `inspect --json` prints, without the model's name.
+    """
+    named = dict(options)
+    if isinstance(named.get("against"), str):
+        named["against"] = _id(named["against"])
+    with looking.one_at_a_time(FALLBACK, visitor_of(request)):
+        return looking.inspect(FALLBACK, _id(model), text, named)
+
+
+def units(model: str, text: str, request: gr.Request | None = None) -> dict[str, Any]:
+    """Which unit of a model follows which mark of a text.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        text: At least 2,000 characters; at most 20,000, on a hosted page 5,000.
+        request: Who asks: Gradio's, no argument of the endpoint.
+
+    Returns:
+        What `inspect --units --json` prints, without the model's name.
+    """
+    with looking.one_at_a_time(FALLBACK, visitor_of(request)):
+        return report.of_units(looking.search(FALLBACK, _id(model), text), len(text))
+
+
 def models() -> list[dict[str, Any]]:
     """The models that text can be generated from.
 
@@ -323,6 +367,12 @@ def publish() -> None:
         concurrency_id="next",
         concurrency_limit=NEXT_AT_ONCE,
     )
+    inside: dict[str, Any] = {
+        "concurrency_id": "inside",
+        "concurrency_limit": AT_ONCE,
+    }
+    api(inspect, api_name="inspect", **inside)
+    api(units, api_name="units", **inside)
     api(models, api_name="models", queue=False)
     api(train, api_name="train", concurrency_id="start", concurrency_limit=4)
     api(status, api_name="status", queue=False)

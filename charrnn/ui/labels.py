@@ -60,6 +60,7 @@ def _composed(lang: str) -> dict[str, str]:
         "temperature.names": f'<p id="temperature-names">{names}</p>',
         "page.words": f'<p id="page-words">{words}</p>',
         "card": resting_card(translate(lang, "generate.card")),
+        "inside.rest": resting_card(translate(lang, "inside.empty"), wide=True),
         "next.strip": next_strip(lang),
         "colours": colour_legend(lang),
         "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'

@@ -52,6 +52,7 @@ if policy().sweeps:  # what lies there is removed: no other program's uploads
     os.environ.setdefault("GRADIO_TEMP_DIR", str(own_uploads))
 
 import gradio as gr  # noqa: E402  reads the variables above when imported
+from gradio.blocks import Block  # noqa: E402
 from gradio.events import Dependency  # noqa: E402
 from gradio.routes import App  # noqa: E402
 
@@ -68,6 +69,7 @@ from charrnn.ui import (  # noqa: E402
     generate_tab,
     housekeeping,
     hub_tab,
+    inside_tab,
     keeping,
     next_character,
     polling,
@@ -94,7 +96,7 @@ from charrnn.ui.writing import CONCURRENCY  # noqa: E402
 
 HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
-TABS: Final = ("generate", "train", "hub")
+TABS: Final = ("generate", "train", "inside", "hub")
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
 
 
@@ -130,11 +132,13 @@ class _Tabs:
     all: gr.Tabs
     generate_view: gr.Tab
     train_view: gr.Tab
+    inside_view: gr.Tab
     hub_view: gr.Tab
     train_form: gr.Column
     generating: generate_tab.GenerateTab
     training: train_tab.TrainTab
     watching: watch_panel.WatchPanel
+    inside: inside_tab.InsideTab
     pushed_model: gr.Dropdown
     started: Dependency  # a training
     taken: Dependency  # a model or run
@@ -171,17 +175,21 @@ def _build_tabs(page: PageState) -> _Tabs:
                 watching = watch_panel.build(page)
                 if policy().secret_ids:
                     visitor_data.build(training, watching)
+        with gr.Tab(i18n("inside.tab"), id="inside") as inside_view:
+            inside = inside_tab.build()
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
             pushed_model, taken = hub_tab.build(page, generating)
     return _Tabs(
         all=tabs,
         generate_view=generate_view,
         train_view=train_view,
+        inside_view=inside_view,
         hub_view=hub_view,
         train_form=train_form,
         generating=generating,
         training=training,
         watching=watching,
+        inside=inside,
         pushed_model=pushed_model,
         started=started,
         taken=taken,
@@ -210,6 +218,17 @@ def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
     kept = keeping.fields_in(tabs.train_form)
     keeping.keep(kept)
     keeping.bring_back(filled, kept)
+    looked = keeping.fields_in(tabs.inside_view)
+    keeping.keep(looked)
+    keeping.bring_back(opened, looked).then(
+        inside_tab.refresh, *_proposing(tabs, page), **QUIET
+    )
+
+
+def _proposing(tabs: _Tabs, page: PageState) -> tuple[list[Block], gr.Dropdown]:
+    """Inputs and output of `inside_tab.refresh`."""
+    chosen = tabs.inside.model
+    return [chosen, page.browser, tabs.generating.model], chosen
 
 
 def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
@@ -233,6 +252,8 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
         **QUIET,
     )
     tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
+    asked, shown_model = _proposing(tabs, page)
+    tabs.inside_view.select(inside_tab.refresh, asked, shown_model, **QUIET)
     tabs.hub_view.select(
         sharing.refresh,
         [tabs.pushed_model, page.browser, tabs.generating.model],
@@ -329,7 +350,7 @@ def main() -> None:
         },
         i18n=i18n,
         theme=theme(),
-        css_paths=[HERE / "page.css", HERE / "generate.css"],
+        css_paths=[HERE / f"{name}.css" for name in ("page", "generate", "inside")],
         ssr_mode=False,
         run_history=False,
         enable_monitoring=False,

@@ -23,6 +23,7 @@ SCRIPTS: Final = (
     _HERE.parent / "web" / "sampling.js",
     _HERE / "page.js",
     _HERE / "generate.js",
+    _HERE / "inside.js",
 )
 PAGE: Final = "frontend/index.html"
 _PREVIEW: Final = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')

@@ -13,7 +13,7 @@ EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
 TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
 TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
 DONE = ":not(.after-stop) > .status a"  # the link under what is written to its end
-TRAIN_TAB, HUB_TAB = 1, 2
+TRAIN_TAB, HUB_TAB = 1, 3
 TOY = "?model=toy"  # writes at once, where any model serves
 
 

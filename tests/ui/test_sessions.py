@@ -107,7 +107,7 @@ def test_what_is_no_id_does_not(value):
 def test_every_list_of_models_takes_any_id():
     dropdowns = [b for b in app.demo.blocks.values() if isinstance(b, gr.Dropdown)]
     open_lists = [d for d in dropdowns if not d.choices]
-    assert len(open_lists) == 5
+    assert len(open_lists) == 6
     for dropdown in open_lists:
         assert dropdown.preprocess("of a later list") == "of a later list"
 

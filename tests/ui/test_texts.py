@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.config import setting_field
+from charrnn.inside.marks import MARKS
 from charrnn.presets import PRESETS
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
@@ -26,6 +27,7 @@ UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
+    "inside.rest",
     *("card", "temperature.names", "next.strip", "colours", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
     *(f"train.chip.{number}" for number in CHIPS),
@@ -53,6 +55,13 @@ DYNAMIC = {
     "text.": set(sources.NAMED),
     "state.": set(RunState),
     "series.": set(chart.COLOURS),
+    "mark.": set(MARKS),
+    "inside.total.": {"bits", "perplexity", "characters", "unknown"},
+    "inside.worst.": {"character", "bits", "expected"},
+    "inside.units.": {
+        *("mark", "unit", "correlation", "control", "r2", "r2_control"),
+        *("colour", "none", "rest"),
+    },
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
 

@@ -1,0 +1,224 @@
+"""What the Inside tab and its endpoints compute: one text read by one model.
+
+The models are loaded here, in the thread of the handler; the states of the texts read
+last are kept, so that a character that is chosen costs its gradient alone. A visitor
+of a hosted page looks at one thing at a time.
+"""
+
+import collections
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.errors import ConfigError
+from charrnn.files import quoted
+from charrnn.hosting import Visitor, policy
+from charrnn.inside import memory, report, surprise, units
+from charrnn.inside.memory import Look
+from charrnn.inside.surprise import Surprise
+from charrnn.inside.units import Found
+from charrnn.model import checkpoint
+from charrnn.model.cache import Stamp, stamp_of
+from charrnn.model.checkpoint import Model
+from charrnn.ui.shared import model_folder
+from charrnn.ui.texts import translate
+
+MAX_READINGS: Final = 2  # 30 MB each: 5,000 characters, two layers of 768
+AT_ONCE: Final = 2  # looks of all visitors; each takes a core
+OPTIONS: Final = ("at", "reach", "against")
+Steps = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A text that a model has read.
+
+    Args:
+        model: From `checkpoint.load`.
+        found: How much each character surprised it.
+        states: From `Network.trace`.
+    """
+
+    model: Model
+    found: Surprise
+    states: Any
+
+    def look(self, place: int) -> Look:
+        """What the model looked at for the character at a place, from 1."""
+        ids = self.model.vocabulary.encode(self.found.text)
+        return memory.look(self.model, ids, self.states, place)
+
+    def unit(self, layer: int, unit: int) -> npt.NDArray[np.float64]:
+        """A unit's output after each character, shape ``(length,)``.
+
+        Raises:
+            ConfigError: If the model has no such unit.
+        """
+        config = self.model.record.model
+        if not (0 <= layer < config.num_layers and 0 <= unit < config.rnn_units):
+            raise ConfigError(
+                f"There is no unit {layer}.{unit}: expected layers 0 to "
+                f"{config.num_layers - 1} and units 0 to {config.rnn_units - 1}.",
+                field="unit",
+            )
+        outputs = self.states[config.num_states * layer]
+        return np.asarray(outputs[1:, unit], np.float64)
+
+
+class Readings:
+    """The readings asked for last; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: collections.OrderedDict[tuple[Path, Stamp, str], Reading] = (
+            collections.OrderedDict()
+        )
+        self._lock = threading.Lock()
+
+    def get(self, path: Path, text: str) -> Reading:
+        """A text read by the model of a folder as it is now.
+
+        Raises:
+            CharrnnError: If the folder is no model, or the text too short.
+        """
+        key = path, stamp_of(path), text
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        model = checkpoint.load(path)
+        network, states = surprise.read(model, text)
+        found = surprise.surprise_of(model, text, network, states)
+        reading = Reading(model, found, states)
+        with self._lock:
+            self._kept[key] = reading
+            while len(self._kept) > MAX_READINGS:
+                self._kept.popitem(last=False)
+        return reading
+
+
+_readings: Final = Readings()
+_searches: Final = units.SearchCache()
+_busy: set[Visitor] = set()
+_busy_lock: Final = threading.Lock()
+
+
+@contextlib.contextmanager
+def one_at_a_time(lang: str, visitor: Visitor) -> Iterator[None]:
+    """While a visitor of a hosted page looks at one thing, refuse another.
+
+    Raises:
+        ConfigError: If they already look at something.
+    """
+    if not policy().secret_ids:
+        yield
+        return
+    with _busy_lock:
+        if visitor in _busy:
+            raise ConfigError(translate(lang, "inside.busy"))
+        _busy.add(visitor)
+    try:
+        yield
+    finally:
+        with _busy_lock:
+            _busy.discard(visitor)
+
+
+def checked_text(lang: str, text: str | None) -> str:
+    """The text, if it is not too long.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    limit = policy().max_inside_characters
+    given = text or ""
+    if len(given) > limit:
+        raise ConfigError(
+            translate(
+                lang, "inside.too_long", given=f"{len(given):,}", limit=f"{limit:,}"
+            ),
+            field="text",
+        )
+    return given
+
+
+def read(lang: str, model: str | None, text: str | None) -> Reading:
+    """A text read by the model that a visitor names.
+
+    Raises:
+        CharrnnError: If there is no such model, or the text is too short or too long.
+    """
+    if not model:
+        raise ConfigError(translate(lang, "generate.no_model"), field="model")
+    given = checked_text(lang, text)
+    return _readings.get(model_folder(model), given)
+
+
+def search(lang: str, model: str | None, text: str | None) -> list[Found]:
+    """What follows each mark of a text, cached.
+
+    Raises:
+        CharrnnError: As in `read`, and if the text is too short to tell anything.
+    """
+    if not model:
+        raise ConfigError(translate(lang, "generate.no_model"), field="model")
+    given = checked_text(lang, text)
+    units.check_count(len(given))
+    loaded = checkpoint.load(model_folder(model))
+    return _searches.get(loaded, given)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    if unknown := [name for name in options if name not in OPTIONS]:
+        raise ConfigError(
+            f"There is no option {quoted(unknown[0], 40)}: expected "
+            f"{', '.join(OPTIONS)}.",
+            field="options",
+        )
+    if len(options) > 1:
+        raise ConfigError(
+            f"{len(options)} options are given: expected one of {', '.join(OPTIONS)}, "
+            "or none.",
+            field="options",
+        )
+    kinds = {"at": int, "reach": bool, "against": str}
+    for name, value in options.items():
+        if type(value) is not kinds[name]:
+            raise ConfigError(
+                f"{name} is {quoted(str(value), 40)}: expected a place for at, true "
+                "for reach, a model's id for against.",
+                field="options",
+            )
+
+
+def inspect(
+    lang: str, model: str, text: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What `inspect --json` prints of a text, without the model's name.
+
+    Args:
+        lang: Language of sentences about the form.
+        model: Id of a model.
+        text: At least two characters.
+        options: One of `OPTIONS` with its value, or none.
+
+    Raises:
+        CharrnnError: If an option or the text is wrong, or there is no such model.
+    """
+    _check_options(options)
+    reading = read(lang, model, text)
+    vocabulary = reading.model.vocabulary
+    if "at" in options:
+        return report.of_look(reading.found, reading.look(options["at"]), vocabulary)
+    if "against" in options:
+        other = read(lang, options["against"], text)
+        return report.of_difference(reading.found, other.found)
+    if options.get("reach"):
+        found = memory.reach(reading.model, vocabulary.encode(text), reading.states)
+        return report.of_reach(report.measured(found))
+    return report.of_text(reading.found, vocabulary)
