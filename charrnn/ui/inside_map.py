@@ -268,7 +268,11 @@ def unit_table(lang: str, found: Sequence[Found]) -> str:
     else:
         parts.append(f"<p>{html.escape(translate(lang, 'inside.units.none'))}</p>")
     if rest:
-        said = translate(lang, "inside.units.rest", marks=", ".join(rest))
+        said = translate(
+            lang,
+            "inside.units.rest",
+            marks=translate(lang, "inside.units.comma").join(rest),
+        )
         parts.append(f'<p class="rest">{html.escape(said)}</p>')
     return "".join(parts)
 

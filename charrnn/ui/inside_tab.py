@@ -172,10 +172,13 @@ def _layout() -> InsideTab:
 def _connect(tab: InsideTab) -> None:
     form: list[Any] = [tab.model, tab.text]
     shown: list[Any] = [tab.map, tab.panel, tab.units]
-    tab.look.click(look_inside, form, shown, **EVENT)
+    slow: dict[str, Any] = {**EVENT, "show_progress": "full"}
+    tab.look.click(look_inside, form, shown, show_progress_on=tab.map, **slow)
     # the units of a text are found beside its map
-    mapped = tab.search.click(look_inside, form, shown, **EVENT)
-    mapped.success(search, form, tab.units, **EVENT)
+    mapped = tab.search.click(
+        look_inside, form, shown, show_progress_on=tab.map, **slow
+    )
+    mapped.success(search, form, tab.units, **slow)
     # the browser gives the values: the map's own model and text, and what is chosen
     model, text = (gr.Textbox("", visible=False) for _ in range(2))
     unit, place = gr.Textbox("", visible=False), gr.Number(0, visible=False)
