@@ -189,6 +189,11 @@ def unit_map(
     )
 
 
+def said(inside: str) -> str:
+    """HTML that a screen reader says when it changes."""
+    return f'<div aria-live="polite">{inside}</div>'
+
+
 def panel(lang: str, found: Surprise, look: Look, vocabulary: Vocabulary) -> str:
     """One character: what else was likely, and what the model looked at."""
     index = look.place - 1
@@ -206,7 +211,7 @@ def panel(lang: str, found: Surprise, look: Look, vocabulary: Vocabulary) -> str
         bits=f"{found.bits[index]:.2f}",
     )
     return (
-        f"<h3>{html.escape(title)}</h3><p>{html.escape(figures)}</p>"
+        said(f"<h3>{html.escape(title)}</h3><p>{html.escape(figures)}</p>")
         + _looked(lang, found, look)
         + _likeliest(lang, found, index, vocabulary)
     )

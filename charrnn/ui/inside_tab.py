@@ -53,7 +53,8 @@ def look_inside(
     shown = inside_map.surprise_map(
         lang, model or "", read.found, read.model.vocabulary
     )
-    return shown, note(translate(lang, "inside.choose")), ""
+    hint = inside_map.said(note(translate(lang, "inside.choose")))
+    return shown, hint, ""
 
 
 def look_at(

@@ -36,7 +36,7 @@ SEEDS, LENGTH, NEAR = range(20), 300, 1e-4
 TEMPERATURE = 0.8
 READY = "#write:not([disabled])"
 DONE = "#stop[disabled]"
-HUB_TAB = 2
+HUB_TAB = 3
 SHIPPED = ROOT / "checkpoints" / "shakespeare"
 # what the page's own engine makes of texts: logits after each character, and what it
 # draws there by itself; the kernel is left out on demand

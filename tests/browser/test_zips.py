@@ -12,7 +12,7 @@ from tests.builders import make_event, varied_text
 pytest.importorskip("playwright.sync_api", reason="no Playwright")
 from playwright.sync_api import expect
 
-TRAIN_TAB, HUB_TAB = 1, 2
+TRAIN_TAB, HUB_TAB = 1, 3
 
 
 @pytest.fixture

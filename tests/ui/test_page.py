@@ -19,6 +19,8 @@ from tests.builders import ENGLISH, Served, make_folder, make_record, rows
 
 ROOT = Path(__file__).parent.parent.parent
 PUBLIC = {
+    "/inspect",
+    "/units",
     "/next",
     "/write",
     "/generate",
