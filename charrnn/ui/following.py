@@ -14,10 +14,10 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
-from charrnn.model.record import WEIGHTS
+from charrnn.model.record import WEIGHTS, Record
 from charrnn.runs import listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
-from charrnn.runs.status import read_status
+from charrnn.runs.status import Status, read_status
 from charrnn.runs.sweeper import kept_until
 from charrnn.ui import chart, panel, plot
 from charrnn.ui.cards import written_class
@@ -46,8 +46,9 @@ class PanelUpdate(NamedTuple):
     head: Html = SKIP
     progress: Html = SKIP
     news: Html = SKIP
-    plot: chart.Frame | Update = SKIP
+    plot: Update = SKIP
     legend: Html = SKIP
+    loss_unit: str | Update = SKIP
     samples: Html = SKIP
     stop: Update = SKIP
     write: Update = SKIP  # with the model, once it is trained
@@ -119,7 +120,11 @@ def empty_panel(lang: str, browser: Browser, message: str = "") -> PanelUpdate:
 
 
 def whole_panel(
-    lang: str, run_id: str, browser: Browser, overlay: Sequence[str] = ()
+    lang: str,
+    run_id: str,
+    browser: Browser,
+    overlay: Sequence[str] = (),
+    unit: str = chart.UNITS[0],
 ) -> PanelUpdate:
     """Everything about a run, as when it is first followed.
 
@@ -142,15 +147,24 @@ def whole_panel(
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
-        news=panel.news_html(lang, status, view, kept_until(path)),
-        plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
-        legend=plot.legend_html(lang, run_id, record, overlay),
+        news=_news(lang, status, record, path),
+        plot=gr.update(
+            value=plot.drawn(lang, run_id, record, overlay, unit),
+            **plot.axes(lang, unit),
+        ),
+        legend=plot.legend_html(lang, run_id, record, overlay, unit),
+        loss_unit=unit,
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
         manage_box=gr.update(visible=browser.owns(path)),
         **buttons(status.state, owned=browser.owns(path)),
     )
+
+
+def _news(lang: str, status: Status, record: Record, path: Path) -> str:
+    size = record.model.vocab_size
+    return panel.news_html(lang, status, status.view, kept_until(path), size)
 
 
 def follow(request: gr.Request, run_id: str | None, browser: object) -> PanelUpdate:
@@ -188,7 +202,11 @@ class TickUpdate(NamedTuple):
 
 
 def tick(
-    request: gr.Request, run_id: str, frame_key: object, overlay: list[str] | None
+    request: gr.Request,
+    run_id: str,
+    frame_key: object,
+    overlay: list[str] | None,
+    unit: str | None,
 ) -> TickUpdate:
     """What has changed since the last look; most often nothing.
 
@@ -197,11 +215,13 @@ def tick(
         run_id: The followed run; empty if there is none.
         frame_key: What the page was last drawn from (`panel.frame_key`).
         overlay: Ids of the runs that are laid over the plot.
+        unit: Of the losses that it shows.
     """
     if not run_id:
         return TickUpdate() if living() is None else _redraw()
     try:
-        return _progressed(language(request), run_id, frame_key, overlay or [])
+        over, shown = overlay or [], plot.checked_unit(unit)
+        return _progressed(language(request), run_id, frame_key, over, shown)
     except CharrnnError:
         return _redraw()
 
@@ -211,7 +231,7 @@ def _redraw() -> TickUpdate:
 
 
 def _progressed(
-    lang: str, run_id: str, old_key: object, overlay: list[str]
+    lang: str, run_id: str, old_key: object, overlay: list[str], unit: str
 ) -> TickUpdate:
     status = read_status(checked_id(run_id))
     view = status.view
@@ -227,21 +247,26 @@ def _progressed(
         progress=panel.progress_html(lang, status, view, record.training),
     )
     if changed & {"step", "validations", "baseline"}:
-        rows = plot.rows(lang, run_id, record, overlay)
-        update = update._replace(plot=chart.frame(rows))
+        drawn = plot.drawn(lang, run_id, record, overlay, unit)
+        update = update._replace(plot=drawn)
     if changed & {"validations", "baseline"}:
-        update = update._replace(legend=plot.legend_html(lang, run_id, record, overlay))
+        legend = plot.legend_html(lang, run_id, record, overlay, unit)
+        update = update._replace(legend=legend)
     if changed & {"samples", "last_sample"}:
         samples = panel.samples_html(lang, view, written=written_class(record))
         update = update._replace(samples=samples)
-    if changed & {"validations", "notices"}:
-        until = kept_until(model_folder(run_id))
-        update = update._replace(news=panel.news_html(lang, status, view, until))
+    if changed & {"validations", "notices", "baseline"}:
+        news = _news(lang, status, record, model_folder(run_id))
+        update = update._replace(news=news)
     return update
 
 
 def redrawn(
-    request: gr.Request, run_id: str, browser: object, overlay: list[str] | None
+    request: gr.Request,
+    run_id: str,
+    browser: object,
+    overlay: list[str] | None,
+    unit: str | None,
 ) -> PanelUpdate:
     """The whole panel anew: the run's state has changed, or another one lives."""
     lang, held = language(request), Browser.of(browser)
@@ -249,7 +274,8 @@ def redrawn(
     if not wanted:
         return empty_panel(lang, held)
     try:
-        return whole_panel(lang, wanted, held, overlay or [])
+        shown = plot.checked_unit(unit)
+        return whole_panel(lang, wanted, held, overlay or [], shown)
     except CharrnnError:
         return empty_panel(lang, held, translate(lang, "progress.unknown_run"))
 
@@ -271,10 +297,5 @@ def opened(request: gr.Request, browser: object) -> PanelUpdate:
     lang, held = language(request), Browser.of(browser)
     linked = request.query_params.get("run", "")[:100]
     found = _follow(lang, linked or held.run or living(), held)
-    axes: Update = {
-        "x_title": translate(lang, "train.axis_step"),
-        "y_title": translate(lang, "train.axis_loss"),
-    }
-    has_rows = "data" in found.plot
-    named = gr.update(value=found.plot, **axes) if has_rows else gr.update(**axes)
-    return found._replace(plot=named)
+    axes = gr.update(**plot.axes(lang, chart.UNITS[0]))
+    return found._replace(plot={**axes, **found.plot})

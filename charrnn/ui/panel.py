@@ -15,7 +15,7 @@ from charrnn.runs.listing import ModelEntry, Unreadable
 from charrnn.runs.states import LIVE, RunState
 from charrnn.runs.status import Status
 from charrnn.runs.view import RunView
-from charrnn.ui import chart, links
+from charrnn.ui import chart, links, verdict
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
 
@@ -105,7 +105,11 @@ def progress_html(
 
 
 def news_html(
-    lang: str, status: Status, view: RunView, kept_until: float | None = None
+    lang: str,
+    status: Status,
+    view: RunView,
+    kept_until: float | None = None,
+    vocab_size: int = 0,
 ) -> str:
     """What a screen reader announces: once a validation, not once a tick.
 
@@ -115,8 +119,10 @@ def news_html(
         view: The run so far.
         kept_until: When the page removes the run at the latest, seconds since the
             epoch; None if it never does.
+        vocab_size: Ids of its vocabulary, for the verdict; 0 for none.
     """
-    parts = []
+    judged = verdict.judge(view, vocab_size) if vocab_size else None
+    parts = [note(verdict.sentence(lang, judged, live=status.state in LIVE), "verdict")]
     if status.message:
         parts.append(note(status.message, "warn"))
     if view.best is not None:
@@ -142,7 +148,7 @@ def _kept_note(lang: str, status: Status, until: float) -> str:
 
 
 def legend_html(
-    lang: str, view: RunView, vocab_size: int, overlays: Sequence[str]
+    lang: str, view: RunView, vocab_size: int, overlays: Sequence[str], unit: str
 ) -> str:
     """What the lines of the plot are, with the levels that do not change.
 
@@ -151,6 +157,7 @@ def legend_html(
         view: The followed run.
         vocab_size: Ids of its vocabulary.
         overlays: Titles of the runs laid over, in the order of their lines.
+        unit: Of the losses, one of `chart.UNITS`.
     """
     values = {"guessing": math.log(max(2, vocab_size)), "baseline": view.baseline}
     if view.best is not None:
@@ -158,13 +165,13 @@ def legend_html(
     items = []
     for key in chart.SERIES:
         value = values.get(key)
-        level = "" if value is None else f" {value:.3f}"
+        level = "" if value is None else f" {chart.in_unit(value, unit):.3f}"
         items.append((chart.COLOURS[key], translate(lang, f"series.{key}") + level))
     for key, title in zip(chart.OVERLAYS, overlays, strict=False):
         name = translate(lang, f"series.{key}")
         items.append((chart.COLOURS[key], f"{name}: {title}"))
     parts = [
-        f'<li><i style="background:{colour}"></i>'
+        f'<li data-colour="{colour}"><i style="background:{colour}"></i>'
         f'<span dir="auto">{html.escape(name)}</span></li>'
         for colour, name in items
     ]

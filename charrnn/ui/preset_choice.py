@@ -6,6 +6,7 @@ stays, and that is said; a button takes the preset's instead.
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -42,7 +43,11 @@ class Filled:
     @classmethod
     def of(cls, value: object) -> "Filled":
         """From what the browser sends back; anything odd counts as the beginning."""
-        given = value if isinstance(value, dict) else {}
+        try:
+            read = json.loads(value) if isinstance(value, str) else None
+        except (ValueError, RecursionError):
+            read = None
+        given = read if isinstance(read, dict) else {}
         preset, characters = given.get("preset"), given.get("characters")
         if not (isinstance(preset, str) and preset in PRESETS):
             preset = default_preset()
@@ -57,9 +62,9 @@ class Filled:
         sizes = {} if parent is None else {n: getattr(parent, n) for n in SIZES}
         return form.start_values(self.preset, self.characters) | sizes
 
-    def store(self) -> dict[str, object]:
+    def store(self) -> str:
         """The value to send."""
-        return dataclasses.asdict(self)
+        return json.dumps(dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class FillRequest(Form):
 class FillUpdate(NamedTuple):
     """What filling the form changes."""
 
-    filled: dict[str, object]
+    filled: str
     kept: Html  # which settings stay as they are
     take_preset: Update  # the button that changes them, too
     settings: tuple[form.Value | Update, ...]
@@ -92,8 +97,8 @@ def _fill(request: gr.Request, asked: FillRequest, *, everything: bool) -> FillU
     lang, before = language(request), Filled.of(asked.filled)
     size = TextSize.of(asked.text_size)
     characters = size.characters if size else EXPECTED_CHARACTERS
-    now = Filled.of({"preset": asked.preset, "characters": characters})
-    now = dataclasses.replace(now, init=asked.init)
+    now = Filled(asked.preset, characters, asked.init)
+    now = Filled.of(now.store())  # the preset may be a stranger's
     given = dict(zip(SETTINGS, asked.settings, strict=True))
     own = [] if everything else own_settings(given, before)
     if now.init:  # its sizes hold, whatever was set

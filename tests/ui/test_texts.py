@@ -18,6 +18,7 @@ from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.settings import CHIPS, SETTINGS
 from charrnn.ui.texts import TABLES
+from charrnn.ui.verdict import Standing
 from charrnn.ui.writing_request import NUMBERS
 from tests.builders import PageRequest
 
@@ -47,6 +48,9 @@ DYNAMIC = {
     "text.": set(sources.NAMED),
     "state.": set(RunState),
     "series.": set(chart.COLOURS),
+    "axis.": set(chart.UNITS),
+    "loss.": set(chart.UNITS),
+    "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
 
