@@ -32,9 +32,11 @@ from charrnn.presets import (
     settings_beyond_preset,
 )
 from charrnn.runs.history import read_view
+from charrnn.runs.quality import guessing_loss
 
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
+SPACE_TAG: Final = "charrnn-web-page"  # by which a Space of ours is known
 MAX_CURVE_ROWS: Final = 20
 LICENSES: Final = (  # the Hub's own identifiers, what fits a model of a text
     *("cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "mit"),
@@ -190,8 +192,19 @@ def _quality(record: Record) -> str:
         if figures.val_characters is None
         else f" over the first {figures.val_characters:,} characters of that part"
     )
+    guessing = guessing_loss(record.model)
+    warning = (
+        [
+            f"**It predicts worse than guessing would** ({guessing:.4f} nats per "
+            "character): its training diverged.",
+            "",
+        ]
+        if figures.val_loss > guessing
+        else []
+    )
     return "\n".join(
         [
+            *warning,
             "| split, protocol | nats per character | bits per character |",
             "|---|---|---|",
             *rows,
@@ -305,6 +318,43 @@ def card(
         _settings(record, command),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def space_card(record: Record, model_repo: str | None, endpoint: str) -> str:
+    """The README of a static Space that shows a model's web page.
+
+    Args:
+        record: What the model is; the title is escaped.
+        model_repo: ``owner/name`` of the model itself, checked; None: it is not told.
+        endpoint: The Hub's address.
+
+    Returns:
+        The text of README.md, with front matter.
+    """
+    title = one_line(record.title, None) or "A character-level network"
+    lines = [
+        "---",
+        f"title: {_yaml(title)}",
+        *("emoji: 📜", "colorFrom: green", "colorTo: gray"),
+        *("sdk: static", "app_file: index.html", "pinned: false"),
+    ]
+    if record.license is not None:
+        lines.append(f"license: {record.license}")
+    if model_repo is not None:
+        lines += ["models:", f"- {_yaml(model_repo)}"]
+    lines += ["tags:", f"- {SPACE_TAG}", "---"]
+    source = (
+        ""
+        if model_repo is None
+        else "\n\nThe model itself: "
+        f"[{_markdown(model_repo)}]({endpoint}/{model_repo})."
+    )
+    return (
+        "\n".join(lines)
+        + f"\n\n# {_markdown(title)}\n\nA character-level network that writes in its "
+        "reader's browser: `index.html` holds the model and asks nobody for anything. "
+        f"Made with charrnn.{source}\n"
+    )
 
 
 def samples_of(model: checkpoint.Model) -> dict[float, str]:

@@ -8,6 +8,8 @@ the page are built from them, so that a setting is described in one place.
 
 import dataclasses
 import math
+import operator
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ SCHEDULES = ("linear", "cosine", "constant")
 COMPUTE_DTYPES = ("auto", "float32", "bfloat16")
 MAX_VOCAB_SIZE = 8192  # [UNK] included; rarer characters fold into [UNK]
 MAX_SEED = 2**63 - 1
+MAX_HOLDS = 8  # units held in one text
 
 
 def _setting(
@@ -39,7 +42,7 @@ def _setting(
 def _accepted_types(annotation: Any) -> tuple[type, ...]:
     if isinstance(annotation, types.UnionType):
         return tuple(typing.get_args(annotation))
-    return (annotation,)
+    return (typing.get_origin(annotation) or annotation,)
 
 
 def _check_number(name: str, value: float, low: float, high: float) -> None:
@@ -203,6 +206,64 @@ class TrainingConfig(_Checked):
             )
 
 
+class Hold(typing.NamedTuple):
+    """A unit whose output is held at a value while a text is written.
+
+    Args:
+        layer: From 0.
+        unit: In the layer, from 0.
+        value: -1 to 1, what an output can be.
+    """
+
+    layer: int
+    unit: int
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> "Hold":
+        """Read ``LAYER.UNIT=VALUE``.
+
+        Raises:
+            ConfigError: If it has another form.
+
+        Example:
+            >>> Hold.parse("1.383=-0.5")
+            Hold(layer=1, unit=383, value=-0.5)
+        """
+        match = re.fullmatch(r"(\d{1,9})\.(\d{1,9})=([-+]?[\d.]{1,20})", text, re.ASCII)
+        try:
+            if match:
+                return cls(int(match[1]), int(match[2]), float(match[3]))
+        except ValueError:
+            pass
+        raise ConfigError(
+            f"hold is {text[:40]!r}: expected LAYER.UNIT=VALUE, like 1.383=-0.5.",
+            field="hold",
+        )
+
+
+def _checked_holds(values: Any) -> tuple[Hold, ...]:
+    """Holds from tuples or from lists, as JSON has them."""
+    if not isinstance(values, (tuple, list)) or len(values) > MAX_HOLDS:
+        raise ConfigError(
+            f"hold is {values!r:.60}: expected at most {MAX_HOLDS} units.", field="hold"
+        )
+    holds = []
+    for value in values:
+        try:
+            layer, unit, level = value
+            holds.append(Hold(operator.index(layer), operator.index(unit), level + 0.0))
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"hold has {value!r:.60}: expected a layer, a unit and a value.",
+                field="hold",
+            ) from None
+        _check_number("hold", holds[-1].value, -1.0, 1.0)
+    if len({(hold.layer, hold.unit) for hold in holds}) < len(holds):
+        raise ConfigError("hold names a unit twice: each has one value.", field="hold")
+    return tuple(holds)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig(_Checked):
     """How one text is drawn; each row of a batch may have its own.
@@ -228,6 +289,27 @@ class SamplingConfig(_Checked):
     )
     stop: str = _setting("", "text that ends the writing where it appears")
     seed: int = _setting(0, "start of all random numbers", low=0, high=MAX_SEED)
+    hold: tuple[Hold, ...] = _setting((), "units held at a value while writing")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hold", _checked_holds(self.hold))
+        super().__post_init__()
+
+    def check_units(self, model: ModelConfig) -> None:
+        """Refuse to hold units that a model does not have.
+
+        Raises:
+            ConfigError: If it lacks one of them.
+        """
+        for hold in self.hold:
+            if not (
+                0 <= hold.layer < model.num_layers and 0 <= hold.unit < model.rnn_units
+            ):
+                raise ConfigError(
+                    f"hold names unit {hold.layer}.{hold.unit}: the model has layers 0 "
+                    f"to {model.num_layers - 1} and units 0 to {model.rnn_units - 1}.",
+                    field="hold",
+                )
 
 
 # What is asked for where a person says nothing, and the most that a request may.
@@ -257,3 +339,13 @@ def setting_field(name: str) -> "dataclasses.Field[Any]":
             if item.name == name:
                 return item
     raise ConfigError(f"There is no setting {str(name)[:40]!r}.", field=name)
+
+
+def setting_bounds(name: str) -> tuple[float, float]:
+    """The lowest and the highest value of a setting that is a number.
+
+    Raises:
+        ConfigError: If there is no such setting.
+    """
+    metadata = setting_field(name).metadata
+    return metadata["low"], metadata["high"]

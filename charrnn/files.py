@@ -1,6 +1,7 @@
 """Files and lines that are safe to keep: atomic writing, safe characters, redaction."""
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -42,13 +43,25 @@ def write_file(path: Path, data: bytes | Iterable[memoryview]) -> None:
         aside.replace(path)
     except OSError as error:
         raise CheckpointError(
-            f"{path.name} cannot be written ({error.strerror}): free some space or "
-            "choose a writable folder. The previous file is unchanged."
+            f"{path.name} cannot be written ({error.strerror}): {remedy(error)}. The "
+            "previous file is unchanged."
         ) from error
     finally:  # gone already unless something went wrong, Ctrl-C included
         with contextlib.suppress(OSError):
             aside.unlink()
     _sync_folder(path.parent)
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file or folder that could not be written."""
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "free some space"
+        case errno.ENOENT | errno.ENOTDIR:
+            return "choose a folder that is there"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "choose a writable folder"
+    return "free some space or choose a writable folder"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -45,6 +45,18 @@ TINY: Final = {  # settings of a run that is trained in a second
     **{"rnn_units": 24, "embedding_dim": 8, "batch_size": 4, "seq_length": 25},
     **{"epochs": 2, "validate_every": 30},
 }
+HOSTILE: Final = (  # what must stay text, wherever a stranger's text is shown
+    '<img src=x onerror="alert(1)">',
+    "</script><script>alert(1)</script>",
+    "</title><svg onload=alert(1)>",
+    "<!--<script>",
+    '"><b id=stolen>',
+    "{{title}} {{weights}} ${alert(1)}",
+    "\\u003cscript\\u003ealert(1)",
+    "&lt;script&gt; &amp;",
+    "a\u2028b\u2029c",
+    "javascript:alert(1)//'`",
+)
 MIN_LEAD = 1e-4  # nats by which a drawn character leads; rounding is below 1e-5
 
 

@@ -201,7 +201,7 @@ def test_the_endpoints_are_described_with_their_arguments() -> None:
     described = dict(re.findall(r"^\| `/(\w+)\((.*?)\)`", text, re.M))
     functions = {
         **{name: getattr(api, name) for name in ("generate", "compare", "models")},
-        **{name: getattr(api, name) for name in ("train", "status", "stop")},
+        **{name: getattr(api, name) for name in ("train", "status", "stop", "write")},
         "next": api.next_character,
     }
     arguments = {

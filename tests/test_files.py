@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn import card
-from charrnn.cli.output import say
+from charrnn.cli.output import emit
 from charrnn.files import is_safe, one_line, quoted, replace_unsafe
 from charrnn.model import checkpoint
 from charrnn.runs import control
@@ -61,7 +61,7 @@ def test_ordinary_texts_stay_as_they_are(text, isolated, capfd):
     record = dataclasses.replace(make_record(), title=text)
     written = card.card(record, samples={0.8: text})
     assert f"```text\n{text}\n```" in written
-    say(text)
+    emit(text)
     assert capfd.readouterr().err == f"{text}\n"
 
 

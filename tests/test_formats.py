@@ -118,7 +118,7 @@ def test_the_files_of_a_folder_are_those_that_are_written():
     assert sorted(pushed) == sorted(PUBLIC_FILES)
     told = {name.rstrip("/") for file, _, _ in files for name in names(file)}
     written = {store.STATE, store.LOCK, store.STOP, store.LEARNING_RATE}
-    written.add(snapshots.FOLDER)
+    written |= {store.WORDS_FILE, snapshots.FOLDER}
     assert told == {*PUBLIC_FILES, events.FILE_NAME, "train.log", *written}
 
 

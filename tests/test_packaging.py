@@ -29,7 +29,10 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-MODEL_FILES = ("README.md", "config.json", "model.safetensors", "vocab.json")
+MODEL_FILES = (
+    *("README.md", "config.json", "model.safetensors", "vocab.json"),
+    "words.txt",
+)
 
 
 def pinned(name: str) -> dict[str, Requirement]:

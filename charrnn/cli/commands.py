@@ -7,33 +7,38 @@ standard error.
 
 import argparse
 import contextlib
+import dataclasses
 import math
 import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charrnn import config
 from charrnn.cli.output import (
     Printer,
     date,
     duration,
+    emit,
     loss_column,
-    say,
+    say_outcome,
     show,
+    show_figures,
     show_json,
     stream_texts,
     table,
     transfer_progress,
 )
-from charrnn.errors import ConfigError
+from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint
 from charrnn.model.checkpoint import Model
+from charrnn.model.generation import Written, samples_of, write
 from charrnn.model.record import Record
 from charrnn.presets import default_preset
 from charrnn.runs import (
@@ -46,16 +51,20 @@ from charrnn.runs import (
     store,
 )
 from charrnn.runs.events import Baseline, Ended, EventLog
+from charrnn.runs.figures import TextFigures, count
 from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
 from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
-from charrnn.runs.status import read_status
+from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
+
+if TYPE_CHECKING:
+    from charrnn.hub.push import Pushed
 
 FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 MAX_INSPECTED = 20_000  # characters: all states of two layers of 384 take 60 MB
@@ -68,7 +77,7 @@ def _load_corpus(source: str) -> Corpus:
         now = time.monotonic()
         if done == total or now - last_line[0] > 1:
             last_line[0] = now
-            say(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+            emit(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
 
@@ -86,9 +95,9 @@ def _prepare_new(args: argparse.Namespace) -> Path:
     )
     path = control.create(prepared, title=args.title or "", model_id=args.id, init=init)
     for notice in prepared.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     model = prepared.model
-    say(
+    emit(
         f"{corpus.name}: {len(corpus.text):,} characters, "
         f"{len(prepared.vocabulary) - 1:,} distinct; "
         f"{model.num_layers} x {model.cell} of {model.rnn_units}, "
@@ -99,7 +108,7 @@ def _prepare_new(args: argparse.Namespace) -> Path:
 
 
 def _prepare_resumed(args: argparse.Namespace) -> Path:
-    path = store.own_run(args.resume)
+    path = store.check_own_run(store.resolve(args.resume))
     given = [n for n in _given_settings(args) if n != "epochs"]
     given += [n for n in ("preset", "id", "title", "init") if getattr(args, n)]
     if given:
@@ -117,7 +126,7 @@ def run_train(args: argparse.Namespace) -> int:
     if (args.corpus is None) == (args.resume is None):
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
     path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
-    say(
+    emit(
         f"run {path.name}: follow it with `{program()} follow {path.name}`, "
         f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
@@ -144,7 +153,7 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
         try:
             ours = stack.enter_context(turn(path, log, stopped=stop_file.exists))
             if ours:
-                say("starting: it takes some seconds to the first step")
+                emit("starting: it takes some seconds to the first step")
             with quiet_start():  # TensorFlow comes in here, not before our turn
                 if ours:
                     from charrnn.trainer import train
@@ -155,7 +164,11 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             stop_file.unlink(missing_ok=True)
             _record_stopped(log)
             return FINE
-        train.train(path, listener=printer)
+        try:
+            train.train(path, listener=printer)
+        finally:
+            with contextlib.suppress(CharrnnError):  # deleted meanwhile
+                say_outcome(checkpoint.read_record(path), read_view(path))
     return FINE
 
 
@@ -168,7 +181,7 @@ def _record_stopped(log: EventLog) -> None:
 def _load_model(name: str) -> Model:
     model = checkpoint.load(store.resolve(name))
     for notice in model.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     return model
 
 
@@ -199,27 +212,34 @@ def _heads(rows: list[config.SamplingConfig], samples: int) -> list[str]:
 
 
 def _generate_json(
-    args: argparse.Namespace, rows: list[config.SamplingConfig], final: list[str]
+    args: argparse.Namespace,
+    rows: list[config.SamplingConfig],
+    written: list[Written],
+    counted: list[TextFigures],
 ) -> dict[str, Any]:
-    samples = [
-        {"temperature": row.temperature, "seed": row.seed, "text": text}
-        for row, text in zip(rows, final, strict=True)
+    samples: list[dict[str, Any]] = [
+        {"temperature": row.temperature, "seed": row.seed, "text": one.text}
+        for row, one in zip(rows, written, strict=True)
     ]
+    for sample, figures in zip(samples, counted, strict=False):  # perhaps of none
+        sample["figures"] = asdict(figures)
     return {
         "model": args.model,
         "prompt": args.prompt,
         "seed": rows[0].seed,
+        "hold": [hold._asdict() for hold in rows[0].hold],
         "samples": samples,
     }
 
 
 def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text at one or several temperatures, one or several of each."""
-    from charrnn.model.generation import generate, samples_of
-
     model = _load_model(args.model)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    settings = {"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop}
+    settings = {
+        **{"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop},
+        "hold": tuple(map(config.Hold.parse, args.hold)),
+    }
     rows = samples_of(
         [
             config.SamplingConfig(temperature=temperature, seed=seed, **settings)
@@ -227,27 +247,45 @@ def run_generate(args: argparse.Namespace) -> int:
         ],
         args.samples,
     )
-    unknown = model.vocabulary.unknown(args.prompt)
-    if unknown:
-        say(f"note: the model does not know {unknown!r}: read as [UNK]")
+    if unknown := model.vocabulary.unknown(args.prompt):
+        emit(f"note: the model does not know {unknown!r}: read as [UNK]")
     if note := _same_texts_note(args.temperature, args.samples):
-        say(f"note: {note}")
+        emit(f"note: {note}")
     if args.seed is None and not args.json:
-        say(f"seed {seed}")
-    texts = generate(model, args.prompt, length=args.length, rows=rows)
+        emit(f"seed {seed}")
+    written, counted = _write(args, model, rows), list[TextFigures]()
+    if args.figures:
+        folder = store.resolve(args.model)
+        counted = count(folder, model.record, args.prompt, written).figures
     if args.json:
-        *_, final = texts
-        show_json(_generate_json(args, rows, final))
+        show_json(_generate_json(args, rows, written, counted))
     else:
-        stream_texts(texts, _heads(rows, args.samples))
+        show_figures(_heads(rows, args.samples), counted)
     return FINE
+
+
+def _write(
+    args: argparse.Namespace, model: Model, rows: list[config.SamplingConfig]
+) -> list[Written]:
+    """Write the texts and, unless they are wanted as JSON, print them as they grow."""
+    written: list[Written] = []
+
+    def texts() -> Iterator[list[str]]:
+        for written[:] in write(model, args.prompt, length=args.length, rows=rows):
+            yield [one.text for one in written]
+
+    if args.json:
+        *_, _ = texts()
+    else:
+        stream_texts(texts(), _heads(rows, args.samples))
+    return written
 
 
 def _part(model: Model, source: str, split: str) -> str:
     """A text, or the part of it that trains or validates."""
     corpus = _load_corpus(source)
     for notice in corpus.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     text = corpus.text
     at = split_at(len(text), model.record.corpus.split)
     return {"val": text[at:], "train": text[:at], "all": text}[split]
@@ -270,7 +308,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.json:
         show_json(result)
         return FINE
+    if scores.cold_nats_per_char is None:
+        emit(
+            f"note: no window of {args.window} characters fits: {scores.characters:,} "
+            "are predicted. Take a longer text or a smaller --window for its score"
+        )
     for name, value in result.items():
+        if value is None:
+            continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
     return FINE
@@ -303,13 +348,15 @@ def run_inspect(args: argparse.Namespace) -> int:
     text = _text_to_inspect(args, model)
     unknown = model.vocabulary.unknown(text)
     if unknown:
-        say(f"note: the model does not know {unknown!r}: read as [UNK]")
+        emit(f"note: the model does not know {unknown!r}: read as [UNK]")
     if args.against is not None:
         inspection.show_difference(args, (model, _load_model(args.against)), text)
     elif args.at is not None:
         inspection.show_look(args, model, text)
     elif args.reach:
         inspection.show_reach(args, model, text)
+    elif args.units:
+        inspection.show_units(args, model, text)
     else:
         inspection.show_surprise(args, model, text)
     return FINE
@@ -354,7 +401,7 @@ def _say_problems(found: list[ModelEntry], damaged: list[Unreadable]) -> None:
     problems = {entry.model_id: entry.problem for entry in found if entry.problem}
     problems |= {folder.model_id: folder.problem for folder in damaged}
     for model_id, problem in problems.items():
-        say(f"note: {model_id} is unreadable: {problem}")
+        emit(f"note: {model_id} is unreadable: {problem}")
 
 
 def _date_and_duration(entry: ModelEntry) -> tuple[str, str]:
@@ -378,7 +425,7 @@ def run_models(args: argparse.Namespace) -> int:
         count = f"{entry.record.model.num_parameters():,}"
         rows.append(
             (
-                *(entry.model_id, loss_column(entry.record), count),
+                *(entry.model_id, loss_column(entry), count),
                 *(*_date_and_duration(entry), entry.record.title),
             )
         )
@@ -401,8 +448,8 @@ def run_runs(args: argparse.Namespace) -> int:
             (
                 entry.model_id,
                 entry.state,
-                loss_column(record),
-                record.corpus.name,
+                loss_column(entry),
+                record.corpus.shown_name,
                 *_date_and_duration(entry),
                 record.title,
             )
@@ -415,20 +462,21 @@ def run_runs(args: argparse.Namespace) -> int:
 
 def run_stop(args: argparse.Namespace) -> int:
     """`stop`: ask a training to end well."""
-    waiting = read_status(args.id).state is RunState.QUEUED
-    control.stop(args.id)
+    path = store.check_own_run(store.resolve(args.id))
+    waiting = status_of(path).state is RunState.QUEUED
+    control.ask_to_stop(path)
     done = "leaves the queue" if waiting else "ends after its step, validated and saved"
-    say(f"{args.id} {done}")
+    emit(f"{path.name} {done}")
     return FINE
 
 
 def run_follow(args: argparse.Namespace) -> int:
     """`follow`: print a run's events, those so far and those to come, to its end."""
-    path = store.find(args.id)
+    path = store.resolve(args.id)
     printer = _printer(path)
     offset = damaged = 0
     while True:
-        state = read_status(args.id).state  # before reading: nothing is missed
+        state = status_of(path).state  # before reading: nothing is missed
         part = events.read(path, offset)
         for event in part.events:
             printer(event)
@@ -438,16 +486,17 @@ def run_follow(args: argparse.Namespace) -> int:
         time.sleep(0 if part.next != offset else 0.5)
         offset = part.next
     for notice in damage_notices(damaged):
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
+    say_outcome(checkpoint.read_record(path), read_view(path))
     if state is RunState.DIED:
-        say(status.DIED)
+        emit(status.DIED)
     return FAILED if state in (RunState.DIED, RunState.FAILED) else FINE
 
 
 def run_baseline(args: argparse.Namespace) -> int:
     """`baseline`: append the loss of a table of n-grams to a run's history."""
     give_way(LOWEST)  # it must not delay the training that it is for
-    path = store.own_run(args.id)
+    path = store.check_own_run(store.resolve(args.id))
     loss = baseline.baseline_loss(path)
     step = read_view(path).step
     EventLog(path).append(Baseline(step=step, order=baseline.ORDER, loss=loss))
@@ -461,7 +510,7 @@ def run_export(args: argparse.Namespace) -> int:
         from charrnn.trainer.export import export
 
     export(model, Path(args.path))
-    say(f"written: {args.path}")
+    emit(f"written: {args.path}")
     return FINE
 
 
@@ -478,6 +527,13 @@ def run_push(args: argparse.Namespace) -> int:
     from charrnn.hub.push import push_model
     from charrnn.hub.transfer import Connection, local_token
 
+    if args.space:
+        return _push_space(args)
+    given = [n for n in ("weights", "model_repo") if getattr(args, n) is not None]
+    if given:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} is of a web page: give --space with it."
+        )
     path = store.resolve(args.model)
     pushed = push_model(
         path,
@@ -488,10 +544,37 @@ def run_push(args: argparse.Namespace) -> int:
         message=args.message,
         keep_card=not store.is_shipped(path),
     )
+    _show_pushed(pushed)
+    return FINE
+
+
+def _show_pushed(pushed: "Pushed") -> None:
     kind = "private" if pushed.private else "public"
     done = "is already what this model is" if pushed.unchanged else "now holds it"
-    say(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
+    emit(f"{pushed.repo_id} ({kind}) {done}: commit {pushed.commit[:12]}")
     show(pushed.url)
+
+
+def _push_space(args: argparse.Namespace) -> int:
+    """`push --space`: a model's web page to a static Space."""
+    from charrnn.card import check_license
+    from charrnn.hub.push import push_space
+    from charrnn.hub.transfer import Connection, local_token
+    from charrnn.web import bundle
+
+    model = _load_model(args.model)
+    chosen = check_license(args.license) or model.record.license
+    record = dataclasses.replace(model.record, license=chosen)
+    pushed = push_space(
+        bundle.page(dataclasses.replace(model, record=record), args.weights),
+        record,
+        args.repo_id,
+        Connection(token=local_token(), on_progress=transfer_progress()),
+        private=not args.public,
+        model_repo=args.model_repo,
+        message=args.message,
+    )
+    _show_pushed(pushed)
     return FINE
 
 
@@ -508,9 +591,9 @@ def run_pull(args: argparse.Namespace) -> int:
         revision=args.revision,
     )
     for notice in pulled.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     done = "is here already" if pulled.unchanged else "is here"
-    say(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
+    emit(f"{pulled.repo} at commit {pulled.revision} {done} as {pulled.model_id}")
     show(pulled.model_id)
     return FINE
 
@@ -525,8 +608,34 @@ def run_pack(args: argparse.Namespace) -> int:
     )
     if args.state != args.text:
         missing = "--text" if args.state else "--state"
-        say(f"note: without {missing} the training cannot go on elsewhere")
-    say(f"written: {args.file}")
+        emit(f"note: without {missing} the training cannot go on elsewhere")
+    emit(f"written: {args.file}")
+    return FINE
+
+
+def run_web(args: argparse.Namespace) -> int:
+    """`web`: a model as one web page."""
+    from charrnn.web import bundle
+    from charrnn.web.weights import measure_costs
+
+    path = Path(args.file)
+    bundle.check_name(path)
+    model = _load_model(args.model)
+    costs = bundle.known_costs(model.record.figures)
+    if args.corpus is not None:
+        part = _part(model, args.corpus, "val")
+        costs = measure_costs(model, model.vocabulary.encode(part))
+    chosen = args.weights or bundle.choose_format(costs)
+    for name, cost in costs.items():
+        if name != "float32":
+            emit(f"{name} weights cost {round(cost, 4) + 0:.4f} nats per character")
+    if chosen not in costs:
+        emit(
+            f"note: what {chosen} weights cost is not measured: "
+            "--corpus NAME|PATH measures it"
+        )
+    size = bundle.write_page(path, bundle.page(model, chosen, costs))
+    emit(f"written: {args.file}, {size / 1e6:.1f} MB with {chosen} weights")
     return FINE
 
 
@@ -534,9 +643,9 @@ def run_unpack(args: argparse.Namespace) -> int:
     """`unpack`: a zip of `pack`, to be used like one's own."""
     taken = packing.unpack(Path(args.file), store.folder(), model_id=args.id)
     for notice in taken.notices:
-        say(f"note: {notice}")
+        emit(f"note: {notice}")
     more = f": `{program()} train --resume {taken.model_id}` goes on with it"
-    say(f"{taken.title} is here as {taken.model_id}{more if taken.is_run else ''}")
+    emit(f"{taken.title} is here as {taken.model_id}{more if taken.can_go_on else ''}")
     show(taken.model_id)
     return FINE
 
@@ -547,7 +656,7 @@ def run_bench(args: argparse.Namespace) -> int:
         from charrnn.trainer import bench
 
     if args.quality:
-        found = bench.quality(args.preset or default_preset(), log=say)
+        found = bench.quality(args.preset or default_preset(), log=emit)
         if args.json:
             show_json(bench.as_json(found))
             return FINE
@@ -561,7 +670,7 @@ def run_bench(args: argparse.Namespace) -> int:
         ]
         table([head, *rows])
         return FINE
-    timed = bench.steps(log=say)
+    timed = bench.steps(log=emit)
     if args.json:
         show_json(bench.as_json(timed))
         return FINE

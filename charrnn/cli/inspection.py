@@ -1,13 +1,14 @@
 """`inspect`: a look inside a model with one text, as JSON or for a terminal."""
 
 import argparse
+import dataclasses
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from charrnn.cli.output import show, show_json, table
 from charrnn.errors import ConfigError
-from charrnn.inside import memory, surprise
+from charrnn.inside import memory, surprise, units
 from charrnn.inside.surprise import Surprise
 from charrnn.model.checkpoint import Model
 from charrnn.text.vocabulary import Vocabulary
@@ -242,3 +243,32 @@ def show_reach(args: argparse.Namespace, model: Model, text: str) -> None:
         if last <= len(reach.shares):
             rows.append((str(last), f"{reach.shares[:last].sum():.1%}"))
     table(rows)
+
+
+def show_units(args: argparse.Namespace, model: Model, text: str) -> None:
+    """Which unit follows which mark of the text, and what all hold together."""
+    found = units.SearchCache().get(model, text)
+    if args.json:
+        values = [
+            {
+                **dataclasses.asdict(one),
+                "unit_shown": one.unit_shown,
+                "probe_shown": one.probe_shown,
+            }
+            for one in found
+        ]
+        show_json({"model": args.model, "characters": len(text), "marks": values})
+        return
+    rows = [("MARK", "UNIT", "CORRELATION", "CONTROLS", "PROBE'S R2", "CONTROLS")]
+    for one in found:
+        unit = (f"{one.layer}.{one.unit}", f"{one.correlation:+.2f}")
+        probe = (f"{one.r2:.2f}", f"{one.r2_control:.2f}")
+        rows.append(
+            (
+                one.mark,
+                *((*unit, f"{one.control:.2f}") if one.unit_shown else "---"),
+                *(probe if one.probe_shown else "--"),
+            )
+        )
+    table(rows)
+    show("\n-: not more than the same mark shifted against the text")

@@ -1,6 +1,7 @@
 """What the command line prints."""
 
 import contextlib
+import dataclasses
 import json
 import math
 import shutil
@@ -14,12 +15,15 @@ from charrnn.files import replace_unsafe
 from charrnn.model.record import Record
 from charrnn.runs import events
 from charrnn.runs.events import Event
-from charrnn.runs.view import Reducer
+from charrnn.runs.figures import TextFigures
+from charrnn.runs.listing import ModelEntry
+from charrnn.runs.quality import best_loss, has_diverged, worse_than_guessing
+from charrnn.runs.view import Reducer, RunView
 
 STEP_SECONDS: Final = 30.0  # between two lines of steps in a pipe
 
 
-def say(text: str) -> None:
+def emit(text: str) -> None:
     """A line for the person, apart from what the command is asked for.
 
     Nothing depends on its reader: a training goes on when nobody hears of it.
@@ -99,7 +103,7 @@ class Printer:
             self._print_step(event)
         elif line := self._line(event):
             self._clear()
-            say(line)
+            emit(line)
 
     def _print_step(self, event: events.Step) -> None:
         if self.live:
@@ -109,7 +113,7 @@ class Printer:
             self.open_line = True
         elif event.time - self.last_line >= STEP_SECONDS:
             self.last_line = event.time
-            say(self._step(event))
+            emit(self._step(event))
 
     def _clear(self) -> None:
         """Take the rewritten line away: what follows stands in its place."""
@@ -163,7 +167,7 @@ def _validation(event: events.Validation) -> str:
     loss = event.val_loss
     best = "  best so far" if event.best else ""
     return (
-        f"step {event.step:,}: validation {loss:.4f} nats/char "
+        f"step {event.step:,}: sampled validation {loss:.4f} nats/char "
         f"({loss / math.log(2):.3f} bits){best}"
     )
 
@@ -195,6 +199,24 @@ def stream_texts(texts: Iterator[list[str]], heads: Sequence[str]) -> None:
     printer.finish(rows)
 
 
+def show_figures(heads: Sequence[str], counted: Sequence[TextFigures]) -> None:
+    """Print the figures of texts, a line each.
+
+    Args:
+        heads: What is told of each text.
+        counted: Their figures; none where none were asked for.
+    """
+    for head, figures in zip(heads, counted, strict=False):
+        told = (
+            f"{name} {value:.4f} bits/char"
+            if name == "surprise"
+            else f"{name} {100 * value:.1f} %"
+            for name, value in dataclasses.asdict(figures).items()
+            if value is not None
+        )
+        show(f"--- {head}: {', '.join(told)}")
+
+
 class _TextPrinter:
     def __init__(self, heads: Sequence[str]) -> None:
         self.heads = heads
@@ -224,9 +246,29 @@ def table(rows: Sequence[tuple[str, ...]]) -> None:
         show("  ".join(cells).rstrip())
 
 
-def loss_column(record: Record) -> str:
+def loss_column(entry: ModelEntry) -> str:
     """A model's validation loss in a list, or a hyphen."""
-    return "-" if record.figures is None else f"{record.figures.val_loss:.4f}"
+    best = best_loss(entry.record, entry.now.view)
+    if best is None:
+        return "-"
+    worse = " (worse than guessing)" if has_diverged(entry.record, entry.now) else ""
+    return f"{best.loss:.4f}{worse}"
+
+
+def say_outcome(record: Record, view: RunView) -> None:
+    """What a training that has ended amounts to: the loss of its kept weights."""
+    best = best_loss(record, view)
+    if best is None:
+        return
+    where = "" if best.exact else ", sampled"
+    if best.characters is not None:
+        where = f" over the first {best.characters:,} characters of the validation part"
+    emit(
+        f"kept weights of step {best.step:,}: validation {best.loss:.4f} nats/char "
+        f"({best.loss / math.log(2):.3f} bits){where}"
+    )
+    if warning := worse_than_guessing(record, view):
+        emit(f"note: {warning}")
 
 
 def transfer_progress() -> Callable[[str, int, int], None]:
@@ -237,6 +279,6 @@ def transfer_progress() -> Callable[[str, int, int], None]:
         now = time.monotonic()
         if total and (done == total or now - last_line[0] > 1):
             last_line[0] = now
-            say(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
+            emit(f"{stage}: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
     return progress

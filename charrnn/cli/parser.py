@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import charrnn
@@ -28,12 +29,16 @@ from charrnn.cli.commands import (
     run_stop,
     run_train,
     run_unpack,
+    run_web,
 )
-from charrnn.cli.output import say
+from charrnn.cli.output import emit
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
+from charrnn.files import quoted
 from charrnn.machine import program
 from charrnn.text import sources
+
+FORMATS = ("int8", "float16", "float32")  # of a web page's weights
 
 
 def _number(text: str) -> int | float:
@@ -64,7 +69,7 @@ def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model on a text")
     named = ", ".join(sources.NAMED)
     train.add_argument("--corpus", metavar="NAME|PATH", help=f"{named}, or a file")
-    train.add_argument("--resume", metavar="ID", help="go on with a run")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run")
     train.add_argument("--preset", choices=tuple(presets.PRESETS))
     train.add_argument("--id", help="name of the run's folder")
     train.add_argument("--title", help="what people see")
@@ -82,7 +87,11 @@ def _add_generate(commands: Any) -> None:
         "--length", type=int, default=DEFAULT_LENGTH, help="characters"
     )
     generate.add_argument(
-        "--temperature", type=float, nargs="+", default=[0.8], metavar="T"
+        "--temperature",
+        type=float,
+        nargs="+",
+        default=[SamplingConfig.temperature],
+        metavar="T",
     )
     generate.add_argument(
         "--samples", type=int, default=1, metavar="N", help="texts, each its own seed"
@@ -92,6 +101,16 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
     generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
     generate.add_argument("--stop", default="", metavar="STRING")
+    generate.add_argument(
+        "--hold",
+        action="append",
+        default=[],
+        metavar="LAYER.UNIT=VALUE",
+        help="hold a unit's output while writing, up to 8 times; see inspect --units",
+    )
+    generate.add_argument(
+        "--figures", action="store_true", help="invented words, repeats and more"
+    )
     generate.add_argument("--json", action="store_true")
     generate.set_defaults(run=run_generate)
 
@@ -125,6 +144,9 @@ def _add_inspect(commands: Any) -> None:
     what.add_argument(
         "--reach", action="store_true", help="how far back the model looks"
     )
+    what.add_argument(
+        "--units", action="store_true", help="which unit follows what in the text"
+    )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)
 
@@ -135,6 +157,13 @@ def _add_hub(commands: Any) -> None:
     push.add_argument("repo_id", metavar="OWNER/NAME")
     push.add_argument("--public", action="store_true", help="for everybody to see")
     push.add_argument("--license", metavar="L", help="of the weights, like mit")
+    push.add_argument(
+        "--space", action="store_true", help="its web page, as a static Space"
+    )
+    push.add_argument(
+        "--model-repo", metavar="OWNER/NAME", help="which model the Space links"
+    )
+    push.add_argument("--weights", choices=FORMATS, help="of the Space's page")
     push.add_argument("--message", metavar="M", help="of the commit")
     push.set_defaults(run=run_push)
     pull = commands.add_parser("pull", help="take a model from the Hub")
@@ -155,6 +184,21 @@ def _add_zips(commands: Any) -> None:
     unpack.add_argument("file", metavar="FILE.zip")
     unpack.add_argument("--id", help="name of the folder here")
     unpack.set_defaults(run=run_unpack)
+
+
+def _add_web(commands: Any) -> None:
+    web = commands.add_parser("web", help="write a model as one web page")
+    web.add_argument("model", metavar="MODEL")
+    web.add_argument("file", metavar="PAGE.html")
+    web.add_argument(
+        "--weights",
+        choices=FORMATS,
+        help="their format; if absent, the smallest that costs little",
+    )
+    web.add_argument(
+        "--corpus", metavar="NAME|PATH", help="its text: measure what formats cost"
+    )
+    web.set_defaults(run=run_web)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -181,7 +225,7 @@ def parser() -> argparse.ArgumentParser:
         ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
     ):
         one = commands.add_parser(name, help=text)
-        one.add_argument("id", metavar="ID")
+        one.add_argument("id", metavar="RUN")
         one.set_defaults(run=run)
     export = commands.add_parser("export", help="write a TensorFlow SavedModel")
     export.add_argument("model", metavar="MODEL")
@@ -189,6 +233,7 @@ def parser() -> argparse.ArgumentParser:
     export.set_defaults(run=run_export)
     _add_hub(commands)
     _add_zips(commands)
+    _add_web(commands)
     bench = commands.add_parser("bench", help="time this machine beside stock Keras")
     bench.add_argument("--quality", action="store_true", help="loss against seconds")
     bench.add_argument("--preset", choices=tuple(presets.PRESETS))
@@ -204,13 +249,18 @@ def main(arguments: list[str] | None = None) -> int:
         return int(args.run(args))
     except TrainingError as error:
         if not error.recorded:  # else the history's last line has shown it
-            say(f"charrnn: {error}")
+            emit(f"charrnn: {error}")
         return FAILED
     except CharrnnError as error:
-        say(f"charrnn: {error}")
+        emit(f"charrnn: {error}")
         return INVALID
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
+    except OSError as error:  # of a file: all else is told where it happens
+        name = quoted(Path(os.fsdecode(error.filename)).name) if error.filename else ""
+        reason = error.strerror or type(error).__name__
+        emit(f"charrnn: {name or 'A file'} cannot be read or written ({reason}).")
+        return INVALID

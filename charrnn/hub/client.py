@@ -32,7 +32,7 @@ from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 import huggingface_hub
-from huggingface_hub import CommitOperationAdd, HfApi, errors
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, errors
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
     get_session,
     httpx,
@@ -40,11 +40,12 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 )
 
 import charrnn
+from charrnn.card import SPACE_TAG
 from charrnn.errors import CharrnnError, HubError
 from charrnn.files import one_line
 from charrnn.hub.explain import Failure, Job, Kind, explain, host_of
 from charrnn.model import checkpoint, tensors
-from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
+from charrnn.model.record import CARD, CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
 
 Emit = Callable[..., None]  # kind and fields of a line for the parent
 Report = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
@@ -53,6 +54,7 @@ REPORT_SECONDS: Final = 0.1
 # The system's own buffer hides what is not sent yet; kept small, so that a byte
 # counted as sent has left within seconds even on a slow line.
 SEND_BUFFER: Final = 131_072
+SPACE_FILES: Final = (CARD, "index.html")  # all that a Space of ours holds
 RETRIED: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -126,17 +128,22 @@ class _Upload(io.BufferedReader):
         return data
 
 
+def _check_privacy(job: Job, head: Any) -> None:
+    """Refuse what is public where private was chosen."""
+    if job["private"] and not head.private:
+        raise HubError(
+            f"{job['repo']} exists and is public: choose another name, choose public, "
+            "or make it private in its settings on the Hub first."
+        )
+
+
 def push(job: Job, report: Report) -> Result:
     """Commit a folder's public files to a repository, made where missing."""
     api, repo = _api(job), job["repo"]
     report("connecting", 0, 0)
     api.create_repo(repo, private=job["private"], exist_ok=True)
     head = api.model_info(repo)
-    if job["private"] and not head.private:
-        raise HubError(
-            f"{repo} exists and is public: choose another name, choose public, or "
-            "make it private in its settings on the Hub first."
-        )
+    _check_privacy(job, head)
     folder = Path(job["folder"])
     with _Upload(folder / WEIGHTS, report) as weights:
         operations = [
@@ -150,6 +157,66 @@ def push(job: Job, report: Report) -> Result:
             commit_message=job["message"],
             parent_commit=head.sha,
         )
+    return {
+        "commit": commit.oid,
+        "unchanged": commit.oid == head.sha,
+        "private": bool(head.private),
+    }
+
+
+def _check_space(api: HfApi, job: Job, head: Any) -> None:
+    """Refuse a Space that is not ours to write: another kind, or another's files."""
+    repo = job["repo"]
+    if head.sdk != "static":
+        raise HubError(
+            f"{repo} is a Space that runs {head.sdk}, no static page: choose another "
+            "name."
+        )
+    if len(api.list_repo_commits(repo, repo_type="space")) == 1:
+        return  # as the Hub itself makes it: nobody's work is in there
+    known = {".gitattributes", *SPACE_FILES}
+    others = sorted({f.rfilename for f in head.siblings or ()} - known)
+    tags = (*(head.tags or ()), *((head.card_data and head.card_data.tags) or ()))
+    if others:
+        raise HubError(
+            f"{repo} is a Space with other files, like {one_line(others[0])}: choose "
+            "another name, so that nothing of it is lost."
+        )
+    if SPACE_TAG not in tags:
+        raise HubError(
+            f"{repo} is a Space that charrnn has not made: choose another name, so "
+            "that nothing of it is lost."
+        )
+
+
+def push_space(job: Job, report: Report) -> Result:
+    """Commit a web page and its README to a static Space, made where missing."""
+    api, repo = _api(job), job["repo"]
+    report("connecting", 0, 0)
+    api.create_repo(
+        repo,
+        repo_type="space",
+        space_sdk="static",
+        private=job["private"],
+        exist_ok=True,
+    )
+    head = api.space_info(repo)
+    _check_privacy(job, head)
+    _check_space(api, job, head)
+    folder = Path(job["folder"])
+    ours = {".gitattributes", *SPACE_FILES}
+    extra = [f.rfilename for f in head.siblings or () if f.rfilename not in ours]
+    report("uploading", 1, 1)
+    commit = api.create_commit(
+        repo,
+        [
+            *(CommitOperationAdd(name, folder / name) for name in SPACE_FILES),
+            *(CommitOperationDelete(name) for name in extra),  # the Hub's own samples
+        ],
+        repo_type="space",
+        commit_message=job["message"],
+        parent_commit=head.sha,
+    )
     return {
         "commit": commit.oid,
         "unchanged": commit.oid == head.sha,
@@ -178,8 +245,8 @@ class _Meter:
         self.report("downloading", self.done, self.total)
 
 
-def _check_listing(job: Job, files: Mapping[str, Any]) -> None:
-    """Refuse by names and sizes, before anything is downloaded."""
+def _check_names(job: Job, files: Mapping[str, Any]) -> None:
+    """Refuse what lacks a file, before anything is downloaded."""
     repo = job["repo"]
     needed = (CONFIG, VOCAB, WEIGHTS)
     missing = [name for name in needed if name not in files]
@@ -187,7 +254,11 @@ def _check_listing(job: Job, files: Mapping[str, Any]) -> None:
         raise HubError(
             f"{repo} is not a charrnn model: it has no {' and no '.join(missing)}."
         )
-    limits = {**checkpoint.MAX_BYTES, WEIGHTS: job["max_bytes"]}
+
+
+def _check_sizes(job: Job, files: Mapping[str, Any]) -> None:
+    """Refuse files by their sizes, before they are downloaded."""
+    repo, limits = job["repo"], {**checkpoint.MAX_BYTES, WEIGHTS: job["max_bytes"]}
     for name, file in files.items():
         if not isinstance(file.size, int) or not 0 <= file.size <= limits[name]:
             raise HubError(
@@ -234,10 +305,11 @@ def pull(job: Job, report: Report) -> Result:
         return {"revision": info.sha, "known": True}
     listed = {file.rfilename: file for file in info.siblings or ()}
     files = {name: listed[name] for name in PUBLIC_FILES if name in listed}
-    _check_listing(job, files)
+    _check_names(job, files)
     meter: Any = _Meter(sum(file.size or 0 for file in files.values()), report)
     bar: Any = lambda **_: meter  # noqa: E731 - called as a class would be
-    order = sorted(files, key=lambda name: (name == WEIGHTS, name))
+    order = sorted(files, key=lambda name: (name != CONFIG, name == WEIGHTS, name))
+    _check_sizes(job, {name: files[name] for name in (CONFIG, WEIGHTS)})
     for name in order:
         if name == WEIGHTS:
             _check_config(job, folder, files[name].size or 0)
@@ -249,6 +321,9 @@ def pull(job: Job, report: Report) -> Result:
             tqdm_class=bar,
         )
         _verify(job, folder / name, files[name])
+        if name == CONFIG:  # another library's is called so, whatever its sizes
+            checkpoint.read_record(folder)
+            _check_sizes(job, files)
     return {"revision": info.sha, "known": False}
 
 
@@ -364,7 +439,8 @@ def _emitter(output: IO[str], token: str | None) -> Emit:
 def run(job: Job, emit: Emit) -> int:
     """Do a job and emit how it went; returns the exit status."""
     _prepare_client(job, emit)
-    action = {"push": push, "pull": pull}[job["action"]]
+    kind = "space" if job.get("space") else job["action"]
+    action = {"push": push, "pull": pull, "space": push_space}[kind]
     emit("ready")
     try:
         result = action(job, ProgressReporter(emit))

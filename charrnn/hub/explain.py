@@ -123,27 +123,34 @@ def _not_found(job: Job) -> str:
             f"The Hub finds no {job['repo']} that this token may write to: check the "
             "owner's name and the token's permissions."
         )
-    text = (
-        f"There is no model {job['repo']} on {host_of(job)} that you may read: check "
-    )
     if not job["token"]:
-        return text + "the name; for a private one give an access token or log in."
-    if job["visitor"]:
-        return text + (
-            "the name; this page's login opens only those private ones that were "
-            "made here."
+        return (
+            f"There is no model {job['repo']} on {host_of(job)} that you may read: "
+            "check the name; for a private one give an access token or log in."
         )
-    return text + "the name and what your access token may read."
+    if job["visitor"]:
+        return (
+            f"There is no model {job['repo']} on {host_of(job)} that you may read: "
+            "check the name; this page's login opens only those private ones that "
+            "were made here."
+        )
+    return (
+        f"There is no model {job['repo']} on {host_of(job)} that you may read: check "
+        "the name and what your access token may read."
+    )
 
 
 def _no_revision(repo: str, revision: str) -> str:
-    sentence = f"{repo} has no revision {quoted(revision)}: expected a branch, a tag or"
     if re.fullmatch("[0-9a-fA-F]{4,39}", revision):
         return (
-            f"{sentence} a commit with all 40 digits. This one has {len(revision)}: "
+            f"{repo} has no revision {quoted(revision)}: expected a branch, a tag or "
+            f"a commit with all 40 digits. This one has {len(revision)}: "
             "copy the whole of it from the repository's list of commits."
         )
-    return f"{sentence} a commit."
+    return (
+        f"{repo} has no revision {quoted(revision)}: expected a branch, a tag or a "
+        "commit."
+    )
 
 
 def _about_token(job: Job) -> str:

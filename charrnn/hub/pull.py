@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.errors import CheckpointError, HubError, RunError
+from charrnn.files import remedy
 from charrnn.hosting import policy
 from charrnn.hub.names import check_revision, parse_source, shown
 from charrnn.hub.transfer import Connection, transfer
@@ -99,7 +100,7 @@ def pull_model(
     except OSError as error:
         raise CheckpointError(
             f"The folder {destination.name} cannot be written ({error.strerror}): "
-            "free some space or choose a writable one."
+            f"{remedy(error)}."
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

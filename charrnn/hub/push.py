@@ -1,12 +1,14 @@
 """Push a model to the Hub: exactly its four public files, in one commit."""
 
+import contextlib
 import dataclasses
 import os
 import stat
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from charrnn import card
 from charrnn.errors import CheckpointError, HubError
@@ -14,9 +16,12 @@ from charrnn.files import one_line, write_file
 from charrnn.hub.names import check_repo
 from charrnn.hub.transfer import Connection, transfer
 from charrnn.model import checkpoint
-from charrnn.model.record import CARD, CONFIG, VOCAB, WEIGHTS
+from charrnn.model.record import CARD, CONFIG, VOCAB, WEIGHTS, Record
 
 DEFAULT_MESSAGE: Final = "Share a charrnn model"
+DEFAULT_SPACE_MESSAGE: Final = "Share a charrnn model's web page"
+PAGE: Final = "index.html"
+SLOWEST: Final = 20_000  # bytes a second: a page goes in one piece, and tells nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,33 @@ def _snapshot(folder: Path, into: Path) -> None:
         (into / name).write_bytes(data)
 
 
+def _check_token(connection: Connection) -> None:
+    if connection.token is None:
+        raise HubError(
+            "A push needs an access token that may write, from "
+            f"{connection.endpoint}/settings/tokens: log in with `hf auth login` or "
+            "give one."
+        )
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for the files of a push and the library's caches.
+
+    Raises:
+        HubError: If it cannot be made, or what lies in it not be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+            yield place
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)  # `tempfile`'s own names folders
+        raise HubError(
+            f"The temporary folder cannot be written ({reason}): free some "
+            "space, or name another folder with TMPDIR, then push again."
+        ) from error
+
+
 def push_model(
     folder: Path,
     repo_id: str,
@@ -102,15 +134,10 @@ def push_model(
         CheckpointError: If the folder is no model that can be pushed.
     """
     repo, chosen = check_repo(repo_id.strip(), repo_id), card.check_license(license)
-    if connection.token is None:
-        raise HubError(
-            "A push needs an access token that may write, from "
-            f"{connection.endpoint}/settings/tokens: log in with `hf auth login` or "
-            "give one."
-        )
+    _check_token(connection)
     if connection.on_progress is not None:
         connection.on_progress("preparing", 0, 0)
-    with tempfile.TemporaryDirectory(prefix="charrnn-push-") as place:
+    with _temporary_folder() as place:
         files = Path(place, "files")
         files.mkdir()
         _snapshot(folder, files)
@@ -139,10 +166,80 @@ def push_model(
             Path(place, "home"),
             connection,
         )
+    return _pushed(repo, f"{connection.endpoint}/{repo}", result)
+
+
+def _pushed(repo: str, url: str, result: Mapping[str, Any]) -> Pushed:
     return Pushed(
         repo_id=repo,
         commit=result["commit"],
-        url=f"{connection.endpoint}/{repo}",
+        url=url,
         unchanged=result["unchanged"],
         private=result["private"],
     )
+
+
+def _origin_of(record: Record) -> str | None:
+    """The repository a model came from; a stranger may have written anything there."""
+    if record.origin is None:
+        return None
+    try:
+        return check_repo(record.origin.repo, record.origin.repo)
+    except HubError:
+        return None
+
+
+def push_space(
+    page: str,
+    record: Record,
+    repo_id: str,
+    connection: Connection,
+    *,
+    private: bool = True,
+    model_repo: str | None = None,
+    message: str | None = None,
+) -> Pushed:
+    """Commit a model's web page to a static Space, and nothing else.
+
+    The Space is made if there is none. One of another kind, or with files that are
+    not of this program, is refused. The same page again changes nothing.
+
+    Args:
+        page: The HTML, from `web.bundle`.
+        record: Of the model: its title and licence, and where it comes from.
+        repo_id: ``owner/name`` of the Space.
+        connection: With a token that may write there.
+        private: As in `push_model`.
+        model_repo: ``owner/name`` of the model itself; None for its origin, if any.
+        message: The commit's; None for a plain one.
+
+    Raises:
+        HubError: If it failed: one sentence that says what to do.
+    """
+    repo = check_repo(repo_id.strip(), repo_id)
+    source = _origin_of(record)
+    if model_repo is not None:
+        source = check_repo(model_repo.strip(), model_repo)
+    _check_token(connection)
+    data = page.encode()
+    limits = connection.limits
+    patient = dataclasses.replace(limits, idle=limits.idle + len(data) / SLOWEST)
+    with _temporary_folder() as place:
+        files = Path(place, "files")
+        files.mkdir()
+        (files / PAGE).write_bytes(data)
+        readme = card.space_card(record, source, str(connection.endpoint))
+        (files / CARD).write_text(readme, encoding="utf-8")
+        result = transfer(
+            {
+                "action": "push",
+                "space": True,
+                "repo": repo,
+                "folder": str(files),
+                "private": private,
+                "message": one_line(message or "") or DEFAULT_SPACE_MESSAGE,
+            },
+            Path(place, "home"),
+            dataclasses.replace(connection, limits=patient),
+        )
+    return _pushed(repo, f"{connection.endpoint}/spaces/{repo}", result)

@@ -38,6 +38,12 @@ def _sigmoid(x: Array) -> Array:
     return (np.tanh(x / 2) + 1) / 2
 
 
+def _times(rows: Array, matrix: Array) -> Array:
+    """(W, B, K) times (K, N) as one product: NumPy's own is one for each of W."""
+    product: Array = rows.reshape(-1, rows.shape[-1]) @ matrix
+    return product.reshape(*rows.shape[:2], -1)
+
+
 @dataclass(frozen=True)
 class _Layer:
     """One layer's weights, and what it met in the windows.
@@ -83,8 +89,8 @@ def _rnn_back(layer: _Layer, outer: Array) -> Array:
 def _gru_back(layer: _Layer, outer: Array) -> Array:
     """`_rnn_back` of a GRU: ``h' = n + z * (h - n)``, ``n = tanh(x + r * u)``."""
     h = layer.before[0]
-    own = layer.gates(layer.inputs @ layer.kernel + layer.bias[0])
-    state = layer.gates(h @ layer.recurrent_kernel + layer.bias[1])
+    own = layer.gates(_times(layer.inputs, layer.kernel) + layer.bias[0])
+    state = layer.gates(_times(h, layer.recurrent_kernel) + layer.bias[1])
     z, r = _sigmoid(own[0] + state[0]), _sigmoid(own[1] + state[1])
     n = np.tanh(own[2] + r * state[2])
     by_n = (1 - z) * (1 - n**2)
@@ -103,7 +109,8 @@ def _gru_back(layer: _Layer, outer: Array) -> Array:
 
 def _lstm_back(layer: _Layer, outer: Array) -> Array:
     """`_rnn_back` of an LSTM: ``c' = f * c + i * g``, ``h' = o * tanh(c')``."""
-    product = layer.inputs @ layer.kernel + layer.before[0] @ layer.recurrent_kernel
+    product = _times(layer.inputs, layer.kernel)
+    product += _times(layer.before[0], layer.recurrent_kernel)
     i, f, g, o = layer.gates(product + layer.bias)
     i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
     squashed = np.tanh(layer.after[1])
@@ -170,7 +177,7 @@ def gradients(
             tuple(array[at] for array in own),
             tuple(array[at + 1] for array in own),
         )
-        outer = _BACK[config.cell](layer, outer) @ layer.kernel.T
+        outer = _times(_BACK[config.cell](layer, outer), layer.kernel.T)
     return outer
 
 

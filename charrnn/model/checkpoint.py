@@ -299,7 +299,12 @@ def read_vocabulary(path: Path, record: Record) -> Vocabulary:
     return parse_vocabulary(read_bounded(path, VOCAB), record.model.vocab_size)
 
 
-def _byte_order_marks(folder: Path) -> tuple[str, ...]:
+def notices_of(folder: Path) -> tuple[str, ...]:
+    """What a person should know about a model's files, a sentence each.
+
+    Raises:
+        CheckpointError: If one of them cannot be read.
+    """
     return tuple(
         f"{name} begins with a byte-order mark: it is read without it."
         for name in (CONFIG, VOCAB)
@@ -318,4 +323,4 @@ def load(path: Path | str) -> Model:
     record = read_record(folder)
     vocabulary = read_vocabulary(folder, record)
     weights, digest = load_weights(folder, record.model)
-    return Model(record, vocabulary, weights, digest, _byte_order_marks(folder))
+    return Model(record, vocabulary, weights, digest, notices_of(folder))

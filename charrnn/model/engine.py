@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from charrnn.config import SamplingConfig
-from charrnn.errors import CharrnnError, RunError
+from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor
 from charrnn.model.cache import Loaded, ModelCache
 from charrnn.model.generation import Batch
@@ -199,6 +199,13 @@ class Engine:
             return True
         if loaded is None:
             return self._fail_if_overdue(request)
+        try:
+            for row in request.job.rows:
+                row.check_units(loaded.network.config)
+        except ConfigError as error:
+            self.models.release(loaded)
+            request.fail(error)
+            return True
         with self._changed:
             request.begin(loaded)  # a cancelled one too: the other thread lets it go
         return True

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from charrnn.config import MAX_ROWS, SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
-from charrnn.model.network import Ids, Network, States
+from charrnn.model.network import NOTHING_HELD, Held, Ids, Network, States
 from charrnn.model.sampling import (
     PreparedSampling,
     draw,
@@ -127,6 +127,22 @@ class Row:
         return Written("".join(self._characters[start:end]), self._bits[start:end])
 
 
+def held_units(configs: Sequence[SamplingConfig]) -> Held:
+    """What the rows of a batch hold, layer by layer."""
+    by_layer: dict[int, list[tuple[int, int, float]]] = {}
+    for row, config in enumerate(configs):
+        for layer, unit, value in config.hold:
+            by_layer.setdefault(layer, []).append((row, unit, value))
+    return {
+        layer: (
+            np.array([row for row, _, _ in held]),
+            np.array([unit for _, unit, _ in held]),
+            np.array([value for _, _, value in held], np.float32),
+        )
+        for layer, held in by_layer.items()
+    }
+
+
 class Batch:
     """Rows that advance together, a character a step; they may come and go.
 
@@ -141,6 +157,7 @@ class Batch:
         self._states = network.initial_states(0)
         self._ids: npt.NDArray[np.intp] = np.zeros(0, np.intp)
         self._settings = PreparedSampling.of([], self._candidates)
+        self._held = NOTHING_HELD
 
     @property
     def _candidates(self) -> int:
@@ -179,12 +196,13 @@ class Batch:
     def _arrange(self) -> None:
         configs = [row.config for row in self.rows]
         self._settings = PreparedSampling.of(configs, self._candidates)
+        self._held = held_units(configs)
 
     def step(self) -> None:
         """Write one character in every row; finished rows leave."""
         if not self.rows:
             return
-        logits, self._states = self.network.step(self._ids, self._states)
+        logits, self._states = self.network.step(self._ids, self._states, self._held)
         probs = unnormalised_probs(logits[:, 1:], self._settings)
         uniforms = np.array([next(row.uniforms) for row in self.rows])
         chosen = draw(probs, uniforms)
@@ -266,13 +284,16 @@ def write(
         bits of their characters.
 
     Raises:
-        ConfigError: At the call, if the length is not positive or there is no row.
+        ConfigError: At the call, if the length is not positive, there is no row, or one
+            holds a unit that the model does not have.
     """
     check_length(length)
     if not rows:
         raise ConfigError(
             "No temperature is given: expected at least one.", field="temperatures"
         )
+    for row in rows:
+        row.check_units(model.record.model)
     return _written(model, prompt, length, rows, max(1, chunk))
 
 

@@ -8,6 +8,7 @@ the other order is 25 % slower at 1024 units.
 
 import math
 import time
+import types
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
@@ -19,6 +20,9 @@ from charrnn.config import GATES, NUM_STATES, ModelConfig
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.integer]
 States: TypeAlias = tuple[Floats, ...]  # layer by layer, each (batch, rnn_units)
+# by layer: rows, units and the values that the outputs of these have
+Held: TypeAlias = Mapping[int, tuple[Ids, Ids, Floats]]
+NOTHING_HELD: Final[Held] = types.MappingProxyType({})
 MAX_TABLE_BYTES: Final = 64_000_000  # above it the first layer's input is projected
 SPLIT_FROM: Final = 450_000  # numbers; OpenBLAS splits products of more
 PROBE_EVERY: Final = 50  # products between two trials of the slower way
@@ -300,12 +304,14 @@ class Network:
         rows = self._table.take(ids, axis=1)
         return rows if self._folded else self._layers[0].project(rows[0])
 
-    def advance(self, ids: Ids, states: States) -> States:
+    def advance(self, ids: Ids, states: States, held: Held = NOTHING_HELD) -> States:
         """Read one character a row.
 
         Args:
             ids: Shape ``(batch,)``.
             states: From `initial_states`, `advance` or `step`; left as is.
+            held: Outputs that are overwritten before anything reads them; an LSTM's
+                c stays what it is.
 
         Returns:
             The states after it; ``[-num_states]`` is the last layer's output.
@@ -316,16 +322,24 @@ class Network:
             if index:
                 x = layer.project(following[-layer.num_states])
             first = index * layer.num_states
-            following += layer.step(x, states[first : first + layer.num_states])
+            new = layer.step(x, states[first : first + layer.num_states])
+            if index in held:
+                rows, units, values = held[index]
+                new[0][rows, units] = values
+            following += new
         return tuple(following)
 
-    def step(self, ids: Ids, states: States) -> tuple[Floats, States]:
+    def step(
+        self, ids: Ids, states: States, held: Held = NOTHING_HELD
+    ) -> tuple[Floats, States]:
         """Read one character a row and say what may come next.
+
+        Arguments as those of `advance`.
 
         Returns:
             Logits in nats, shape ``(batch, vocab_size)``, and the states.
         """
-        states = self.advance(ids, states)
+        states = self.advance(ids, states, held)
         return self.logits(states[-self._layers[-1].num_states]), states
 
     def prefill(self, ids: Ids, states: States) -> States:

@@ -25,7 +25,7 @@ from charrnn.runs.owner import Owner, save
 from charrnn.runs.preparation import Prepared, check_memory, limit_minutes, prepare
 from charrnn.runs.queue import accepting, is_waiting_or_running
 from charrnn.runs.states import COMPLETE, LIVE, RunState
-from charrnn.runs.status import Status, read_status
+from charrnn.runs.status import Status, read_status, status_of
 from charrnn.runs.store import (
     CORPUS_FILE,
     LEARNING_RATE,
@@ -131,12 +131,12 @@ def spawn(path: Path) -> int:
 
     It leads a session of its own, so it outlives whoever started it.
     """
-    return _detach(path, ["train", "--resume", path.name, "--background"])
+    return _detach(path, ["train", f"--resume={path.name}", "--background"])
 
 
 def start_baseline(path: Path) -> None:
     """Have a process of lowest priority find the loss of a table of n-grams."""
-    _detach(path, ["baseline", path.name])
+    _detach(path, ["baseline", "--", path.name])
 
 
 def _detach(path: Path, arguments: list[str]) -> int:
@@ -204,6 +204,14 @@ def resume(
     spawn(path)
 
 
+def can_go_on(path: Path, record: Record) -> bool:
+    """Whether a run has what its training needs to go on.
+
+    One that has been validated has a saved state, unless it was packed without.
+    """
+    return record.figures is None or os.path.lexists(path / STATE / STATE_FILE)
+
+
 def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     """Check that a run can go on, and note how many more epochs it shall have.
 
@@ -215,14 +223,14 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
     if more_epochs is not None and more_epochs < 1:
         raise RunError(f"{more_epochs} more epochs were asked for: expected 1 or more.")
     record = checkpoint.read_record(path)
-    if record.figures is not None and not (path / STATE / STATE_FILE).is_file():
+    if not can_go_on(path, record):
         raise RunError(
             f"{path.name} has no saved state to go on from, as when it was packed "
             "without: train a new run from its weights with `--init`."
         )
     check_memory(record.model, record.training, record.corpus.characters)
     for name in (STOP, LEARNING_RATE):
-        (path / name).unlink(missing_ok=True)
+        _remove(path / name)
     if more_epochs is not None:
         _extend(path, more_epochs)
     elif read_view(path).state in COMPLETE:
@@ -230,6 +238,21 @@ def request_resume(path: Path, *, more_epochs: int | None = None) -> None:
             f"{path.name} has finished: continue it with a number of epochs "
             f"(`{program()} train --resume {path.name} --epochs 5`)."
         )
+
+
+def _remove(path: Path) -> None:
+    """Remove a file that asks something of a trainer, if it is there.
+
+    Raises:
+        RunError: If it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{path.parent.name} cannot be changed ({error.strerror}): its folder must "
+            "be writable for a training to go on in it."
+        ) from error
 
 
 def _extend(path: Path, more_epochs: int) -> None:
@@ -268,8 +291,16 @@ def stop(run_id: str) -> None:
     Raises:
         RunError: If it is not being trained.
     """
-    path = own_run(run_id)
-    _check_live(read_status(run_id), "there is nothing to stop")
+    ask_to_stop(own_run(run_id))
+
+
+def ask_to_stop(path: Path) -> None:
+    """The same for a run's folder, wherever it lies.
+
+    Raises:
+        RunError: As `stop`.
+    """
+    _check_live(status_of(path), "there is nothing to stop")
     write_file(path / STOP, b"")
 
 

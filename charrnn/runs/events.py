@@ -23,6 +23,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 
 from charrnn.errors import CheckpointError
+from charrnn.files import remedy
 from charrnn.runs.states import EndReason
 
 FILE_NAME: Final = "events.jsonl"
@@ -256,7 +257,7 @@ class EventLog:
         except OSError as error:
             raise CheckpointError(
                 f"The history of the run cannot be written ({error.strerror}): "
-                "free some space or choose another folder, then resume the run."
+                f"{remedy(error)}, then resume the run."
             ) from error
         if self.listener is not None:
             self.listener(event)

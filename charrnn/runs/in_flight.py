@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from charrnn.errors import RunError
 from charrnn.hosting import VISITORS_PER_ADDRESS, Policy, Visitor
 
-MAX_REQUESTS: Final = 400  # of all visitors
+MAX_REQUESTS: Final = 128  # of all visitors: each holds a thread of the page
 REQUESTS_PER_VISITOR: Final = 32
 LATER: Final = "Try again in a minute."
 Counts: TypeAlias = "collections.Counter[Hashable]"
@@ -55,14 +55,9 @@ class _Limits:
         ):
             if limit is None or held[holder] + count <= limit:
                 continue
-            waiting = (
-                f" and {held[holder]:,} {whose} are still to be written"
-                if held[holder]
-                else ""
-            )
-            raise RunError(
-                f"{asked}{waiting}: {who} may have {limit:,} at once. {remedy}"
-            )
+            if held[holder]:
+                asked = f"{asked} and {held[holder]:,} {whose} are still to be written"
+            raise RunError(f"{asked}: {who} may have {limit:,} at once. {remedy}")
 
 
 class InFlight:

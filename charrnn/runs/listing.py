@@ -19,11 +19,12 @@ from charrnn.model.record import CONFIG, WEIGHTS, Record
 from charrnn.runs.states import RunState
 from charrnn.runs.status import Situation, look_at
 from charrnn.runs.store import (
-    ID_PATTERN,
     SHIPPED_ID,
     folder,
+    is_name,
     is_run,
     is_shipped,
+    named_folders,
     shipped_folder,
 )
 from charrnn.runs.view import RunView
@@ -70,13 +71,11 @@ class Unreadable:
 
 def _folders(place: Path, ids: Ids) -> list[Path]:
     if ids is not None:
-        named = [place / name for name in sorted(ids) if ID_PATTERN.fullmatch(name)]
+        named = [place / name for name in sorted(ids) if is_name(name)]
         if SHIPPED_ID not in ids and is_shipped(place / SHIPPED_ID):
             named.append(place / SHIPPED_ID)
         return [path for path in named if path.is_dir()]
-    if not place.is_dir():
-        return []
-    return [p for p in sorted(place.iterdir()) if ID_PATTERN.fullmatch(p.name)]
+    return named_folders(place)
 
 
 def _entries(place: Path, ids: Ids) -> Iterator[ModelEntry]:
@@ -103,7 +102,8 @@ def _entries(place: Path, ids: Ids) -> Iterator[ModelEntry]:
 def entries(ids: Ids = None) -> list[ModelEntry]:
     """Models and runs, the shipped one first, then the newest."""
     found = list(_entries(folder(), ids))
-    if folder() != shipped_folder():
+    copied = any(entry.model_id == SHIPPED_ID for entry in found)  # and found first
+    if folder() != shipped_folder() and not copied:
         found += [entry for entry in _entries(shipped_folder(), ids) if entry.shipped]
     return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
 

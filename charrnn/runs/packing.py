@@ -23,12 +23,13 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from charrnn.errors import CharrnnError, CheckpointError, RunError
-from charrnn.files import one_line, quoted
+from charrnn.files import one_line, quoted, remedy
 from charrnn.hosting import MEGABYTE, policy
 from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS, Record
 from charrnn.model.tensors import bytes_to_tensors
 from charrnn.runs import events, store
+from charrnn.runs.control import can_go_on
 from charrnn.runs.events import Ended, EventLog
 from charrnn.runs.history import forget, read_view
 from charrnn.runs.leftovers import PULLING, remove_leftovers
@@ -97,8 +98,7 @@ def pack(path: Path, target: Path, *, state: bool, text: bool) -> None:
         aside.rename(target)
     except OSError as error:
         raise CheckpointError(
-            f"{target.name} cannot be written ({error.strerror}): free some space or "
-            "choose a writable folder that is there."
+            f"{target.name} cannot be written ({error.strerror}): {remedy(error)}."
         ) from error
     finally:
         aside.unlink(missing_ok=True)
@@ -154,7 +154,8 @@ class Unpacked:
     model_id: str
     path: Path
     title: str
-    is_run: bool  # it keeps its text, and may go on
+    is_run: bool  # it keeps its text
+    can_go_on: bool  # and what its training needs
     notices: tuple[str, ...]  # what a person should know
 
 
@@ -216,7 +217,7 @@ def unpack(
     except OSError as error:
         raise CheckpointError(
             f"The folder {destination.name} cannot be written ({error.strerror}): "
-            "free some space or choose a writable one."
+            f"{remedy(error)}."
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -225,6 +226,7 @@ def unpack(
         path=path,
         title=record.title,
         is_run=is_run,
+        can_go_on=is_run and can_go_on(path, record),
         notices=(*notices, *left_out),
     )
 

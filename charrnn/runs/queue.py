@@ -49,7 +49,7 @@ def turn(path: Path, log: EventLog, *, stopped: Callable[[], bool]) -> Iterator[
         queue.mkdir(exist_ok=True)
         mutex = FileLock(queue / "mutex")
         with mutex:
-            ticket = queue / f"{_next_number(queue):020d}-{path.name}"
+            ticket = queue / f"{_next_number(queue):020d}-{_short(path.name)}"
             lock = FileLock(ticket)
             lock.acquire()
     except OSError as error:
@@ -220,6 +220,11 @@ def check_disk() -> None:
     here = next(p for p in (folder(), *folder().parents) if p.is_dir())
     if needed and shutil.disk_usage(here).free < needed:
         raise RunError("The disk of this page is full: come back after its restart.")
+
+
+def _short(name: str) -> str:
+    """As much of a name as a file system takes behind a number."""
+    return name.encode()[:200].decode(errors="ignore")
 
 
 def _next_number(queue: Path) -> int:

@@ -71,7 +71,15 @@ def read_status(run_id: str) -> Status:
     Raises:
         CharrnnError: If there is no such run or its record is damaged.
     """
-    path = find(run_id)
+    return status_of(find(run_id))
+
+
+def status_of(path: Path) -> Status:
+    """The same for a folder, wherever it lies.
+
+    Raises:
+        CharrnnError: If its record is damaged.
+    """
     record = checkpoint.read_record(path)
     now = look_at(path)
-    return Status(now.state, now.message, now.view, run_id, record.title)
+    return Status(now.state, now.message, now.view, path.name, record.title)

@@ -15,7 +15,7 @@ from platformdirs import user_data_path
 
 import charrnn
 from charrnn.errors import RunError
-from charrnn.files import quoted
+from charrnn.files import is_safe, quoted
 from charrnn.hosting import policy
 from charrnn.machine import program
 from charrnn.model.record import CONFIG
@@ -26,11 +26,13 @@ SHIPPED_ID: Final = "shakespeare"
 STATE: Final = "state"
 QUEUE: Final = ".queue"
 CORPUS_FILE: Final = "corpus.txt"
+WORDS_FILE: Final = "words.txt"  # of the text that trained, sorted
 STATE_FILE: Final = "state.safetensors"
 BEST_FILE: Final = "best.safetensors"  # scheduled best, beside that of a stop
 LOCK, STOP, LEARNING_RATE = "lock", "stop", "learning_rate"
 UNWANTED: Final = "unwanted"  # in `STATE`: its owner has given the run up
 ID_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
+MAX_NAME: Final = 100  # characters of a folder's name that is listed
 HOSTED_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -79,22 +81,60 @@ def may_read(model: str) -> bool:
     return HOSTED_PATTERN.fullmatch(model) is not None
 
 
-def find(model: str) -> Path:
-    """The folder behind an id.
+def is_name(text: str) -> bool:
+    """Whether a text may name a folder of models and runs.
 
-    An id is matched against a pattern without separators, so a name from a
-    visitor can never become a path. The shipped model is found wherever the
-    runs are kept. On a hosted page only ids that cannot be guessed are, so that
-    what its owner trained from a terminal stays the owner's.
+    On one's own computer that is any single name, as people rename folders; on a
+    hosted page only ids that we made, and the shipped model's.
+    """
+    if policy().secret_ids:
+        return may_read(text)
+    hidden = text.startswith(".") or "/" in text or "\\" in text or os.sep in text
+    return 0 < len(text) <= MAX_NAME and not hidden and is_safe(text)
+
+
+def named_folders(place: Path) -> list[Path]:
+    """What lies in a folder of models and runs under names, in their order.
+
+    On a hosted page with all that its owner trained from a terminal.
+    """
+    if not place.is_dir():
+        return []
+    shared = policy().secret_ids
+    return [
+        path
+        for path in sorted(place.iterdir())
+        if (ID_PATTERN.fullmatch(path.name) if shared else is_name(path.name))
+    ]
+
+
+def _in_list(place: Path, name: str) -> Path:
+    """The folder of a name as the system lists it: accents may be spelled otherwise."""
+    if ID_PATTERN.fullmatch(name) or not place.is_dir():
+        return place / name
+    spelled = unicodedata.normalize("NFC", name)
+    listed = sorted(place.iterdir(), key=lambda path: path.name != name)
+    same = (p for p in listed if unicodedata.normalize("NFC", p.name) == spelled)
+    return next(same, place / name)
+
+
+def find(model: str) -> Path:
+    """The folder behind a name.
+
+    A name has no separators, so one from a visitor can never become a path. The
+    shipped model is found wherever the runs are kept. On a hosted page only ids that
+    cannot be guessed are, so that what its owner trained from a terminal stays the
+    owner's.
 
     Raises:
         RunError: If there is no such model.
     """
-    if may_read(model) and ID_PATTERN.fullmatch(model):
+    if is_name(model):
         places = [folder(), *([shipped_folder()] if model == SHIPPED_ID else [])]
         for place in places:
-            if (place / model / CONFIG).is_file():
-                return place / model
+            found = _in_list(place, model)
+            if (found / CONFIG).is_file():
+                return found
     raise RunError(
         f"There is no model or run {quoted(model)} here: "
         f"`{program()} models` and `runs` list what there is."
@@ -102,13 +142,13 @@ def find(model: str) -> Path:
 
 
 def resolve(model: str) -> Path:
-    """A MODEL of the command line: an id, or a path when it looks like one.
+    """A MODEL or RUN of the command line: a name, or a path when it looks like one.
 
     Raises:
         RunError: If there is no such id.
     """
     if "/" in model or os.sep in model or model.startswith("."):
-        return Path(model)
+        return Path(model).resolve()  # "." has a name, too
     return find(model)
 
 
@@ -184,7 +224,10 @@ def hosted_id() -> str:
 
 def is_run(path: Path) -> bool:
     """Whether a folder was trained here: it keeps the text that it learns."""
-    return (path / STATE / CORPUS_FILE).is_file()
+    try:
+        return (path / STATE / CORPUS_FILE).is_file()
+    except OSError:  # it may not be looked at: whoever reads it says so
+        return True
 
 
 def own_run(run_id: str) -> Path:
@@ -193,13 +236,21 @@ def own_run(run_id: str) -> Path:
     Raises:
         RunError: If there is no such run, or only a model of that id.
     """
-    path = find(run_id)
+    return check_own_run(find(run_id))
+
+
+def check_own_run(path: Path) -> Path:
+    """The same folder, if it is a run that was made here.
+
+    Raises:
+        RunError: As `own_run`.
+    """
     strange = policy().secret_ids and is_shipped(
         path
     )  # its owner's, while it is retrained
     if strange or not is_run(path):
         raise RunError(
-            f"{run_id} is a model without a training behind it: "
+            f"{path.name} is a model without a training behind it: "
             "train from it with `--init`."
         )
     return path

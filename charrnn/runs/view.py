@@ -21,7 +21,8 @@ from charrnn.runs.states import RunState
 
 MAX_SAMPLES: Final = 200
 MAX_NOTICES: Final = 100
-RISING: Final = 3  # validations in a row above the best: it memorises
+RISING: Final = 3  # validations in a row above the best,
+RISEN: Final = 1.02  # the last of them by so many times: it memorises
 _ROW: Final = np.dtype(
     [("step", np.int64), ("loss", float), ("epoch", np.int64), ("speed", float)]
 )
@@ -66,11 +67,12 @@ class RunView:
 
     @property
     def rising(self) -> bool:
-        """Whether the last validations were all worse than the best one."""
+        """Whether the last validations were all worse than the best, and markedly."""
         best = self.best
         if best is None:
             return False
-        return sum(v.step > best.step for v in self.validations) >= RISING
+        later = [v.val_loss for v in self.validations if v.step > best.step]
+        return len(later) >= RISING and later[-1] > RISEN * best.val_loss
 
     def seconds_left(self, characters_per_step: int) -> float | None:
         """Seconds to the planned end at the present speed; None if unknown."""

@@ -14,6 +14,7 @@ from typing import Final
 
 UNNAMED: Final = "text"  # what a text without a name of its own is called
 LIBRARY: Final = "python-stdlib"
+CODE: Final = frozenset({LIBRARY})  # texts that are set in a fixed width
 _LIBRARY_NAME: Final = re.compile(rf"{LIBRARY} \(Python 3\.[0-9]+\.[0-9]+[0-9a-z+]*\)")
 
 

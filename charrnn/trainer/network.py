@@ -113,7 +113,6 @@ class KerasNetwork(keras.Model):
         )
         self.carried: States = []
         self.averages: list[Any] = []
-        self.num_traces = 0
         self._make_weights()
 
     def _make_weights(self) -> None:
@@ -184,7 +183,6 @@ class KerasNetwork(keras.Model):
         Returns the batch's own loss: without a metric in between, a callback
         sees exactly it and not Keras' running mean.
         """
-        self.num_traces += 1  # counts traces: this line runs only while tracing
         ids, targets = data[:2]  # (B, T); train_on_batch adds weights, None
         with tf.GradientTape() as tape:
             logits, states = self(ids, states=self._window_states(), training=True)

@@ -194,9 +194,9 @@ def read_state(folder: Path) -> SavedState | None:
         CheckpointError: If it cannot be read or is damaged.
     """
     path = folder / store.STATE / store.STATE_FILE
-    if not path.is_file():
-        return None
     try:
+        if not path.is_file():
+            return None
         data = path.read_bytes()
         context = checkpoint.read_bounded(folder, VOCAB)
         tensors = bytes_to_tensors(data, path.name, context=context)

@@ -21,15 +21,18 @@ from typing import Any, Final
 import tensorflow as tf
 
 from charrnn import card
-from charrnn.errors import CharrnnError, CheckpointError, TrainingError
-from charrnn.files import redact
+from charrnn.errors import CharrnnError, CheckpointError, ConfigError, TrainingError
+from charrnn.files import redact, write_file
 from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.record import Figures
+from charrnn.model.scores import WINDOW
 from charrnn.runs import events, store
 from charrnn.runs.events import Event, EventLog
+from charrnn.runs.figures import training_part
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import damage_notices
+from charrnn.text import words
 from charrnn.text.streams import Streams
 from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
 from charrnn.trainer.session import (
@@ -38,9 +41,11 @@ from charrnn.trainer.session import (
     open_session,
     update_figures,
 )
+from charrnn.web.weights import measure_costs
 
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
+COST_OPERATIONS: Final = 1e10  # likewise, of measuring what a smaller format costs
 
 
 def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
@@ -85,8 +90,19 @@ def _announce(session: Session) -> None:
         log.append(events.Notice(step=progress.step, message=notice))
 
 
+def _format_costs(session: Session, model: checkpoint.Model) -> dict[str, float]:
+    """What smaller formats of the weights lose; nothing where one cannot hold them."""
+    parameters = session.record.model.num_parameters()
+    limit = 1 + int(max(WINDOW, COST_OPERATIONS / parameters))
+    try:
+        costs = measure_costs(model, session.validation[:limit])
+    except ConfigError:
+        return {}
+    return {"float16_cost": costs["float16"], "int8_cost": costs["int8"]}
+
+
 def _final_figures(session: Session) -> None:
-    """Score the kept weights exactly, and write the card."""
+    """Score the kept weights exactly and rounded, and write the card."""
     model = checkpoint.load(session.folder)
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
@@ -102,9 +118,18 @@ def _final_figures(session: Session) -> None:
             kept_step=known.kept_step if known else total,
             total_steps=total,
             seconds=round(session.elapsed(), 1),
+            **_format_costs(session, model),
         ),
     )
     card.write_card(session.folder)
+
+
+def _keep_words(session: Session) -> None:
+    """Write the words of the text that trained beside the model."""
+    source = session.folder / store.STATE / store.CORPUS_FILE
+    part = training_part(source, session.record.corpus.split)
+    if words.has_words(part):
+        write_file(session.folder / store.WORDS_FILE, words.listed(part).encode())
 
 
 def fit(session: Session) -> EndReason:
@@ -160,6 +185,7 @@ def _work(session: Session) -> EndReason:
         _announce(session)
         reason = fit(session)
         _final_figures(session)
+        _keep_words(session)
     finally:
         restore_handlers()
     (session.folder / store.STOP).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ id, with which anyone may read, and a key, which its owner needs to stop it; eac
 endpoint takes ``id.key`` as well as the id, and no list tells either.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,12 +13,13 @@ import gradio as gr
 import numpy as np
 from gradio.events import api
 
-from charrnn.config import DEFAULT_LENGTH
+from charrnn.config import DEFAULT_LENGTH, DEFAULT_TEMPERATURES, SamplingConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
+from charrnn.model.generation import Written
 from charrnn.model.sampling import next_char_probs
-from charrnn.runs import control, events, listing
+from charrnn.runs import control, events, figures, listing
 from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
 from charrnn.runs.status import read_status
 from charrnn.text import sources
@@ -27,7 +29,7 @@ from charrnn.ui.shared import listed_ids, model_folder, owned_id
 from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
-from charrnn.ui.writing_request import WritingRequest, engine, prepare
+from charrnn.ui.writing_request import WritingRequest, engine, options_of, prepare
 
 NEXT_AT_ONCE: Final = 8  # questions that wait for an answer
 
@@ -58,7 +60,7 @@ def generate(
     model: str,
     prompt: str = "",
     length: int = DEFAULT_LENGTH,
-    temperature: float = 0.8,
+    temperature: float = SamplingConfig.temperature,
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -100,7 +102,7 @@ def compare(
     model: str,
     prompt: str = "",
     length: int = DEFAULT_LENGTH,
-    temperatures: list[float] = [0.2, 0.5, 0.8, 1.1],  # noqa: B006  never changed
+    temperatures: list[float] = list(DEFAULT_TEMPERATURES),  # noqa: B006  never changed
     seed: int | None = None,
     top_k: int = 0,
     top_p: float = 1.0,
@@ -139,6 +141,47 @@ def compare(
         temperatures=tuple(temperatures),
     )
     yield from _write(asked, 2, request)
+
+
+def write(
+    model: str,
+    prompt: str = "",
+    options: dict[str, Any] = {},  # noqa: B006  never changed
+    request: gr.Request | None = None,
+) -> Iterator[list[dict[str, Any]]]:
+    """Continue a prompt, with every option. Streams the whole texts so far.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        prompt: How the texts begin; unknown characters are read as [UNK].
+        options: Any of `length` (characters of each text), `seed` (drawn if null),
+            `samples` (texts, with seeds of their own), `figures` (true: count at the
+            end), `temperature`, `top_k`, `top_p` and `stop`.
+        request: Who asks: Gradio's, no argument of the endpoint.
+
+    Returns:
+        For each text `text`, `seed`, and at the end, if asked for, `figures`:
+        `invented`, `repeats` and `copied` (shares, null where unknown) and `surprise`
+        (bits per character).
+    """
+    path = model_folder(_id(model))
+    length, figured, rows = options_of(options)
+    stream = engine.write(
+        path, prompt, length=length, rows=rows, visitor=visitor_of(request)
+    )
+    written: list[Written] = []
+    for written in stream:
+        yield [
+            {"text": one.text, "seed": row.seed}
+            for one, row in zip(written, rows, strict=True)
+        ]
+    if figured:
+        record = engine.models.get(path).record
+        counted = figures.count(path, record, prompt, written).figures
+        yield [
+            {"text": one.text, "seed": row.seed, "figures": dataclasses.asdict(found)}
+            for one, row, found in zip(written, rows, counted, strict=True)
+        ]
 
 
 def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
@@ -273,6 +316,7 @@ def publish() -> None:
     }
     api(generate, api_name="generate", **writing)
     api(compare, api_name="compare", **writing)
+    api(write, api_name="write", **writing)
     api(
         next_character,
         api_name="next",

@@ -40,6 +40,7 @@ from starlette.responses import JSONResponse, Response
 from charrnn.errors import CharrnnError
 from charrnn.files import one_line
 from charrnn.ui.outputs import Blocks
+from charrnn.ui.sentences import say
 from charrnn.ui.texts import FALLBACK, language, translate
 
 MAX_SENTENCE: Final = 1000  # characters of a message that the page shows
@@ -271,19 +272,21 @@ def log_in_lines() -> None:
 # --- errors ----------------------------------------------------------------------
 
 
-def sentence_of(error: CharrnnError | gr.Error) -> str:
+def sentence_of(error: CharrnnError | gr.Error, lang: str = FALLBACK) -> str:
     """The message of an error that is meant to be shown, safe to show."""
     text = error.message if isinstance(error, gr.Error) else str(error)
-    return one_line(str(text), MAX_SENTENCE)
+    return one_line(say(lang, str(text)), MAX_SENTENCE)
 
 
-def _shown(fn: BlockFunction, error: CharrnnError | gr.Error) -> gr.Error:
+def _shown(
+    fn: BlockFunction, error: CharrnnError | gr.Error, lang: str = FALLBACK
+) -> gr.Error:
     """An error as whoever asked shall see it.
 
     The page reads messages as HTML, a program reads them as they are. The page calls
     private functions alone, and programs are offered the public ones.
     """
-    sentence = sentence_of(error)
+    sentence = sentence_of(error, lang)
     if fn.api_visibility == "private":
         sentence = html.escape(sentence, quote=False)
     duration = error.duration if isinstance(error, gr.Error) else 10
@@ -377,9 +380,12 @@ class Border(Blocks):
             scope = getattr(getattr(request, "request", None), "scope", None)
             if scope is not None:
                 scope[REFUSED] = True
-            return _shown(fn, error)
+            return _shown(fn, error, _language(fn, request))
         log_line(f"{_name(fn)} failed", error)
         lang = _language(fn, request)
+        if isinstance(error, OSError) and error.strerror:  # never the file's name
+            sentence = translate(lang, "error.file", reason=error.strerror)
+            return _shown(fn, gr.Error(sentence))
         return _shown(fn, gr.Error(translate(lang, "error.unforeseen")))
 
 

@@ -1,17 +1,20 @@
 """The columns that written text stands in, and the line under them: HTML."""
 
+import dataclasses
 import html
 from collections.abc import Sequence
 from typing import Final
 
 from charrnn.model.record import Record
 from charrnn.runs import store
+from charrnn.runs.figures import TextFigures
+from charrnn.text.named import CODE
 from charrnn.ui import links
 from charrnn.ui.links import Link
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
 
-CODE: Final = frozenset({"python-stdlib"})  # named texts set in a fixed width
+COLOUR_PERCENT: Final = (50, 25, 10, 3, 1)  # the least of each step but the last
 
 
 def written_class(record: Record) -> str:
@@ -42,6 +45,11 @@ def next_strip(lang: str) -> str:
         "at": translate(lang, "next.at"),
         "cut": translate(lang, "next.cut"),
         "said": translate(lang, "next.said"),
+        "choice": translate(lang, "choice.title"),
+        "one": translate(lang, "choice.one"),
+        "column": translate(lang, "choice.column"),
+        "go-on": translate(lang, "choice.go_on"),
+        "close": translate(lang, "choice.close"),
     }
     data = "".join(
         f' data-{name}="{html.escape(word)}"' for name, word in words.items()
@@ -55,6 +63,18 @@ def next_strip(lang: str) -> str:
         '<p class="note" id="next-note"></p>'
         '<p class="unseen" aria-live="polite" id="next-said"></p></section>'
     )
+
+
+def colour_legend(lang: str) -> str:
+    """What the six colours of `generate.js` mean: probabilities at temperature 1."""
+    least = [translate(lang, "colour.least", percent=p) for p in COLOUR_PERCENT]
+    words = [*least, translate(lang, "colour.less", percent=COLOUR_PERCENT[-1])]
+    items = "".join(
+        f'<li><i class="ch p{step}">a</i>{html.escape(word)}</li>'
+        for step, word in enumerate(words)
+    )
+    label = html.escape(translate(lang, "colour.legend"))
+    return f'<ul class="legend" id="colours" aria-label="{label}">{items}</ul>'
 
 
 def card_head(
@@ -76,13 +96,17 @@ def card_head(
     copied = html.escape(translate(lang, "generate.copied"))
     copy = html.escape(translate(lang, "generate.copy"))
     save = html.escape(translate(lang, "generate.save"))
+    own = html.escape(
+        links.build(dataclasses.replace(link, temperatures=(temperature,)))
+    )
     return (
         f'<article class="{_card_class(wide=wide)}"><div class="tools">'
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
         f"{save}</button></div>"
-        f'<div class="{written}" dir="auto" data-temperature="{temperature:g}">'
+        f'<div class="{written}" dir="auto" tabindex="0" data-link="{own}" '
+        f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
 
@@ -97,6 +121,41 @@ def highlight(text: str, passages: Sequence[tuple[int, int]]) -> str:
     return "".join(parts) + html.escape(text[done:])
 
 
+def percent(share: float) -> str:
+    """A share as people read it."""
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
+
+
+def figure(lang: str, name: str, value: float | None) -> str:
+    """One figure of a text, explained where the pointer or the focus is."""
+    if value is None:
+        return ""
+    told = f"{value:.2f}" if name == "surprise" else percent(value)
+    label = html.escape(translate(lang, f"figure.{name}", value=told))
+    meaning = html.escape(translate(lang, f"figure.{name}_help"))
+    return (
+        f'<span class="figure" tabindex="0">{label}'
+        f'<span class="tip" role="tooltip">{meaning}</span></span>'
+    )
+
+
+def card_tail(lang: str, figures: TextFigures, bits: Sequence[float]) -> str:
+    """What closes a finished text, and its figures.
+
+    Args:
+        lang: Language code.
+        figures: Of the text.
+        bits: Of each character, for the browser, which colours by them.
+    """
+    values = dataclasses.asdict(figures).items()
+    line = "".join(figure(lang, name, value) for name, value in values)
+    data = " ".join(f"{one:.2f}" for one in bits)
+    return (
+        f'</div><span class="bits" hidden data-bits="{data}"></span>'
+        f'<p class="text-figures">{line}</p>'
+    )
+
+
 def progress_line(sentence: str) -> str:
     """What happens now, announced to screen readers."""
     return f'<p class="status" role="status">{html.escape(sentence)}</p>'
@@ -104,8 +163,21 @@ def progress_line(sentence: str) -> str:
 
 def status_line(lang: str, link: Link, texts: Sequence[str]) -> str:
     """What was written, with which seed, and the link that reproduces it."""
-    href = html.escape(links.build(link))
     count = translate(lang, "generate.done", count=sum(map(len, texts)))
+    return _linked_line(lang, link, count)
+
+
+def started_line(lang: str, link: Link) -> str:
+    """That something is being written, and out of sight what Stop leaves there."""
+    stopped = _linked_line(lang, link, translate(lang, "generate.stopped"))
+    return (
+        f"{progress_line(translate(lang, 'generate.writing'))}"
+        f'<div class="after-stop" hidden>{stopped}</div>'
+    )
+
+
+def _linked_line(lang: str, link: Link, first: str) -> str:
+    href = html.escape(links.build(link))
     seed = translate(lang, "generate.seed_is", seed=link.seed)
     title = html.escape(translate(lang, "generate.link_machine"))
     this = html.escape(translate(lang, "generate.link"))
@@ -113,7 +185,7 @@ def status_line(lang: str, link: Link, texts: Sequence[str]) -> str:
     copy = html.escape(translate(lang, "generate.copy_link"))
     return (
         '<div class="status" role="status">'
-        f"<span>{html.escape(count)}</span><span>{html.escape(seed)}</span>"
+        f"<span>{html.escape(first)}</span><span>{html.escape(seed)}</span>"
         f'<a href="{href}" title="{title}">{this}</a>'
         f'<button class="tool" type="button" data-act="link" data-href="{href}" '
         f'data-done="{copied}">{copy}</button></div>'

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.runs.quality import BestLoss
 from charrnn.runs.view import RunView
 
 UNITS: Final = ("nats", "bits", "characters")
@@ -99,7 +100,12 @@ def _validation_curve(name: str, view: RunView) -> list[Row]:
     return _curve(name, at, np.array([point.val_loss for point in points], float))
 
 
-def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
+def rows(
+    view: RunView,
+    vocab_size: int,
+    names: Mapping[str, str],
+    best: BestLoss | None = None,
+) -> list[Row]:
     """All rows of a run's plot: step, loss in nats per character, series.
 
     Args:
@@ -107,6 +113,7 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
         vocab_size: Ids of the vocabulary: guessing among them costs its
             logarithm.
         names: What a reader sees for each of `SERIES` and `OVERLAYS`.
+        best: What the mark of the kept weights shows.
     """
     last = max(view.planned_steps or 0, view.step, 1)
     result: list[Row] = [(0, math.nan, names[name]) for name in COLOURS]
@@ -114,11 +121,11 @@ def rows(view: RunView, vocab_size: int, names: Mapping[str, str]) -> list[Row]:
     result += _curve(names["smooth"], view.steps, view.losses, smoothed=True)
     result += _validation_curve(names["validation"], view)
     guessing = math.log(max(2, vocab_size))
-    if view.best is not None:
-        step, loss = view.best.step, view.best.val_loss
-        result.append((step, round(loss, 4), names["best"]))
+    if best is not None:
+        result.append((best.step, round(best.loss, 4), names["best"]))
+    begun = view.steps.size or view.validations  # a level alone gives the axis no scale
     for name, level in (("guessing", guessing), ("baseline", view.baseline)):
-        if level is not None:
+        if level is not None and begun:
             result += [(s, round(level, 4), names[name]) for s in (0, last)]
     return result
 

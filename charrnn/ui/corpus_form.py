@@ -10,6 +10,7 @@ from charrnn.errors import CharrnnError, CorpusError
 from charrnn.hosting import policy
 from charrnn.text import corpus, sources
 from charrnn.text.corpus import Corpus
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import Update
@@ -106,7 +107,9 @@ def facts_html(lang: str, text: Corpus, distinct: int, notices: tuple[str, ...])
     spans = "".join(f"<span>{html.escape(fact)}</span>" for fact in facts)
     begin = html.escape(text.text[:EXCERPT])
     label = html.escape(translate(lang, "facts.begin"))
-    warnings = "".join(note(notice, "warn") for notice in (*text.notices, *notices))
+    warnings = "".join(
+        note(say(lang, notice), "warn") for notice in (*text.notices, *notices)
+    )
     return (
         f'<div class="facts">{spans}</div><div class="excerpt written" dir="auto" '
         f'tabindex="0" role="region" aria-label="{label}">{begin}</div>{warnings}'
@@ -130,7 +133,7 @@ def look(
         vocabulary, notices = corpus.vocabulary_of(text.text)
     except CharrnnError as error:
         offer = gr.update(visible=source in sources.NAMED and source != OFFLINE)
-        return TextUpdate(note(str(error), "warn"), None, offer, resting)
+        return TextUpdate(note(say(lang, str(error)), "warn"), None, offer, resting)
     facts = facts_html(lang, text, len(vocabulary) - 1, notices)
     size = TextSize(len(text.text), len(vocabulary))
     return TextUpdate(facts, size._asdict(), hidden, gr.update(interactive=True))

@@ -15,10 +15,13 @@ the first request. `fetch_nothing` closes the one way by which Gradio downloads
 what an input names.
 """
 
+import gc
 import json
 import logging
 import os
 import re
+import time
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -36,16 +39,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from charrnn.errors import CorpusError
 from charrnn.hosting import Policy, policy
 from charrnn.ui.border import REFUSED, log_in_lines
+from charrnn.ui.visitors import address
 
 logger: Final = logging.getLogger("charrnn.page")
 MEGABYTE: Final = 1_000_000
 BODY_BYTES: Final = 2 * MEGABYTE  # without the text that some requests carry
 MULTIPART_BYTES: Final = 64_000  # that a form adds to the file in it
+MAX_BODIES: Final = 20  # of the largest size, whose bytes are held together
+UPLOADS_SHARE: Final = 0.1  # of the disk for runs, that uploads may take as well
+COLLECT_BYTES: Final = 64 * MEGABYTE  # of bodies, until what they left is collected
+BODY: Final = "charrnn.body"  # in a request's scope: a `_Body`
 
 API: Final = "/gradio_api"
 UPLOAD: Final = f"{API}/upload"
 JOIN: Final = f"{API}/queue/join"
-DEEP_LINK: Final = f"{API}/deep_link"  # would store a visitor's keys with the rest
+# of Gradio's addresses what this page has no use for: a deep link would store a
+# visitor's keys with the rest, a recording leaves files, others wait for ever
+_UNUSED: Final = re.compile(
+    rf"{API}/(?:deep_link|process_recording|component_server|stream|dev|profiling|runs"
+    r"|run-history|vibe-[a-z-]+|undo-vibe-edit)(?:/|$)"
+)
 CALLS: Final = (f"{API}/call/", f"{API}/run/", f"{API}/api/")
 # what a website may read of a hosted page, beside the answers to its calls
 READABLE: Final = ("/config", f"{API}/info", f"{API}/queue/data")
@@ -137,6 +150,14 @@ def upload_bytes(allowed: Policy) -> int:
     return max(allowed.max_text_bytes, allowed.max_zip_bytes)
 
 
+def uploads_bytes(allowed: Policy) -> int | None:
+    """What all uploads that are kept may take; None is no limit."""
+    most = allowed.max_disk_bytes
+    if most is None:
+        return None
+    return max(int(UPLOADS_SHARE * most), 2 * upload_bytes(allowed))
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the doors need to know of where the page runs."""
@@ -144,6 +165,8 @@ class Rules:
     hosted: bool
     text_bytes: int  # largest text that is taken
     upload_bytes: int  # largest file that is taken
+    uploads_bytes: int | None  # of all files together, while they are kept
+    upload_seconds: float  # that they are kept
     proxies: int  # in front of this process, whose forwarding headers are believed
     own_hosts: tuple[str, ...] = ()  # known names, with port; else each request's own
     local_names: tuple[str, ...] = ()  # that a local page answers to
@@ -165,6 +188,8 @@ class Rules:
             hosted=not allowed.loopback_only,
             text_bytes=allowed.max_text_bytes,
             upload_bytes=upload_bytes(allowed),
+            uploads_bytes=uploads_bytes(allowed),
+            upload_seconds=allowed.upload_seconds,
             proxies=allowed.trusted_proxies,
             own_hosts=tuple(filter(None, names)),
             local_names=("127.0.0.1", "localhost", "::1", server.lower()),
@@ -228,6 +253,44 @@ class Rules:
 # --- one request ---------------------------------------------------------------
 
 
+class Held:
+    """Bytes that addresses have sent and that are kept: an address half of all.
+
+    Args:
+        most: Bytes of all addresses together; None is no limit.
+        seconds: For which they are kept after their request; 0 if no longer.
+    """
+
+    def __init__(self, most: int | None, seconds: float = 0.0) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._bytes: Counter[str] = Counter()
+        self._kept: deque[tuple[float, str, int]] = deque()  # until when, of whom
+
+    def take(self, sender: str, count: int) -> bool:
+        """Count bytes in; False, and nothing, where they would be too many."""
+        while self._kept and self._kept[0][0] <= time.monotonic():
+            self._give_back(*self._kept.popleft()[1:])
+        if self._most is not None:
+            own, all_held = self._bytes[sender] + count, self._bytes.total() + count
+            if own > self._most // 2 or all_held > self._most:
+                return False
+        self._bytes[sender] += count
+        return True
+
+    def release(self, sender: str, count: int) -> None:
+        """A request is over whose bytes were counted in."""
+        if self._seconds:
+            self._kept.append((time.monotonic() + self._seconds, sender, count))
+        else:
+            self._give_back(sender, count)
+
+    def _give_back(self, sender: str, count: int) -> None:
+        self._bytes[sender] -= count
+        if not self._bytes[sender]:
+            del self._bytes[sender]
+
+
 class _Body:
     """A request's body, counted as it arrives.
 
@@ -236,22 +299,29 @@ class _Body:
     had begun to write.
     """
 
-    def __init__(self, receive: Receive, limit: int, *, upload: bool) -> None:
+    def __init__(self, scope: Scope, receive: Receive, limit: int, held: Held) -> None:
         self._receive = receive
         self._again: list[Message] = []
-        self._count = 0
-        self._upload = upload
+        self._upload = _route(scope) == UPLOAD
+        self._held = held
+        self._sender = address(scope)
         self.limit = limit
-        self.over = False
+        self.count = 0  # of bytes that have arrived
+        self.refused: RefusedError | None = None
 
     async def receive(self) -> Message:
         if self._again:
             return self._again.pop()
         message = await self._receive()
-        self._count += len(message.get("body", b""))
-        if self._count > self.limit:
-            self.over = True
-            raise MultiPartException("the body is too large")
+        count = len(message.get("body", b""))
+        if self.count + count > self.limit:
+            self.refused = self.too_large()
+        elif not self._held.take(self._sender, count):
+            self.refused = self._too_many()
+        else:
+            self.count += count
+        if self.refused:
+            raise MultiPartException("the body is refused")
         if self._upload and message["type"] == "http.disconnect":
             raise MultiPartException("the body is incomplete")
         return message
@@ -267,13 +337,30 @@ class _Body:
         self._again.append({"type": "http.request", "body": body, "more_body": False})
         return body
 
-    def refusal(self) -> RefusedError:
+    def end(self) -> None:
+        """The request is over."""
+        self._held.release(self._sender, self.count)
+
+    def too_large(self) -> RefusedError:
         return RefusedError(
             413,
             f"The request is too large: at most {self.limit / MEGABYTE:,.1f} MB are "
             "taken here. Use a smaller file or text, or raise the limit "
             "(CHARRNN_MAX_TEXT_MB, CHARRNN_MAX_ZIP_MB) on a machine of your own.",
         )
+
+    def _too_many(self) -> RefusedError:
+        if self._upload:
+            sentence = "Too many files were uploaded here within the last hour: "
+        else:
+            sentence = "Too much is being sent to this page at once: "
+        return RefusedError(503, sentence + "try again later, or send less.")
+
+
+def body_bytes(scope: Scope) -> int:
+    """The size of a request's body, as far as it has arrived."""
+    body = scope.get(BODY)
+    return body.count if isinstance(body, _Body) else 0
 
 
 class _Answer:
@@ -289,7 +376,7 @@ class _Answer:
         self._streams = False  # events, one after another
 
     async def send(self, message: Message) -> None:
-        if self._body.over and not self.started:
+        if self._body.refused and not self.started:
             return  # whatever the application makes of a body that was cut off
         if message["type"] == "http.response.start":
             if self.scope.get(REFUSED):  # Gradio answers 500 to every error
@@ -311,7 +398,7 @@ class _Answer:
             await self._send({"type": "http.response.body"})
 
     async def refuse(self, scope: Scope, refused: RefusedError) -> None:
-        self._body.over = False  # this answer is meant
+        self._body.refused = None  # this answer is meant
         response = JSONResponse({"detail": str(refused)}, refused.status)
         await response(scope, self._body.receive, self.send)
 
@@ -353,6 +440,9 @@ class Doors:
         self._rules = rules
         self._functions = functions
         self._headers = rules.headers()
+        self._bodies = Held(MAX_BODIES * (rules.text_bytes + BODY_BYTES))
+        self._uploads = Held(rules.uploads_bytes, rules.upload_seconds)
+        self._left = 0  # bytes of bodies since the last collection
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -360,9 +450,14 @@ class Doors:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             path = _route(scope)
-            limit = self._rules.body_limit(path)
-            body = _Body(receive, limit, upload=path == UPLOAD)
-            await self._http(scope, body, _Answer(send, body, self._headers))
+            held = self._uploads if path == UPLOAD else self._bodies
+            body = _Body(scope, receive, self._rules.body_limit(path), held)
+            scope = {**scope, BODY: body}
+            try:
+                await self._http(scope, body, _Answer(send, body, self._headers))
+            finally:
+                body.end()
+                self._collect(body.count)
         else:  # the page has no WebSocket
             await send({"type": "websocket.close", "code": 1008})
 
@@ -373,11 +468,18 @@ class Doors:
         except RefusedError as refused:
             await answer.refuse(scope, refused)
         except Exception:  # of a body cut off the application makes anything
-            if not body.over:
+            if not body.refused:
                 logger.exception("charrnn: a request failed")
                 await answer.end()
-        if body.over and not answer.started:
-            await answer.refuse(scope, body.refusal())
+        if body.refused and not answer.started:
+            await answer.refuse(scope, body.refused)
+
+    def _collect(self, count: int) -> None:
+        """Collect what large bodies have left: Gradio's errors refer to themselves."""
+        self._left += count
+        if self._left > COLLECT_BYTES:
+            self._left = 0
+            gc.collect()
 
     async def _admit(self, scope: Scope, body: _Body) -> Scope:
         """The request as the application shall see it.
@@ -392,13 +494,13 @@ class Doors:
                 "This page answers to the names of this computer alone: open it at "
                 "http://127.0.0.1 or http://localhost and its port.",
             )
-        if _route(scope).rstrip("/") == DEEP_LINK:
-            raise RefusedError(403, "This page makes no links of all that it shows.")
+        if _UNUSED.match(_route(scope)):
+            raise RefusedError(404, "This page does not use that part of Gradio.")
         if names_remote_file(scope["path"]):
             raise RefusedError(403, "Files on other computers are not served here.")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > body.limit:
-            raise body.refusal()
+            raise body.too_large()
         if _is_navigation(scope, headers) or not self._rules.is_foreign(headers):
             return scope
         if not (self._rules.hosted and await self._open_to_websites(scope, body)):

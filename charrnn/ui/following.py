@@ -14,10 +14,10 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
 from charrnn.model import checkpoint
-from charrnn.model.record import WEIGHTS, Record
-from charrnn.runs import listing
+from charrnn.model.record import WEIGHTS
+from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
-from charrnn.runs.status import Status, read_status
+from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
 from charrnn.ui import chart, panel, plot
 from charrnn.ui.cards import written_class
@@ -52,6 +52,7 @@ class PanelUpdate(NamedTuple):
     samples: Html = SKIP
     stop: Update = SKIP
     write: Update = SKIP  # with the model, once it is trained
+    web: Update = SKIP  # its web page, likewise
     resume: Update = SKIP
     more: Update = SKIP
     rate: Update = SKIP
@@ -61,18 +62,23 @@ class PanelUpdate(NamedTuple):
     question: Update = SKIP  # whether to delete the run
 
 
-def buttons(state: RunState, *, owned: bool) -> dict[str, Update]:
+def buttons(
+    state: RunState, *, owned: bool, begun: bool, saved: bool = True
+) -> dict[str, Update]:
     """Which of the buttons are there in which state, as fields of `PanelUpdate`.
 
     Args:
         state: The run's.
         owned: Whether it is the visitor's own; else there are none.
+        begun: Whether it has made a step: one that has not is only resumed.
+        saved: Whether it has what it needs to go on.
     """
     live = state in LIVE
+    at_rest = not live and state not in (RunState.FAILED, RunState.UNREADABLE)
     shown = {
         "stop": live,
-        "resume": state in RESUMABLE,
-        "more": not live and state not in (RunState.FAILED, RunState.UNREADABLE),
+        "resume": state in RESUMABLE and saved,
+        "more": at_rest and begun and saved,
         "rate": state is RunState.RUNNING,
     }
     updates: dict[str, Update] = {
@@ -147,7 +153,7 @@ def whole_panel(
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
-        news=_news(lang, status, record, path),
+        news=panel.news_html(lang, status, record, kept_until(path)),
         plot=gr.update(
             value=plot.drawn(lang, run_id, record, overlay, unit),
             **plot.axes(lang, unit),
@@ -157,14 +163,17 @@ def whole_panel(
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
+        web=gr.update(
+            visible=is_written_with(status.state, path) and browser.owns(path)
+        ),
         manage_box=gr.update(visible=browser.owns(path)),
-        **buttons(status.state, owned=browser.owns(path)),
+        **buttons(
+            status.state,
+            owned=browser.owns(path),
+            begun=view.step > 0,
+            saved=control.can_go_on(path, record),
+        ),
     )
-
-
-def _news(lang: str, status: Status, record: Record, path: Path) -> str:
-    size = record.model.vocab_size
-    return panel.news_html(lang, status, status.view, kept_until(path), size)
 
 
 def follow(request: gr.Request, run_id: str | None, browser: object) -> PanelUpdate:
@@ -256,8 +265,8 @@ def _progressed(
         samples = panel.samples_html(lang, view, written=written_class(record))
         update = update._replace(samples=samples)
     if changed & {"validations", "notices", "baseline"}:
-        news = _news(lang, status, record, model_folder(run_id))
-        update = update._replace(news=news)
+        until = kept_until(model_folder(run_id))
+        update = update._replace(news=panel.news_html(lang, status, record, until))
     return update
 
 

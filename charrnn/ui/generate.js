@@ -119,5 +119,181 @@ Object.assign(charrnn, (() => {
       },
     };
   })();
-  return { next };
+  // --- characters: what stands in the columns, one element each, made when needed
+  const characters = (() => {
+    const split = (written, bits) => {
+      const texts = [], walker = document.createTreeWalker(written, NodeFilter.SHOW_TEXT);
+      while (walker.nextNode())
+        if (!walker.currentNode.parentElement.closest(".prompt"))
+          texts.push(walker.currentNode);
+      let at = 0;
+      for (const text of texts) {
+        const parts = document.createDocumentFragment();
+        for (const character of text.data) {
+          const part = document.createElement("span");
+          part.className = `ch p${charrnnSampling.surpriseStep(bits[at++] ?? 0)}`;
+          part.textContent = character;
+          parts.append(part);
+        }
+        text.replaceWith(parts);
+      }
+    };
+    // the elements of a finished text, in its order; none while it is written
+    const of = (written) => {
+      const data = written?.closest(".card")?.querySelector(".bits")?.dataset.bits;
+      if (!data) return [];
+      if (!written.querySelector(".ch")) split(written, data.split(" ").map(Number));
+      return [...written.querySelectorAll(".ch")];
+    };
+    return { of };
+  })();
+
+  // --- colour by surprise
+  let coloured = false, painting = 0;
+  const paint = () => {
+    painting = 0;
+    for (const bits of document.querySelectorAll(".card .bits"))
+      characters.of(bits.closest(".card").querySelector(".written"));
+  };
+  const colour = (on) => {
+    coloured = on;
+    document.documentElement.classList.toggle("coloured", on);
+    if (on) paint();
+  };
+  new MutationObserver(() => {
+    if (coloured) painting ||= requestAnimationFrame(paint);
+  }).observe(document.documentElement, { subtree: true, childList: true });
+
+  // --- a character that is touched: what else could stand there, and going on with it
+  const choice = (() => {
+    const SHOWN = 10, LONGEST = 10_000;  // characters of a prompt
+    const ask = asker();
+    let panel = null, current = null, chosen = "";
+    const make = (name, text = "", more = {}) =>
+      Object.assign(document.createElement(name), { textContent: text, ...more });
+    const close = () => {
+      if (!panel) return;
+      panel.remove();
+      panel = null;
+      current?.closest(".written")?.focus({ preventScroll: true });
+    };
+    const mark = (character) => {
+      current?.classList.remove("at");
+      (current = character)?.classList.add("at");
+    };
+    // the text up to a character, which is left out
+    const before = (written, character) => {
+      const range = document.createRange();
+      range.setStart(written, 0);
+      range.setEndBefore(character);
+      return range.toString();
+    };
+    const goOn = (written, text, character) => {
+      const query = new URLSearchParams(written.dataset.link);
+      const left = Number(query.get("length")) - [...text].length - 1
+        + [...(query.get("prompt") ?? "")].length;
+      query.set("prompt", [...text + character].slice(-LONGEST).join(""));
+      query.set("length", Math.max(100, left));
+      const id = written.closest("[id^=card-], #single").id;
+      chosen = `${id.replace("card-", "")} ?${query}`;
+      close();
+      $("#go-on").click();
+    };
+    const table = (written, text, character, found) => {
+      const words = $("#next-strip").dataset, query =
+        new URLSearchParams(written.dataset.link);
+      const temperature = Number(written.dataset.temperature);
+      const plain = charrnnSampling.distribution(found.logits, { temperature: 1 });
+      const drawn = charrnnSampling.distribution(found.logits, { temperature,
+        topK: Number(query.get("top_k") ?? 0), topP: Number(query.get("top_p") ?? 1) });
+      const rows = make("table"), head = rows.createTHead().insertRow();
+      head.append(make("td"), make("th", words.one),
+        make("th", fill(words.column, { temperature })));
+      const body = rows.createTBody();
+      for (const i of plain.ranked.slice(0, SHOWN)) {
+        const name = sign(found.characters[i]), row = body.insertRow();
+        const label = fill(words.goOn, { character: name });
+        const put = make("button", name,
+          { type: "button", className: "put", title: label, ariaLabel: label });
+        put.onclick = () => goOn(written, text, found.characters[i]);
+        if (found.characters[i] === character) row.className = "now";
+        row.insertCell().append(put);
+        row.insertCell().textContent = percent(plain.before[i]);
+        row.insertCell().textContent = percent(drawn.after[i]);
+      }
+      return rows;
+    };
+    const show = (character, inside) => {
+      const words = $("#next-strip").dataset;
+      panel?.remove();
+      panel = make("div", "", { id: "choice", role: "dialog", ariaLabel: words.choice });
+      const head = make("header"), end =
+        make("button", words.close, { type: "button", className: "tool" });
+      end.onclick = close;
+      head.append(make("strong", words.choice), end);
+      panel.append(head, inside);
+      $(".gradio-container").append(panel);
+      const frame = $(".gradio-container").getBoundingClientRect();
+      const place = character.getBoundingClientRect();
+      const right = frame.width - panel.offsetWidth - 12;
+      panel.style.left = `${Math.max(12, Math.min(place.left - frame.left, right))}px`;
+      panel.style.top = `${place.bottom - frame.top + 6}px`;
+      panel.querySelector(".put")?.focus({ preventScroll: true });
+    };
+    const open = async (character) => {
+      const written = character.closest(".written"), text = before(written, character);
+      mark(character);
+      try {
+        const model = new URLSearchParams(written.dataset.link).get("model");
+        const found = await ask(model, text);
+        if (current !== character || !character.isConnected) return;
+        show(character, found.error ? make("p", found.error)
+          : table(written, text, character.textContent, found));
+      } catch (_) {}
+    };
+    // the character at a place, or the nearest one where that is between two lines
+    const under = (x, y) => {
+      const element = document.elementFromPoint(x, y);
+      if (element?.matches(".ch")) return element;
+      const caret = document.caretPositionFromPoint?.(x, y)?.offsetNode
+        ?? document.caretRangeFromPoint?.(x, y)?.startContainer;
+      return caret?.parentElement?.closest(".ch");
+    };
+    document.addEventListener("click", (event) => {
+      if (event.target.closest?.("#choice")) return;
+      const written = event.target.closest?.(".card .written");
+      if (!written || !getSelection().isCollapsed) { close(); return; }
+      if (!characters.of(written).length) return;
+      const touched = under(event.clientX, event.clientY);
+      if (touched) open(touched); else close();
+    });
+    const STEPS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 20, ArrowUp: -20 };
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") close();
+      const written = event.target;
+      if (!written.matches?.(".card .written")) return;
+      const all = characters.of(written), at = all.indexOf(current);
+      if (!all.length) return;
+      if (event.key === "Enter" && at >= 0) open(all[at]);
+      else if (!STEPS[event.key]) return;
+      else mark(all[Math.max(0, Math.min(all.length - 1,
+        at < 0 ? 0 : at + STEPS[event.key]))]);
+      event.preventDefault();
+    });
+    return { place: () => chosen };
+  })();
+
+  // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
+  const stopped = () => {
+    const line = $("#writing-status .after-stop");
+    if (!line) return;
+    line.parentElement.querySelector("p.status")?.remove();
+    line.hidden = false;
+  };
+  document.addEventListener("keydown", (event) => {
+    const asked = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+    if (asked && event.target.closest?.("#prompt")) $("#compare").click();
+  });
+
+  return { next, colour, stopped, ...choice };
 })());

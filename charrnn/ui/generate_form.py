@@ -154,7 +154,7 @@ def _filled(lang: str, link: Link, model: Update) -> OpenedUpdate:
         new_seed=link.seed is None,
         top_k=link.top_k,
         top_p=link.top_p,
-        stop=link.stop,
+        stop=links.enter_stop(link.stop),
         single_temperature=link.temperatures[0] if single else SKIP,
         column_count=SKIP if single else count,
         column_boxes=SAME if single else tuple(show_columns(count)),

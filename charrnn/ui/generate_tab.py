@@ -7,7 +7,12 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.i18n import I18nData
 
-from charrnn.config import DEFAULT_LENGTH, DEFAULT_TEMPERATURES
+from charrnn.config import (
+    DEFAULT_LENGTH,
+    DEFAULT_TEMPERATURES,
+    SamplingConfig,
+    setting_bounds,
+)
 from charrnn.ui import generate_form, links, writing
 from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
 from charrnn.ui.labels import i18n
@@ -61,8 +66,7 @@ class GenerateTab:
 def _temperature(value: float, label: I18nData, elem_id: str) -> gr.Slider:
     """A temperature's slider; the browser shows its name by its value."""
     slider = gr.Slider(
-        0,
-        2,
+        *setting_bounds("temperature"),
         value,
         step=0.05,
         label=label,
@@ -181,6 +185,21 @@ def _settings() -> Settings:
     return Settings(seed, new_seed, top_k, top_p, stop, count)
 
 
+def _colours() -> None:
+    """The switch that colours the texts by surprise, and what the colours mean."""
+    with gr.Row(elem_id="colouring"):
+        switch = gr.Checkbox(
+            False,
+            label=i18n("colour.switch"),
+            container=False,
+            min_width=170,
+            scale=0,
+            elem_id="colour",
+        )
+        gr.HTML(i18n("colours"), elem_id="colour-legend", apply_default_css=False)
+    switch.change(None, switch, None, js="(on) => charrnn.colour(on)", **QUIET)
+
+
 def _layout() -> GenerateTab:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=260):
@@ -199,11 +218,14 @@ def _layout() -> GenerateTab:
             model = id_dropdown(label=i18n("generate.model"), elem_id="model")
             run, one, stop = _buttons()
             single_temperature = _temperature(
-                0.8, i18n("generate.one_temperature"), "one-temperature"
+                SamplingConfig.temperature,
+                i18n("generate.one_temperature"),
+                "one-temperature",
             )
             gr.Markdown(i18n("generate.lead"), elem_id="lead")
     gr.HTML(i18n("temperature.names"), elem_classes="offstage")
     status = gr.HTML(elem_id="writing-status", apply_default_css=False)
+    _colours()
     with gr.Row(elem_id="columns") as columns:
         boxes, sliders, cards = zip(*map(_column, range(MAX_COLUMNS)), strict=True)
     with gr.Row(visible=False) as single:
@@ -237,16 +259,27 @@ def _connect_writing(tab: GenerateTab) -> None:
         "outputs": outputs(WritingUpdate, tab, settings),
         "concurrency_id": "generate",
         "concurrency_limit": CONCURRENCY,
+        "trigger_mode": "multiple",  # a press ends the one before, see `writing`
         **PRIVATE,
     }
     events: list[Any] = [
         tab.compare.click(writing.compare, many, **shared),
         tab.generate.click(writing.generate, one, **shared),
     ]
+    place = gr.Textbox("", visible=False)  # the browser gives its value
+    on = gr.Button("", elem_id="go-on", elem_classes="offstage")
+    js = "() => charrnn.place()"
+    events.append(on.click(writing.go_on, place, js=js, **shared))
     for event in events:
         event.then(writing.rested, None, tab.stop_button, **QUIET)
-    stopping = [tab.status, tab.stop_button]
-    tab.stop_button.click(writing.stopped, None, stopping, cancels=events, **QUIET)
+    tab.stop_button.click(
+        writing.stopped,
+        None,
+        tab.stop_button,
+        cancels=events,
+        js="() => charrnn.stopped()",
+        **QUIET,
+    )
 
 
 def _connect_form(tab: GenerateTab) -> None:

@@ -9,7 +9,7 @@ from gradio.i18n import I18nData
 
 from charrnn import card
 from charrnn.hosting import policy
-from charrnn.ui import sharing, zips
+from charrnn.ui import sharing, web_pages, zips
 from charrnn.ui.generate_tab import GenerateTab
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
@@ -35,6 +35,7 @@ class PushColumn:
     push_token: gr.Textbox
     push: gr.Button
     pushed: gr.HTML
+    web: gr.Button
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ def _token(info: I18nData) -> gr.Textbox:
     )
 
 
+def _web_button() -> gr.Button:
+    gr.Markdown(i18n("hub.web"), elem_classes="group")
+    gr.Markdown(i18n("hub.web_lead"))
+    return gr.Button(i18n("train.web"), size="md", elem_id="model-web-page")
+
+
 def _push_column() -> PushColumn:
     with gr.Column(min_width=300):
         gr.Markdown(i18n("hub.push"), elem_classes="group")
@@ -83,6 +90,7 @@ def _push_column() -> PushColumn:
             push_token=_token(i18n("hub.token_info")),
             push=gr.Button(i18n("hub.push_go"), variant="primary", elem_id="push"),
             pushed=gr.HTML(elem_id="pushed", apply_default_css=False),
+            web=_web_button(),
         )
 
 
@@ -135,6 +143,7 @@ def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Depend
         show_progress_on=pushing.pushed,
         **EVENT,
     )
+    web_pages.connect(pushing.web, pushing.model, page.browser, **EVENT)
     pulling.pull.click(
         sharing.pull,
         inputs(PullRequest, pulling, page),

@@ -10,7 +10,7 @@ from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
-from charrnn.ui.shared import Browser, model_choices, model_folder
+from charrnn.ui.shared import Browser, model_folder, own_model_choices, owned_id
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import Update
 
@@ -28,25 +28,29 @@ def refresh(request: gr.Request, chosen: str | None, browser: object) -> Update:
     lang = language(request)
     choices = [
         (translate(lang, "train.init_none"), NOTHING),
-        *model_choices(lang, Browser.of(browser), chosen or ""),
+        *own_model_choices(lang, Browser.of(browser)),
     ]
     ids = [value for _, value in choices]
     return gr.update(choices=choices, value=chosen if chosen in ids else NOTHING)
 
 
-def parent_folder(chosen: str | None) -> Path | None:
+def parent_folder(chosen: str | None, browser: Browser) -> Path | None:
     """The folder of the chosen model; None for a new network.
 
+    On a hosted page it takes the model's key: the run begins as a copy of its weights,
+    which whoever starts it may download.
+
     Raises:
-        RunError: If there is no such model, or it is not the visitor's to name.
+        RunError: If there is no such model, or it is not the visitor's own.
     """
-    return model_folder(chosen) if chosen else None
+    if not chosen:
+        return None
+    return model_folder(owned_id(chosen, browser.keys.get(chosen, "")))
 
 
 def parent_sizes(chosen: str | None) -> ModelConfig | None:
     """The sizes of the chosen model; None for a new network or a model that is gone."""
     try:
-        path = parent_folder(chosen)
-        return None if path is None else checkpoint.read_record(path).model
+        return checkpoint.read_record(model_folder(chosen)).model if chosen else None
     except CharrnnError:
         return None

@@ -22,6 +22,7 @@ KINDS: Final = (
     gr.Radio,
     gr.Checkbox,
     gr.Dropdown,
+    gr.JSON,
 )
 
 

@@ -20,12 +20,14 @@ from charrnn.config import (
     DEFAULT_TEMPERATURES,
     MAX_LENGTH,
     MAX_VOCAB_SIZE,
+    setting_bounds,
 )
 
 MAX_COLUMNS: Final = len(DEFAULT_TEMPERATURES)
 MAX_LINK_PROMPT: Final = 10_000  # characters; as the page's field
 MAX_LINK_STOP: Final = 200
 MAX_PAGE_SEED: Final = 2**53 - 1  # the largest a browser counts to exactly
+_ESCAPED: Final = {"n": "\n", "t": "\t", "\\": "\\"}
 HASH: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -42,6 +44,17 @@ class Link:
     top_k: int = 0
     top_p: float = 1.0
     stop: str = ""
+
+
+def read_stop(entered: str) -> str:
+    r"""The stop string that was entered: ``\n``, ``\t``, ``\\`` are one character."""
+    return re.sub(r"\\([nt\\])", lambda found: _ESCAPED[found[1]], entered)
+
+
+def enter_stop(stop: str) -> str:
+    """A stop string as it is entered, the inverse of `read_stop`."""
+    signs = {character: f"\\{letter}" for letter, character in _ESCAPED.items()}
+    return "".join(signs.get(character, character) for character in stop)
 
 
 def build(link: Link) -> str:
@@ -81,7 +94,10 @@ def _whole(text: str, low: int, high: int) -> int | None:
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
-    values = [_number(part, 0.0, 2.0) for part in text.split(",")[:MAX_COLUMNS]]
+    values = [
+        _number(part, *setting_bounds("temperature"))
+        for part in text.split(",")[:MAX_COLUMNS]
+    ]
     good = tuple(value for value in values if value is not None)
     return good or DEFAULT_TEMPERATURES
 
@@ -97,7 +113,7 @@ def parse(query: Mapping[str, str]) -> Link | None:
         return None
     digest = query.get("hash", "")
     length = _whole(query.get("length", ""), 1, MAX_LENGTH)
-    top_p = _number(query.get("top_p", ""), 1e-6, 1.0)
+    top_p = _number(query.get("top_p", ""), *setting_bounds("top_p"))
     return Link(
         model=model[:200],
         weights_hash=digest if HASH.fullmatch(digest) else "",

@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from concurrent.futures import Future
 from typing import Annotated, Final
 
+import gradio as gr
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -24,8 +25,10 @@ from charrnn.errors import CharrnnError
 from charrnn.hosting import VISITORS_PER_ADDRESS, Visitor, policy
 from charrnn.model.next_character import Logits
 from charrnn.runs.writer import ANSWER_SECONDS
+from charrnn.ui.border import sentence_of
 from charrnn.ui.links import MAX_LINK_PROMPT
 from charrnn.ui.shared import model_folder
+from charrnn.ui.texts import language
 from charrnn.ui.visitors import visitor_at
 from charrnn.ui.writing_request import engine
 
@@ -89,7 +92,7 @@ def _begin(asked: Asked, asker: str) -> tuple[list[str], Future[Logits]]:
     return list(known), engine.ask_next(path, asked.prompt, asker=asker)
 
 
-async def answer(asked: Asked, visitor: Visitor) -> dict[str, object]:
+async def answer(asked: Asked, visitor: Visitor, lang: str) -> dict[str, object]:
     """The characters and their logits, or the sentence of an error.
 
     Whoever waits takes no thread.
@@ -98,8 +101,10 @@ async def answer(asked: Asked, visitor: Visitor) -> dict[str, object]:
     try:
         known, coming = await run_in_threadpool(_begin, asked, asker)
         logits = await asyncio.wait_for(asyncio.wrap_future(coming), ANSWER_SECONDS)
-    except (CharrnnError, TimeoutError) as error:
-        return {"error": str(error)}
+    except CharrnnError as error:
+        return {"error": sentence_of(error, lang)}
+    except TimeoutError:
+        return {"wait": SECOND}  # a model that is still being loaded
     if len(logits) != len(known):  # the model was replaced between the two
         return {"wait": SECOND / PER_SECOND}
     return {"characters": known, "logits": logits}
@@ -120,6 +125,6 @@ def route() -> Route:
         wait = pace.wait(visitor, time.monotonic()) if hosted else 0.0
         if wait:
             return JSONResponse({"wait": round(wait, 3)})
-        return JSONResponse(await answer(asked, visitor))
+        return JSONResponse(await answer(asked, visitor, language(gr.Request(request))))
 
     return Route(PATH, ask, methods=["POST"])

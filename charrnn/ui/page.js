@@ -197,7 +197,7 @@ window.charrnn = (() => {
     // whoever waits in a queue shows about once a minute that they are still here;
     // browsers let a hidden tab do that, where a timer of Gradio rests
     showAlive: () => document.querySelector("#alive")?.click(),
-    downloadZip: () => document.querySelector("#zip-file").click(),
+    download: (name) => document.getElementById(name).click(),
   };
 })();
 setInterval(() => charrnn.showAlive(), 60_000);
@@ -236,7 +236,9 @@ Object.assign(window.charrnn, (() => {
   const found = read();
 
   const card = (id) => document.querySelector(`#${id} article.card`);
+  let forgotten = false;  // the visitor has had all of their data deleted
   const keepTexts = () => {
+    if (forgotten) return;
     const writing = document.querySelector("#stop-writing:not([disabled])");
     const status = document.querySelector("#writing-status .html-container");
     const texts = {};
@@ -313,6 +315,11 @@ Object.assign(window.charrnn, (() => {
   return {
     word,
     keep: (name, value) => write(name, value ?? null),
+    forget: () => {
+      forgotten = true;
+      for (const key of Object.keys(sessionStorage))
+        if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+    },
     kept: (names) => names.map((name) =>
       name in found ? { ...SAME, value: found[name] } : SAME),
     // two rows, the cards of `ids` and the status, which is the last of them

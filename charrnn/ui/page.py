@@ -26,6 +26,8 @@ from charrnn.hosting import policy
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "200")
+# no proxy is believed but those that the policy counts, see `visitors.address`
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 for variable in ("NO_PROXY", "no_proxy"):  # Gradio asks itself whether it is up
     others = os.environ.get(variable, "")
     os.environ[variable] = ",".join(filter(None, [others, "127.0.0.1,localhost"]))
@@ -75,6 +77,7 @@ from charrnn.ui import (  # noqa: E402
     template,
     train_tab,
     visitor_data,
+    waiting,
     watch_panel,
 )
 from charrnn.ui.labels import i18n  # noqa: E402
@@ -113,7 +116,8 @@ def build() -> gr.Blocks:
     with blocks:
         api.publish()  # first, so that their names are theirs
         _lay_out(blocks)
-    blocks.queue(max_size=200, default_concurrency_limit=8)
+    blocks.queue(default_concurrency_limit=8)
+    waiting.share(blocks._queue)
     blocks._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
     blocks._queue.progress_update_sleep_when_free = PROGRESS_SLEEP
     return blocks
@@ -225,7 +229,10 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
     )
     tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
     tabs.hub_view.select(
-        sharing.refresh, [tabs.pushed_model, page.browser], tabs.pushed_model, **QUIET
+        sharing.refresh,
+        [tabs.pushed_model, page.browser, tabs.generating.model],
+        tabs.pushed_model,
+        **QUIET,
     )
 
 

@@ -2,7 +2,6 @@
 
 # ruff: noqa: RUF001  signs that a reader is used to
 import html
-import math
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -10,12 +9,15 @@ from typing import Final
 from charrnn.config import TrainingConfig
 from charrnn.hosting import policy
 from charrnn.model.record import Record
+from charrnn.runs import quality
 from charrnn.runs.events import Sample
 from charrnn.runs.listing import ModelEntry, Unreadable
+from charrnn.runs.quality import BestLoss
 from charrnn.runs.states import LIVE, RunState
 from charrnn.runs.status import Status
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, links, verdict
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
 
@@ -29,7 +31,7 @@ def head_html(lang: str, status: Status, record: Record) -> str:
     href = html.escape(links.build_run(status.run_id))
     copied = html.escape(translate(lang, "generate.copied"))
     link = html.escape(translate(lang, "progress.link"))
-    text = html.escape(record.corpus.name)
+    text = html.escape(record.corpus.shown_name)
     count = record.model.num_parameters()
     parameters = translate(lang, "estimate.parameters", count=count)
     return (
@@ -63,8 +65,10 @@ def figures(
     lang: str, status: Status, view: RunView, training: TrainingConfig
 ) -> list[str]:
     """The progress in words: epoch, step, speed, time left, rate factor."""
-    if status.state is RunState.QUEUED and view.position:
-        return [translate(lang, "progress.queue", count=view.position)]
+    if status.state in LIVE and view.state is RunState.QUEUED:  # whatever it was before
+        if view.position:
+            return [translate(lang, "progress.queue", count=view.position)]
+        return [translate(lang, "progress.starting")]
     if not view.steps.size:
         return [translate(lang, "progress.starting")] if status.state in LIVE else []
     epochs = training.epochs if training.minutes is None else None
@@ -105,37 +109,48 @@ def progress_html(
 
 
 def news_html(
-    lang: str,
-    status: Status,
-    view: RunView,
-    kept_until: float | None = None,
-    vocab_size: int = 0,
+    lang: str, status: Status, record: Record, kept_until: float | None = None
 ) -> str:
     """What a screen reader announces: once a validation, not once a tick.
 
     Args:
         lang: Language code.
-        status: The run's state.
-        view: The run so far.
+        status: The run's state, and its history.
+        record: Of the run.
         kept_until: When the page removes the run at the latest, seconds since the
             epoch; None if it never does.
-        vocab_size: Ids of its vocabulary, for the verdict; 0 for none.
     """
-    judged = verdict.judge(view, vocab_size) if vocab_size else None
+    view = status.view
+    judged = verdict.judge(view, record)
     parts = [note(verdict.sentence(lang, judged, live=status.state in LIVE), "verdict")]
     if status.message:
-        parts.append(note(status.message, "warn"))
-    if view.best is not None:
-        step, loss = view.best.step, view.best.val_loss
-        parts.append(note(translate(lang, "progress.best", loss=loss, step=step)))
+        parts.append(note(say(lang, status.message), "warn"))
+    best = quality.best_loss(record, view)
+    if best is not None:
+        parts.append(note(best_sentence(lang, best)))
         if view.rising:
-            parts.append(note(translate(lang, "progress.rising", step=step), "warn"))
+            sentence = translate(lang, "progress.rising", step=best.step)
+            parts.append(note(sentence, "warn"))
+    if quality.has_diverged(record, status):
+        guessing = quality.guessing_loss(record.model)
+        sentence = translate(lang, "progress.diverged", guessing=guessing)
+        parts.append(note(sentence, "warn"))
     if status.state is RunState.EARLY:
         parts.append(note(translate(lang, "progress.early")))
-    parts += [note(notice) for notice in view.notices]
+    parts += [note(say(lang, notice)) for notice in view.notices]
     if kept_until is not None:
         parts.append(note(_kept_note(lang, status, kept_until)))
     return f'<div role="status" aria-live="polite">{"".join(parts)}</div>'
+
+
+def best_sentence(lang: str, best: BestLoss) -> str:
+    """The loss of the kept weights, and how it was measured."""
+    said = {"loss": best.loss, "step": best.step}
+    if not best.exact:
+        return translate(lang, "progress.best_sampled", **said)
+    if best.characters is None:
+        return translate(lang, "progress.best", **said)
+    return translate(lang, "progress.best_part", count=best.characters, **said)
 
 
 def _kept_note(lang: str, status: Status, until: float) -> str:
@@ -148,20 +163,22 @@ def _kept_note(lang: str, status: Status, until: float) -> str:
 
 
 def legend_html(
-    lang: str, view: RunView, vocab_size: int, overlays: Sequence[str], unit: str
+    lang: str, view: RunView, record: Record, overlays: Sequence[str], unit: str
 ) -> str:
     """What the lines of the plot are, with the levels that do not change.
 
     Args:
         lang: Language code.
         view: The followed run.
-        vocab_size: Ids of its vocabulary.
+        record: Of it.
         overlays: Titles of the runs laid over, in the order of their lines.
         unit: Of the losses, one of `chart.UNITS`.
     """
-    values = {"guessing": math.log(max(2, vocab_size)), "baseline": view.baseline}
-    if view.best is not None:
-        values["best"] = view.best.val_loss
+    guessing = quality.guessing_loss(record.model)
+    values = {"guessing": guessing, "baseline": view.baseline}
+    best = quality.best_loss(record, view)
+    if best is not None:
+        values["best"] = best.loss
     items = []
     for key in chart.SERIES:
         value = values.get(key)
@@ -225,7 +242,7 @@ def runs_table(
     rows = "".join(_run_row(lang, entry) for entry in entries)
     rows += "".join(
         f'<tr><td dir="auto">{html.escape(folder.model_id)}</td>'
-        f'<td colspan="4" dir="auto">{html.escape(folder.problem)}</td></tr>'
+        f'<td colspan="4" dir="auto">{html.escape(say(lang, folder.problem))}</td></tr>'
         for folder in damaged
     )
     return (
@@ -246,24 +263,24 @@ def settings_line(record: Record) -> str:
 
 def _run_row(lang: str, entry: ModelEntry) -> str:
     record = entry.record
-    best = best_loss(entry)
     cells = (
         record.title,
-        record.corpus.name,
+        record.corpus.shown_name,
         settings_line(record),
-        "–" if best is None else f"{best:.3f}",
-        entry.problem or translate(lang, f"state.{entry.state}"),
+        _loss_cell(lang, entry),
+        say(lang, entry.problem) or translate(lang, f"state.{entry.state}"),
     )
     columns = "".join(f'<td dir="auto">{html.escape(cell)}</td>' for cell in cells)
     return f"<tr>{columns}</tr>"
 
 
-def best_loss(entry: ModelEntry) -> float | None:
-    """The best validation loss: of the record, or so far."""
-    if entry.record.figures is not None:
-        return entry.record.figures.val_loss
-    best = entry.now.view.best
-    return None if best is None else best.val_loss
+def _loss_cell(lang: str, entry: ModelEntry) -> str:
+    best = quality.best_loss(entry.record, entry.now.view)
+    if best is None:
+        return "–"
+    if quality.has_diverged(entry.record, entry.now):
+        return f"{best.loss:.3f} · {translate(lang, 'runs.diverged')}"
+    return f"{best.loss:.3f}"
 
 
 def frame_key(status: Status, view: RunView, extra: Sequence[str]) -> FrameKey:

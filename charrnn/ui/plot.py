@@ -8,6 +8,7 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.model.record import Record
+from charrnn.runs.quality import best_loss
 from charrnn.runs.status import look_at
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
@@ -49,7 +50,8 @@ def rows(
 ) -> list[chart.Row]:
     """The rows of the followed run and of those laid over it."""
     view, names = _view(run_id), series_names(lang)
-    result = chart.rows(view, record.model.vocab_size, names)
+    best = best_loss(record, view)
+    result = chart.rows(view, record.model.vocab_size, names, best)
     for key, other in zip(chart.OVERLAYS, _laid_over(overlay), strict=False):
         result += chart.overlay_rows(names[key], _view(other))
     return result
@@ -90,8 +92,7 @@ def legend_html(
 ) -> str:
     """What the lines of the plot are, as HTML."""
     titles = list(_laid_over(overlay).values())
-    size = record.model.vocab_size
-    return panel.legend_html(lang, _view(run_id), size, titles, unit)
+    return panel.legend_html(lang, _view(run_id), record, titles, unit)
 
 
 def checked_unit(unit: str | None) -> str:

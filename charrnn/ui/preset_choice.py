@@ -6,7 +6,6 @@ stays, and that is said; a button takes the preset's instead.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -43,11 +42,7 @@ class Filled:
     @classmethod
     def of(cls, value: object) -> "Filled":
         """From what the browser sends back; anything odd counts as the beginning."""
-        try:
-            read = json.loads(value) if isinstance(value, str) else None
-        except (ValueError, RecursionError):
-            read = None
-        given = read if isinstance(read, dict) else {}
+        given = value if isinstance(value, dict) else {}
         preset, characters = given.get("preset"), given.get("characters")
         if not (isinstance(preset, str) and preset in PRESETS):
             preset = default_preset()
@@ -62,9 +57,9 @@ class Filled:
         sizes = {} if parent is None else {n: getattr(parent, n) for n in SIZES}
         return form.start_values(self.preset, self.characters) | sizes
 
-    def store(self) -> str:
+    def store(self) -> dict[str, object]:
         """The value to send."""
-        return json.dumps(dataclasses.asdict(self))
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,7 @@ class FillRequest(Form):
 class FillUpdate(NamedTuple):
     """What filling the form changes."""
 
-    filled: str
+    filled: dict[str, object]
     kept: Html  # which settings stay as they are
     take_preset: Update  # the button that changes them, too
     settings: tuple[form.Value | Update, ...]
@@ -97,19 +92,23 @@ def _fill(request: gr.Request, asked: FillRequest, *, everything: bool) -> FillU
     lang, before = language(request), Filled.of(asked.filled)
     size = TextSize.of(asked.text_size)
     characters = size.characters if size else EXPECTED_CHARACTERS
-    now = Filled(asked.preset, characters, asked.init)
-    now = Filled.of(now.store())  # the preset may be a stranger's
+    now = Filled.of({"preset": asked.preset, "characters": characters})
+    now = dataclasses.replace(now, init=asked.init)
     given = dict(zip(SETTINGS, asked.settings, strict=True))
     own = [] if everything else own_settings(given, before)
     if now.init:  # its sizes hold, whatever was set
         own = [name for name in own if name not in SIZES]
+    # what is there already is not sent: it may be edited before the answer comes
     values: dict[str, form.Value | Update] = {
-        name: SKIP if name in own else value for name, value in now.values().items()
+        name: SKIP if name in own or value == given[name] else value
+        for name, value in now.values().items()
     }
     if now.init or before.init:
         for name in SIZES:
             fixed = gr.update(interactive=not now.init)
-            values[name] = fixed if name in own else {**fixed, "value": values[name]}
+            values[name] = (
+                fixed if values[name] is SKIP else {**fixed, "value": values[name]}
+            )
     names = translate(lang, "list.comma").join(
         translate(lang, f"setting.{name}") for name in own
     )

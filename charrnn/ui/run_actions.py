@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import gradio as gr
 
+from charrnn.config import setting_bounds
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.runs import control
@@ -16,7 +17,7 @@ from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import Update
 
-MAX_MORE_EPOCHS: Final = 10_000
+MAX_MORE_EPOCHS: Final = int(setting_bounds("epochs")[1])
 
 
 def _act(

@@ -21,8 +21,9 @@ from charrnn.hosting import policy
 from charrnn.runs import listing, owner
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.owner import KEY_PATTERN, Owner
+from charrnn.runs.quality import has_diverged
 from charrnn.runs.states import LIVE
-from charrnn.runs.store import HOSTED_PATTERN, ID_PATTERN, find, may_read
+from charrnn.runs.store import HOSTED_PATTERN, find, is_name, may_read
 from charrnn.ui.texts import translate
 from charrnn.ui.wiring import Update
 
@@ -55,10 +56,8 @@ class Browser:
         run, held = value.get("run"), value.get("held")
         ids = held if isinstance(held, list) else []
         return cls(
-            run=run if isinstance(run, str) and ID_PATTERN.fullmatch(run) else None,
-            held=tuple(
-                i for i in ids if isinstance(i, str) and ID_PATTERN.fullmatch(i)
-            )[-MAX_HELD:],
+            run=run if isinstance(run, str) and is_name(run) else None,
+            held=tuple(i for i in ids if isinstance(i, str) and is_name(i))[-MAX_HELD:],
             keys=_sound_keys(value.get("keys")),
         )
 
@@ -175,6 +174,8 @@ def model_label(lang: str, entry: ModelEntry) -> str:
         parts.append(translate(lang, "generate.no_loss"))
     else:
         parts.append(f"{figures.val_loss:.3f}")
+        if has_diverged(entry.record, entry.now):
+            parts.append(translate(lang, "runs.diverged"))
     if entry.state in LIVE:
         parts.append(translate(lang, "generate.still_training"))
     if entry.record.origin is not None:
@@ -198,7 +199,7 @@ def model_choices(lang: str, browser: Browser, also: str = "") -> list[Choice]:
 
 
 def own_model_choices(lang: str, browser: Browser) -> list[Choice]:
-    """The models that a visitor may send elsewhere: their own and the shipped ones."""
+    """The models that a visitor may take along: their own and the shipped ones."""
     return [
         (model_label(lang, entry), entry.model_id)
         for entry in listing.models(listed_ids(browser.held))

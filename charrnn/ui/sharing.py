@@ -16,12 +16,14 @@ import gradio as gr
 from charrnn.errors import CharrnnError, HubError
 from charrnn.hosting import policy
 from charrnn.hub import transfer
+from charrnn.hub.names import endpoint_of
 from charrnn.hub.pull import Pulled, pull_model
 from charrnn.hub.push import Pushed, push_model
 from charrnn.model import checkpoint
 from charrnn.runs import store
 from charrnn.runs.owner import check_owner, new_owner
 from charrnn.runs.queue import check_disk, check_kept
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import (
     Browser,
     model_choices,
@@ -93,6 +95,22 @@ def pulled_html(lang: str, pulled: Pulled, title: str) -> str:
     return (
         f'<p class="note" role="status">{html.escape(sentence)} {html.escape(commit)} '
         f"<code>{html.escape(pulled.revision[:12])}</code></p>"
+        + "".join(note(notice, "warn") for notice in pulled.notices)
+    )
+
+
+def no_token_html(lang: str) -> str:
+    """That a token is needed, and a link to where one is made.
+
+    Raises:
+        HubError: If the Hub's address is none.
+    """
+    sentence = html.escape(translate(lang, "hub.no_token"))
+    page = html.escape(f"{endpoint_of()}/settings/tokens")
+    name = html.escape(translate(lang, "hub.token_page"))
+    return (
+        f'<p class="note warn">{sentence} '
+        f'<a href="{page}" target="_blank" rel="noopener">{name}</a></p>'
     )
 
 
@@ -126,9 +144,11 @@ def push(
     try:
         if not asked.model:
             raise HubError(translate(lang, "generate.no_model"))
+        if not asked.repo.strip():  # told before a token is asked for
+            raise HubError(translate(lang, "hub.no_repo"))
         token = token_for(lang, asked.push_token, login)
         if token is None:
-            raise HubError(translate(lang, "hub.no_token"))
+            return PushUpdate(no_token_html(lang), SKIP)
         path = model_folder(asked.model)
         key = Browser.of(asked.browser).keys.get(asked.model, "")
         check_owner(path, key)
@@ -141,7 +161,7 @@ def push(
             keep_card=not store.is_shipped(path),
         )
     except CharrnnError as error:  # in place, where it stays to be read
-        return PushUpdate(note(str(error), "warn"), SKIP)
+        return PushUpdate(note(say(lang, str(error)), "warn"), SKIP)
     return PushUpdate(pushed_html(lang, pushed), "")
 
 
@@ -187,7 +207,7 @@ def pull(
         )
         title = checkpoint.read_record(pulled.path).title
     except CharrnnError as error:
-        return PullUpdate(note(str(error), "warn"))
+        return PullUpdate(note(say(lang, str(error)), "warn"))
     browser = Browser.of(asked.browser).owning(pulled.model_id, who)
     choices = model_choices(lang, browser, pulled.model_id)
     return PullUpdate(
@@ -205,8 +225,20 @@ def _reading_token(lang: str, given: str, login: gr.OAuthToken | None) -> str | 
     return token_for(lang, given, login)
 
 
-def refresh(request: gr.Request, model: str | None, browser: object) -> Update:
-    """The models that can be pushed, as they are now."""
-    choices = own_model_choices(language(request), Browser.of(browser))
+def refresh(
+    request: gr.Request, model: str | None, browser: object, writing: str | None
+) -> Update:
+    """The models that can be pushed, as they are now.
+
+    Args:
+        request: Tells the language.
+        model: What is chosen here.
+        browser: As `Browser.of` takes it.
+        writing: What is chosen on the Generate tab: it is proposed, else the run that
+            is followed, until another one is chosen here.
+    """
+    held = Browser.of(browser)
+    choices = own_model_choices(language(request), held)
     ids = [value for _, value in choices]
-    return gr.update(choices=choices, value=model if model in ids else None)
+    wanted = [one for one in (model, writing, held.run) if one in ids]
+    return gr.update(choices=choices, value=wanted[0] if wanted else None)

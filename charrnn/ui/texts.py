@@ -20,11 +20,12 @@ HEADER: Final = "x-charrnn-lang"  # from pages that are shown without cookies
 
 
 def load(folder: Path) -> dict[str, dict[str, str]]:
-    """The texts of each language, by its code."""
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.json"))
-    }
+    """The texts of each language, by its code; `sentences` has the rest of a file."""
+    tables: dict[str, dict[str, str]] = {}
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        tables[path.stem] = {k: v for k, v in content.items() if k != "sentences"}
+    return tables
 
 
 TABLES: Final = load(LOCALES)

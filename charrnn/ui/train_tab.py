@@ -62,7 +62,7 @@ class TrainTab:
     advanced: gr.Accordion
     settings: tuple[form.Field, ...]
     command: gr.HTML
-    filled: gr.Textbox  # hidden: from what the form was filled
+    filled: gr.JSON  # hidden: from what the form was filled
 
 
 def _text_fields() -> TextFields:
@@ -156,7 +156,7 @@ def _layout() -> TrainTab:
         advanced=box,
         settings=settings,
         command=command,
-        filled=gr.Textbox(filled.store(), visible=False, elem_id="filled-from"),
+        filled=gr.JSON(filled.store(), visible=False, elem_id="filled"),
     )
 
 

@@ -14,6 +14,7 @@ from charrnn.runs.owner import Owner, new_owner
 from charrnn.text import corpus, sources, streams
 from charrnn.ui import form, init_form
 from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
+from charrnn.ui.sentences import say
 from charrnn.ui.shared import Browser, note
 from charrnn.ui.texts import duration, language, translate
 from charrnn.ui.visitors import visitor_of
@@ -80,7 +81,7 @@ def estimate_of(lang: str, asked: EstimateRequest) -> Estimate:
     model, training = configs
     parameters = translate(lang, "estimate.parameters", count=model.num_parameters())
     cost = note(f"{parameters} · {_time(lang, model, training, size.characters)}")
-    return Estimate(cost + _fit_note(training, size.characters), command)
+    return Estimate(cost + _fit_note(lang, training, size.characters), command)
 
 
 def _time(
@@ -97,7 +98,7 @@ def _time(
     return translate(lang, "estimate.usual", time=duration(lang, usual))
 
 
-def _fit_note(training: TrainingConfig, characters: int) -> str:
+def _fit_note(lang: str, training: TrainingConfig, characters: int) -> str:
     """What a small text makes of batch and window, or why it cannot be used."""
     try:
         shape = streams.fit_shape(
@@ -106,8 +107,8 @@ def _fit_note(training: TrainingConfig, characters: int) -> str:
             seq_length=training.seq_length,
         )
     except CharrnnError as error:
-        return note(str(error), "warn")
-    return "".join(note(notice, "warn") for notice in shape.notices)
+        return note(say(lang, str(error)), "warn")
+    return "".join(note(say(lang, notice), "warn") for notice in shape.notices)
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
         preset=asked.preset,
         settings=form.changed(asked.preset, given),
         title=asked.title,
-        init=init_form.parent_folder(asked.init),
+        init=init_form.parent_folder(asked.init, Browser.of(asked.browser)),
         owner=who,
     )
 

@@ -1,10 +1,11 @@
 """Whether a run's loss is good, in words: beside guessing, n-grams and its own past."""
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from charrnn.model.record import Record
+from charrnn.runs.quality import best_loss, guessing_loss
 from charrnn.runs.view import RunView
 from charrnn.ui.texts import translate
 
@@ -48,18 +49,18 @@ def _per_minute(view: RunView) -> float | None:
     return (earlier[-1].val_loss - last.val_loss) / minutes
 
 
-def judge(view: RunView, vocab_size: int) -> Verdict | None:
+def judge(view: RunView, record: Record) -> Verdict | None:
     """Judge a run by its validations; None before the first one.
 
     Args:
         view: The run so far.
-        vocab_size: Ids of its vocabulary: guessing among them costs its logarithm.
+        record: Of its folder.
     """
-    if view.best is None:
+    best = best_loss(record, view)
+    if best is None or not view.validations:
         return None
-    guessing = math.log(max(2, vocab_size))
-    standing = _standing(view.best.val_loss, guessing, view.baseline)
-    return Verdict(standing, _per_minute(view))
+    guessing = guessing_loss(record.model)
+    return Verdict(_standing(best.loss, guessing, view.baseline), _per_minute(view))
 
 
 def _trend(lang: str, per_minute: float) -> str:

@@ -106,4 +106,4 @@ def build(training: TrainTab, watching: WatchPanel) -> None:
             parts.question,
         ],
         **PRIVATE,
-    )
+    ).success(None, None, None, js="() => charrnn.forget()", **QUIET)

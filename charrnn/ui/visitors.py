@@ -1,11 +1,16 @@
 """Who a visitor is, for the limits that hold for each."""
 
 import hashlib
+from typing import Final
 
 import gradio as gr
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.types import Scope
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, address_of, policy
+
+ADDRESS: Final = "charrnn.address"  # in a request's scope, once it is known
 
 
 def visitor_of(request: gr.Request | None) -> Visitor:
@@ -27,12 +32,21 @@ def visitor_at(session: str, request: Request) -> Visitor:
     name = f"user {user}" if user else f"session {session}"
     return Visitor(
         key=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16],
-        address=address_of(
-            request.client.host if request.client else "",
-            request.headers.getlist("x-forwarded-for"),
-            trusted_proxies=policy().trusted_proxies,
-        ),
+        address=address(request.scope),
     )
+
+
+def address(scope: Scope) -> str:
+    """Where a request comes from, see `address_of`."""
+    if ADDRESS not in scope:
+        client = scope.get("client")
+        scope[ADDRESS] = address_of(
+            client[0] if client else "",
+            Headers(scope=scope).getlist("x-forwarded-for"),
+            trusted_proxies=policy().trusted_proxies,
+        )
+    found: str = scope[ADDRESS]
+    return found
 
 
 def _signed_in(session: object) -> str:

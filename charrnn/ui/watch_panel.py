@@ -7,7 +7,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from charrnn.files import TEXT_LIMIT
-from charrnn.ui import chart, following, plot, run_actions, zips
+from charrnn.ui import chart, following, plot, run_actions, web_pages, zips
 from charrnn.ui.following import PanelUpdate, TickUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.plot import MAX_OVERLAYS, OverlayUpdate
@@ -24,6 +24,7 @@ class Controls:
 
     stop: gr.Button
     write: gr.Button
+    web: gr.Button
     resume: gr.Button
     more: gr.Row
     epochs: gr.Number
@@ -116,7 +117,8 @@ def _controls() -> Controls:
                 elem_classes="inline",
             )
             go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
-    return Controls(stop, write, resume, more, epochs, go_on)
+    web = gr.Button(i18n("train.web"), size="sm", visible=False, elem_id="web-page")
+    return Controls(stop, write, web, resume, more, epochs, go_on)
 
 
 def _plot() -> gr.LinePlot:
@@ -282,6 +284,7 @@ def _connect_actions(panel: WatchPanel) -> None:
     shown = panel.outputs()
     controls.stop.click(run_actions.stop, run, shown, **PRIVATE)
     controls.resume.click(run_actions.resume, run, shown, **PRIVATE)
+    web_pages.connect(controls.web, *run, **PRIVATE)
     more = [*run, controls.epochs]
     controls.go_on.click(run_actions.train_more, more, shown, **PRIVATE)
     rate = panel.body.rate
@@ -295,7 +298,7 @@ def _connect_manage(panel: WatchPanel) -> None:
     manage.rename.click(run_actions.rename, [*run, manage.title], shown, **PRIVATE)
     asked = [*run, manage.with_state, manage.with_text]
     packed = manage.zip.click(zips.zip_file, asked, manage.download, **PRIVATE)
-    packed.success(None, None, None, js="() => charrnn.downloadZip()")
+    packed.success(None, None, None, js="() => charrnn.download('zip-file')")
     question = outputs(QuestionUpdate, manage)
     manage.delete.click(run_actions.ask_delete, run, question, **PRIVATE)
     manage.keep.click(run_actions.keep, None, manage.question, **QUIET)

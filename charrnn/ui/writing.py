@@ -3,14 +3,21 @@
 import contextlib
 import html
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
+from charrnn.errors import ConfigError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
-from charrnn.ui import cards, passages
+from charrnn.model import checkpoint
+from charrnn.model.generation import Written
+from charrnn.runs import figures
+from charrnn.runs.in_flight import MAX_REQUESTS
+from charrnn.ui import cards, links
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
@@ -21,10 +28,12 @@ from charrnn.ui.writing_request import (
     WritingRequest,
     engine,
     prepare,
+    prepare_link,
 )
 
-CONCURRENCY: Final = 64  # handlers only feed and drain the engine
+CONCURRENCY: Final = MAX_REQUESTS  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
+ENDING_SECONDS: Final = 1.0  # that a press waits for the one before to end
 NOTHING_TO_STOP: Final[Update] = gr.update(interactive=False)
 
 
@@ -58,9 +67,9 @@ def write(
     Raises:
         CharrnnError: If the model cannot be loaded, or too much is asked for.
     """
-    link, written = prepared.link, cards.written_class(prepared.record)
+    link, style = prepared.link, cards.written_class(prepared.record)
     heads = [
-        cards.card_head(lang, link, temperature, written=written, wide=wide)
+        cards.card_head(lang, link, temperature, written=style, wide=wide)
         for temperature in link.temperatures
     ]
     off = cards.resting_card(translate(lang, "generate.card"), wide=wide)
@@ -71,11 +80,13 @@ def write(
             shown[column] = head + body
         return Frame(tuple(shown), status)
 
-    warning = cards.unknown_note(lang, prepared.unknown)
-    started = cards.progress_line(translate(lang, "generate.writing")) + warning
-    texts = [""] * len(heads)
-    yield frame(texts, started, off)
-    stream = engine.generate(
+    warning = cards.unknown_note(lang, prepared.unknown) + "".join(
+        note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
+    )
+    started = cards.started_line(lang, link) + warning
+    written = [Written("", [])] * len(heads)
+    yield frame([""] * len(heads), started, off)
+    stream = engine.write(
         prepared.path,
         link.prompt,
         length=link.length,
@@ -84,35 +95,37 @@ def write(
     )
     pace, shown = policy().frame_seconds, -math.inf
     with contextlib.closing(stream):  # a visitor who leaves stops the writing
-        for texts in stream:
+        for written in stream:
             if time.monotonic() - shown >= pace:
                 shown = time.monotonic()
-                yield frame([html.escape(text) for text in texts], None, None)
-    bodies, meaning = final_bodies(lang, prepared, texts)
+                yield frame([html.escape(one.text) for one in written], None, None)
+    bodies, meaning = final_bodies(lang, prepared, written)
+    texts = [one.text for one in written]
     status = cards.status_line(lang, link, texts) + meaning + warning
     yield frame(bodies, status, None)
 
 
 def final_bodies(
-    lang: str, prepared: PreparedWriting, texts: Sequence[str]
+    lang: str, prepared: PreparedWriting, written: Sequence[Written]
 ) -> tuple[list[str], str]:
-    """The finished texts as HTML with copied passages highlighted.
+    """The finished texts as HTML, copied passages highlighted, figures under them.
 
     Returns:
         The texts, and a note that says what the highlights mean; empty where
         the training text is not on this machine.
     """
-    source = passages.training_text(prepared.path, prepared.record)
-    if source is None:
-        return [html.escape(text) for text in texts], ""
-    try:
-        found = passages.find_copied(source, prepared.link.prompt, texts)
-    except OSError:
-        return [html.escape(text) for text in texts], ""
+    prompt = prepared.link.prompt
+    counted = figures.count(prepared.path, prepared.record, prompt, written)
+    copied = counted.copied or [[] for _ in written]
+    bodies = [
+        cards.highlight(one.text, spans) + cards.card_tail(lang, found, one.bits)
+        for one, spans, found in zip(written, copied, counted.figures, strict=True)
+    ]
+    if counted.copied is None:
+        return bodies, ""
     meaning = translate(
-        lang, "generate.verbatim" if any(found) else "generate.no_verbatim"
+        lang, "generate.verbatim" if any(copied) else "generate.no_verbatim"
     )
-    bodies = [cards.highlight(t, p) for t, p in zip(texts, found, strict=True)]
     return bodies, note(meaning)
 
 
@@ -163,26 +176,110 @@ def stream(
         update = WritingUpdate()
 
 
+class _Writing:
+    """One press that is being answered."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+
+_latest: Final[dict[str, _Writing]] = {}  # of each session, while it is written
+
+
+def _session(request: gr.Request) -> str:
+    return str(getattr(request, "session_hash", None) or "")
+
+
+def _until_next_press(
+    session: str, updates: Iterator[WritingUpdate]
+) -> Iterator[WritingUpdate]:
+    """The updates until the same page asks for another text: one press ends the other.
+
+    Args:
+        session: Of the page; empty for a caller that is none.
+        updates: Closed at the end, which stops the writing.
+    """
+    mine = _Writing()
+    before = _latest.get(session)
+    if session:
+        _latest[session] = mine
+    if before is not None:  # what it had asked for counts no more from here on
+        before.ended.wait(ENDING_SECONDS)
+    try:
+        with contextlib.closing(updates):  # type: ignore[type-var]
+            for update in updates:
+                if session and _latest.get(session) is not mine:
+                    return
+                yield update
+    finally:
+        mine.ended.set()
+        if _latest.get(session) is mine:
+            del _latest[session]
+
+
 def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write at two to four temperatures side by side, from one batch."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
-    yield from map(flat, stream(lang, asked, single=False, visitor=visitor))
+    updates = stream(lang, asked, single=False, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
 def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write one text, at one temperature."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
-    yield from map(flat, stream(lang, asked, single=True, visitor=visitor))
+    updates = stream(lang, asked, single=True, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
-def stopped(request: gr.Request) -> tuple[str, Update]:
-    """After Stop: what was written stays."""
-    sentence = translate(language(request), "generate.stopped")
-    return cards.progress_line(sentence), NOTHING_TO_STOP
+def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
+    """Write on in one column, from a character that a visitor has put in.
+
+    Args:
+        request: Who asks.
+        place: The column's number, or ``single``; a space; the link of what is to be
+            written, as `links.build` makes it.
+
+    Raises:
+        CharrnnError: If the place is none, or it cannot be written.
+    """
+    column, _, query = place.partition(" ")
+    link = links.parse(dict(parse_qsl(query.removeprefix("?"), errors="replace")))
+    single = column == "single"
+    if link is None or not (single or column in map(str, range(MAX_COLUMNS))):
+        raise ConfigError("The place to go on from is not one of this page's texts.")
+    prepared = prepare_link(link, 0 if single else int(column))
+    lang, visitor = language(request), visitor_of(request)
+    updates = _one_column(lang, prepared, single=single, visitor=visitor)
+    yield from map(flat, _until_next_press(_session(request), updates))
 
 
-def rested() -> Update:
-    """After writing, well or not: there is nothing to stop."""
+def _one_column(
+    lang: str, prepared: PreparedWriting, *, single: bool, visitor: Visitor
+) -> Iterator[WritingUpdate]:
+    """Write one text where it stands; the other columns stay as they are."""
+    (index,) = prepared.columns
+    count = 1 if single else MAX_COLUMNS
+    update = WritingUpdate(stop_button=gr.update(interactive=True))
+    frames = write(lang, prepared, columns=count, wide=single, visitor=visitor)
+    for frame in frames:
+        shown = _or_skip(frame.cards[index])
+        update = update._replace(status=_or_skip(frame.status))
+        others = [shown if i == index else SKIP for i in range(MAX_COLUMNS)]
+        yield (
+            update._replace(single_card=shown)
+            if single
+            else update._replace(cards=tuple(others))
+        )
+        update = WritingUpdate()
+
+
+def stopped() -> Update:
+    """After Stop: what was written stays, and the browser shows its seed and link."""
     return NOTHING_TO_STOP
+
+
+def rested(request: gr.Request) -> Update:
+    """After writing, well or not: there is nothing to stop, unless more was asked."""
+    return SKIP if _session(request) in _latest else NOTHING_TO_STOP

@@ -1,12 +1,22 @@
 """What the Generate tab's form asks for, checked before anything is written."""
 
+import dataclasses
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from charrnn.config import MAX_LENGTH, MAX_VOCAB_SIZE, SamplingConfig
+from charrnn.config import (
+    DEFAULT_LENGTH,
+    MAX_LENGTH,
+    MAX_VOCAB_SIZE,
+    SamplingConfig,
+    setting_bounds,
+)
 from charrnn.errors import ConfigError
+from charrnn.files import quoted
+from charrnn.model.generation import samples_of
 from charrnn.model.record import Record
 from charrnn.runs.writer import Writer
 from charrnn.ui import links
@@ -21,9 +31,9 @@ NUMBERS: Final[dict[str, tuple[float, float]]] = {  # lowest and highest
     "length": (1, MAX_LENGTH),
     "seed": (0, links.MAX_PAGE_SEED),
     "top_k": (0, MAX_VOCAB_SIZE),
-    "top_p": (1e-6, 1),
+    "top_p": setting_bounds("top_p"),
 }
-TEMPERATURES: Final = (0, 2)
+TEMPERATURES: Final = setting_bounds("temperature")
 engine: Final = Writer()
 
 
@@ -139,7 +149,55 @@ def prepare(lang: str, request: WritingRequest, *, at_least: int) -> PreparedWri
         length=int(request.length or 1),
         top_k=int(request.top_k or 0),
         top_p=float(request.top_p or 1),
-        stop=request.stop,
+        stop=links.read_stop(request.stop),
     )
     unknown = loaded.vocabulary.unknown(request.prompt)
     return PreparedWriting(path, loaded.record, link, columns, unknown)
+
+
+def prepare_link(link: Link, column: int) -> PreparedWriting:
+    """A link's first text, to be written in a column.
+
+    Raises:
+        CharrnnError: If there is no such model.
+    """
+    path = model_folder(link.model)
+    loaded = engine.models.get(path)
+    own = dataclasses.replace(
+        link,
+        weights_hash=loaded.weights_hash,
+        seed=link.seed or 0,
+        temperatures=link.temperatures[:1],
+    )
+    unknown = loaded.vocabulary.unknown(link.prompt)
+    return PreparedWriting(path, loaded.record, own, (column,), unknown)
+
+
+def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConfig]]:
+    """The options of a text that a program asks for.
+
+    Args:
+        options: Names and values, as they came.
+
+    Returns:
+        Characters of each text, whether figures are wanted, how each text is drawn.
+
+    Raises:
+        ConfigError: If an option is unknown or its value is wrong.
+    """
+    given = dict(options)
+    length = given.pop("length", DEFAULT_LENGTH)
+    samples = given.pop("samples", 1)
+    figures = given.pop("figures", False)
+    known = [field.name for field in dataclasses.fields(SamplingConfig)]
+    if unknown := [name for name in given if name not in known]:
+        raise ConfigError(
+            f"There is no option {quoted(unknown[0], 40)}: expected "
+            f"{', '.join(['length', 'samples', 'figures', *known])}.",
+            field="options",
+        )
+    if not isinstance(figures, bool):
+        raise ConfigError("figures is neither true nor false.", field="figures")
+    if given.get("seed") is None:
+        given["seed"] = draw_seed()
+    return length, figures, samples_of([SamplingConfig(**given)], samples)

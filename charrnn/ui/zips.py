@@ -50,6 +50,21 @@ def sweep_zips(now: float | None = None) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def folder_for_download() -> Path:
+    """A new folder for a file to download, which goes after a while.
+
+    Raises:
+        RunError: If there is no room for it.
+    """
+    try:
+        sweep_zips()
+        return Path(tempfile.mkdtemp(dir=_zips()))
+    except OSError as error:
+        raise RunError(
+            f"There is no room for the file in the temporary folder ({error.strerror})."
+        ) from error
+
+
 def zip_file(run_id: str, browser: object, state: bool, text: bool) -> Update:
     """Pack a run of the visitor's own; the page then clicks the hidden download.
 
@@ -58,14 +73,7 @@ def zip_file(run_id: str, browser: object, state: bool, text: bool) -> Update:
     """
     held = Browser.of(browser)
     owned = owned_id(run_id, held.keys.get(run_id, ""))
-    try:
-        sweep_zips()
-        folder = Path(tempfile.mkdtemp(dir=_zips()))
-    except OSError as error:
-        raise RunError(
-            f"There is no room for the zip in the temporary folder ({error.strerror})."
-        ) from error
-    packed = packing.archive(owned, folder, state=state, text=text)
+    packed = packing.archive(owned, folder_for_download(), state=state, text=text)
     return gr.update(value=str(packed))
 
 
@@ -80,13 +88,13 @@ class TakenUpdate(NamedTuple):
 
 def taken_html(lang: str, taken: Unpacked) -> str:
     """What was taken in, where it is now, and what to know of it."""
-    sentence = html.escape(
-        translate(
-            lang, "hub.taken_run" if taken.is_run else "hub.taken", title=taken.title
-        )
-    )
+    sentence = translate(lang, "hub.taken", title=taken.title)
+    if taken.can_go_on:
+        sentence = translate(lang, "hub.taken_run", title=taken.title)
+    elif taken.is_run:
+        sentence = translate(lang, "hub.taken_text", title=taken.title)
     notices = "".join(note(notice, "warn") for notice in taken.notices)
-    return f'<p class="note" role="status">{sentence}</p>{notices}'
+    return f'<p class="note" role="status">{html.escape(sentence)}</p>{notices}'
 
 
 def take_in(request: gr.Request, file: str | None, browser: object) -> TakenUpdate:

@@ -1,4 +1,6 @@
-"""JavaScript that the page and a page of one's own share.
+"""A model as one web page that writes offline, and the JavaScript in it.
 
-Imports nothing and touches nothing: files that `ui` serves.
+Imports NumPy and what lies under `model/`; touches the file that it is asked for.
+Runs no process and opens no connection. `ui` serves `sampling.js`, which both pages
+share.
 """

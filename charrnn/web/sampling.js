@@ -46,5 +46,14 @@ const charrnnSampling = (() => {
     return { ranked, kept, before: weights.map((weight) => weight / all), after };
   };
 
-  return { distribution };
+  // Which of six steps a character's colour is, from expected to surprising, by its
+  // probability at temperature 1.
+  const LEAST = [0.5, 0.25, 0.1, 0.03, 0.01];
+  const surpriseStep = (bits) => {
+    const probability = 2 ** -bits;
+    const step = LEAST.findIndex((least) => probability >= least);
+    return step < 0 ? LEAST.length : step;
+  };
+
+  return { distribution, unnormalised, surpriseStep };
 })();

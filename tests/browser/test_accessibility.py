@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_page import TEXT, TOY, compare, make_run, paste_and_shrink
+from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
@@ -112,7 +112,8 @@ def test_arrow_keys_walk_through_the_tabs(served, visit):
 
 
 def test_the_focus_never_falls_out_of_the_page(served, visit):
-    page = visit().open(served.url + "?model=slow&length=10000")
+    visitor = visit()
+    page = visitor.open(served.url + "?model=slow&length=10000")
     page.locator("#compare").focus()
     page.keyboard.press("Enter")
     page.locator("#card-0 .written").wait_for()
@@ -122,7 +123,7 @@ def test_the_focus_never_falls_out_of_the_page(served, visit):
     expect(page.locator("#compare")).to_be_focused()
 
     make_run(served.folder, "going", title="Going")
-    page.goto(served.url + "?run=going")
+    page = visitor.open(served.url + "?run=going")
     page.locator("#plot svg").first.wait_for()
     page.locator("#manage button.label-wrap").click()
     for button in ("#delete", "#delete-sure"):

@@ -66,9 +66,7 @@ def test_every_tab_opens_under_the_policy(request, browser, mode):
     watched.page.context.close()
 
 
-@pytest.mark.parametrize(
-    ("button", "shown"), [("Settings", "Recording"), ("API", "client.predict")]
-)
+@pytest.mark.parametrize(("button", "shown"), [("API", "client.predict")])
 def test_gradios_own_pages_open_under_the_policy(served, browser, button, shown):
     watched = open_watched(browser, served)
     watched.page.locator("footer button", has_text=button).last.click()

@@ -58,10 +58,14 @@ def test_a_link_reads_and_its_maker_owns(hosted, visit):
     again.locator("#run-head .badge.finished").wait_for(timeout=120_000)
     expect(again.locator("#continue")).to_be_visible()
     expect(again.locator("#manage")).to_be_visible()
+    again.evaluate("() => charrnn.keep('pasted', 'my text')")
     again.locator("#delete-all").click()
     again.locator("#all-sure").click()
     again.locator("#welcome", has_text="Deleted: 1").wait_for()
     assert not path.exists()
+    again.wait_for_function(
+        "() => !JSON.stringify({ ...sessionStorage }).includes('my text')"
+    )
     reloaded = owner_visit.open(hosted.url)
     reloaded.get_by_role("tab").nth(TRAIN_TAB).click()
     reloaded.locator("#welcome").wait_for()

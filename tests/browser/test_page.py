@@ -8,62 +8,26 @@ from typing import Any
 import pytest
 
 from charrnn.runs import store
-from charrnn.runs.events import EventLog
 from charrnn.runs.history import read_view
 from charrnn.ui import chart
-from tests.builders import make_event, make_folder, make_record
+from tests.browser.steps import (
+    EVIL,
+    HUB_TAB,
+    TEXT,
+    TOY,
+    TRAIN_TAB,
+    compare,
+    fill,
+    finish,
+    make_run,
+    open_settings,
+    paste_and_shrink,
+    run_of,
+    written,
+)
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
-
-EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
-TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
-TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
-TRAIN_TAB, HUB_TAB = 1, 2
-TOY = "?model=toy"  # writes at once, where any model serves
-
-
-def written(page: Any) -> list[str]:
-    """What stands in the four columns, prompt included."""
-    columns = page.locator("#columns .written")
-    return [columns.nth(i).inner_text() for i in range(columns.count())]
-
-
-def finish(page: Any) -> None:
-    """Wait until the writing is over."""
-    page.locator("#writing-status a").wait_for(timeout=30_000)
-
-
-def compare(page: Any) -> list[str]:
-    page.locator("#compare").click()
-    finish(page)
-    return written(page)
-
-
-def open_settings(page: Any, accordion: str) -> None:
-    page.locator(f"#{accordion} button").first.click()
-
-
-def fill(page: Any, setting: str, value: Any) -> None:
-    page.locator(f"#set-{setting} input").fill(str(value))
-
-
-def paste_and_shrink(page: Any, text: str, **settings: Any) -> None:
-    """The Train tab with a pasted text and a network that learns in seconds."""
-    page.get_by_role("tab").nth(TRAIN_TAB).click()
-    page.locator("#source input[value=paste]").check()
-    page.locator("#pasted textarea").fill(text)
-    page.locator("#facts .facts").wait_for()
-    open_settings(page, "advanced")
-    for name, value in {**TINY, **settings}.items():
-        fill(page, name, value)
-
-
-def run_of(page: Any) -> str:
-    """The id of the run that is followed, out of its link."""
-    href = page.locator("#run-head button").get_attribute("data-href")
-    return urllib.parse.parse_qs(href.removeprefix("?"))["run"][0]
-
 
 # --- generating ------------------------------------------------------------
 
@@ -319,23 +283,6 @@ def drawn_box(page: Any, name: str) -> dict[str, float]:
     line.wait_for(state="attached")  # a level one has no height, and counts as hidden
     box: dict[str, float] = line.evaluate("e => e.getBoundingClientRect().toJSON()")
     return box
-
-
-def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
-    """A finished run with a history, its texts as hostile as can be."""
-    path = make_folder(folder / model_id, make_record(title=title))
-    (path / store.STATE).mkdir()
-    (path / store.STATE / store.CORPUS_FILE).write_text("a text\n")
-    log = EventLog(path)
-    log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=10))
-    log.append(make_event("notice", 0, message=EVIL))
-    for step in range(1, 101):
-        log.append(make_event("step", step, loss=4 - step / 50))
-    log.append(make_event("validation", 50, val_loss=2.5, best=True))
-    log.append(make_event("validation", 100, val_loss=2.0, best=True))
-    log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
-    log.append(make_event("baseline", 100, order=5, loss=1.7))
-    log.append(make_event("ended", 100, reason="finished"))
 
 
 def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, visit):
@@ -616,3 +563,120 @@ def test_bars_follow_the_prompt_and_the_temperatures_without_a_request(served, v
     page.wait_for_timeout(500)
     questions = [url for url in asked if url.endswith("/charrnn/next")]
     assert len(questions) == 1
+
+
+# --- what stands in the columns ----------------------------------------------
+
+
+def test_colours_and_figures_are_those_of_the_text_that_stands_there(served, visit):
+    page = visit().open(served.url + TOY + "&prompt=the&length=60&temperatures=0.5,1.5")
+    first = compare(page)
+    surprise = page.locator("#card-0 .figure", has_text="bits per character")
+    surprise.focus()
+    expect(surprise.locator(".tip")).to_be_visible()
+    page.locator("#colour input").check()
+    expect(page.locator("#card-1 .ch")).to_have_count(60)
+    expect(page.locator("#colours")).to_be_visible()
+    page.locator("#prompt textarea").fill("a sea")
+    page.locator("#compare").click()
+    page.wait_for_function(
+        """() => [0, 1].every((i) => {
+          const card = document.querySelector(`#card-${i}`);
+          return card.querySelector(".written").textContent.startsWith("a sea")
+            && card.querySelectorAll(".ch").length === 60;
+        })"""
+    )
+    second = written(page)
+    assert all(text.startswith("a sea") for text in second)
+    assert [text[5:] for text in second] != [text[3:] for text in first]
+    # the colour is that of the character's own bits
+    bits = page.locator("#card-1 .bits").get_attribute("data-bits").split()
+    steps = [
+        sum(2 ** -float(b) < p for p in (0.5, 0.25, 0.1, 0.03, 0.01)) for b in bits
+    ]
+    classes = page.locator("#card-1 .ch").evaluate_all(
+        "all => all.map(e => e.className)"
+    )
+    assert classes == [f"ch p{step}" for step in steps]
+    mean = sum(map(float, bits)) / 60
+    told = page.locator("#card-1 .figure", has_text="bits").inner_text()
+    assert abs(float(told.split()[0]) - mean) < 0.02
+
+
+def test_a_touched_character_is_replaced_and_its_column_writes_on(served, visit):
+    page = visit().open(served.url + TOY + "&prompt=the&length=200&temperatures=0.5,1")
+    first = compare(page)
+    column = page.locator("#card-1 .written")
+    column.focus()
+    for _ in range(11):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    panel = page.locator("#choice")
+    expect(panel.locator("tbody tr")).to_have_count(10)
+    expect(panel.locator(".now")).to_have_count(1)
+    shares = panel.locator("tbody td:nth-child(2)").all_inner_texts()
+    assert shares == panel.locator("tbody td:nth-child(3)").all_inner_texts()  # at 1
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    column.locator(".ch").nth(10).click()
+    others = panel.locator("tbody tr:not(.now) .put:not(:text-matches('[⏎␣]'))")
+    put = others.first.inner_text()
+    others.first.click()
+    finish(page)
+    begun = first[1][:13] + put
+    expect(page.locator("#card-1 .prompt")).to_have_text(begun)
+    page.wait_for_function("document.querySelector('#card-1 .bits')")
+    assert written(page)[0] == first[0]
+    href = page.locator("#writing-status a").get_attribute("href")
+    query = urllib.parse.parse_qs(href.removeprefix("?"))
+    assert query["prompt"] == [begun]
+    assert query["temperatures"] == ["1"]
+    assert len(written(page)[1]) == 203
+
+
+def test_a_press_ends_the_one_before(served, visit):
+    page = visit().open(served.url + "?model=slow&prompt=so&temperatures=0.5,1")
+    page.locator("#length input").fill("10000")
+    page.locator("#compare").click()
+    page.wait_for_function(
+        "document.querySelector('#card-0 .written')?.textContent.length > 20"
+    )
+    page.locator("#prompt textarea").fill("the")
+    page.locator("#length input").fill("40")
+    page.locator("#compare").click()
+    finish(page)
+    assert [len(text) for text in written(page)] == [43, 43]
+    expect(page.locator("#writing-status")).to_contain_text("80 characters")
+    expect(page.locator("#stop-writing")).to_be_disabled()
+    page.wait_for_timeout(500)
+    assert [text[:3] for text in written(page)] == ["the", "the"]
+    # and Generate ends a comparison
+    page.locator("#length input").fill("10000")
+    page.locator("#compare").click()
+    page.locator("#stop-writing:not([disabled])").wait_for()
+    page.locator("#length input").fill("30")
+    page.locator("#generate-one").click()
+    expect(page.locator("#writing-status")).to_contain_text("30 characters")
+    expect(page.locator("#stop-writing")).to_be_disabled()
+    page.wait_for_timeout(500)
+    assert len(page.locator("#single .written").text_content()) == 33
+    assert page.locator("#columns").is_hidden()
+
+
+def test_after_stop_the_seed_and_the_link_stay(served, visit):
+    page = visit().open(served.url + "?model=slow&prompt=so&temperatures=0.5,1")
+    page.locator("#length input").fill("10000")
+    page.locator("#prompt textarea").focus()
+    page.keyboard.press("Control+Enter")  # compares
+    page.wait_for_function(
+        "document.querySelector('#card-0 .written')?.textContent.length > 20"
+    )
+    expect(page.locator("#writing-status a")).to_be_hidden()
+    page.locator("#stop-writing").click()
+    expect(page.locator("#writing-status a")).to_be_visible()
+    open_settings(page, "sampling")
+    seed = page.locator("#seed input").input_value()
+    expect(page.locator("#writing-status")).to_contain_text(f"Stopped.seed {seed}")
+    href = page.locator("#writing-status a").get_attribute("href")
+    assert f"&seed={seed}&" in href
+    expect(page.locator("#stop-writing")).to_be_disabled()

@@ -41,6 +41,8 @@ def test_what_was_entered_and_written_survives_a_lost_server(served, visit):
     page.locator("#source input[value=paste]").check()
     page.locator("#pasted textarea").fill(TEXT)
     page.locator("#facts .facts").wait_for()
+    # the form has made its number of epochs from the text's length
+    expect(page.locator("#set-epochs input").first).not_to_have_value("7")
     page.locator("#advanced button").first.click()
     page.locator("#set-rnn_units input").fill("48")
     tab(page, "generate").click()
@@ -127,6 +129,10 @@ def test_a_chosen_language_is_that_of_the_whole_page_and_stays(served, visit):
     [cookie] = visitor.context.cookies()
     assert cookie["name"] == "charrnn_lang"
     assert cookie["sameSite"] == "Lax"
+    tab(page, "train").click()
+    page.locator("#source input[value=paste]").check()
+    page.locator("#pasted textarea").fill("abc")  # an error of the program's
+    expect(page.locator("#facts")).to_contain_text("は 3 文字です")
     other = visitor.open(served.url)
     expect(other.locator("#compare")).to_have_text("比べる")
     expect(other.locator("#language")).to_have_value("ja")

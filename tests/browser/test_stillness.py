@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.test_page import TEXT, TOY, finish, paste_and_shrink
+from tests.browser.steps import TEXT, TOY, finish, paste_and_shrink
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright")
 MOST = 0.05  # cumulative layout shift

@@ -51,7 +51,7 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert (code, out) == (0, "")
     assert "4,000 characters" in err
     assert "validation" in err
-    assert err.rstrip().endswith("finished after step 35")
+    assert "\nfinished after step 35\nkept weights of step 35: validation " in err
     assert "tensorflow" not in err.lower()
 
     assert "starting: it takes some seconds to the first step" in err
@@ -105,6 +105,13 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert content["samples"][1]["text"] + "\n" == rest
 
     assert [s["seed"] for s in content["samples"]] == [3, 3]
+    figured = [*asked, "--length", "50", "--temperature", "0.8", "--figures"]
+    code, several, _ = run(capfd, *figured)
+    assert several.startswith(out)
+    counted = json.loads(run(capfd, *figured, "--json")[1])["samples"][0]["figures"]
+    surprise = f"surprise {counted['surprise']:.4f} bits/char"
+    copied = f"copied {100 * counted['copied']:.1f} %"
+    assert re.fullmatch(f"--- temperature 0.8: .*{surprise}, {copied}\n", several[51:])
 
     samples = [*asked, "--length", "50", "--temperature", "0.8", "1", "--samples", "2"]
     code, several, _ = run(capfd, *samples)
@@ -225,6 +232,15 @@ def test_push_and_pull_from_the_terminal(
         assert token not in err
         code, _, err = run(capfd, *push)
         assert (code, "already what this model is" in err) == (0, True)
+        code, out, err = run(
+            capfd, *push[:2], "alice/page", "--space", "--model-repo", "alice/sea"
+        )
+        assert (code, out) == (0, f"{server.url}/spaces/alice/page\n")
+        files = server.repositories["spaces/alice/page"].head.files
+        assert b'- "alice/sea"' in files["README.md"]
+        assert b'"license":"mit"' in files["index.html"]
+        code, _, err = run(capfd, *push, "--weights", "int8")
+        assert (code, "give --space with it" in err) == (2, True)
         code, out, err = run(capfd, "pull", "alice/sea", "--id", "back")
         assert (code, out) == (0, "back\n")
         code, _, err = run(capfd, "pull", "alice/missing")
@@ -342,3 +358,31 @@ def test_a_score_is_of_the_part_that_the_record_says(
         code, out, _ = run(capfd, "evaluate", "half", *options)
         assert code == 0
         assert json.loads(out)["characters"] == expected
+
+
+def test_a_model_becomes_a_web_page(
+    text_file: Path,
+    isolated: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    make_folder(isolated / "toy", make_record())
+    page = tmp_path / "page.html"
+    code, out, err = run(capfd, "web", "toy", str(page))
+    assert (code, out) == (0, "")
+    assert "what float16 weights cost is not measured" in err
+    assert "MB with float16 weights" in err
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    arguments = ("web", "toy", str(page), "--corpus", str(text_file))
+    code, _, err = run(capfd, *arguments, "--weights", "int8")
+    assert code == 0
+    assert re.search(r"int8 weights cost -?0\.\d{4} nats per character", err)
+    assert '"format":"int8","cost":' in page.read_text(encoding="utf-8")
+    before = page.read_bytes()
+    for name, sentence in (
+        ("page.txt", "expected one that ends in .html"),
+        ("none/page.html", "There is no folder"),
+    ):
+        code, _, err = run(capfd, "web", "toy", str(tmp_path / name))
+        assert (code, sentence in err) == (2, True)
+    assert page.read_bytes() == before

@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.cli.inspection import map_lines
 from charrnn.cli.parser import main
-from charrnn.inside import memory, surprise
+from charrnn.inside import memory, surprise, units
 from charrnn.model import checkpoint
 from charrnn.runs import store
 from tests.builders import make_folder, make_record, varied_text
@@ -112,6 +112,27 @@ def test_the_reach_is_a_sentence_and_a_curve(text_file, capfd):
     assert shown.startswith(f"half of what it uses lies within {half} character")
 
 
+def test_units_are_those_of_the_search_and_what_controls_find_is_not_shown(
+    text_file, capfd
+):
+    corpus = ("--corpus", str(text_file), "--split", "all", "--characters", "2500")
+    code, out, _ = run(capfd, "inspect", "first", *corpus, "--units", "--json")
+    assert code == 0
+    found = json.loads(out)["marks"]
+    own = units.SearchCache().get(
+        checkpoint.load(store.find("first")), varied_text(3000)[:2500]
+    )
+    assert [(m["mark"], m["correlation"]) for m in found] == [
+        (one.mark, one.correlation) for one in own
+    ]
+    assert {one.unit_shown for one in own} == {True, False}
+    _, shown, _ = run(capfd, "inspect", "first", *corpus, "--units")
+    for one in own:
+        (line,) = [x for x in shown.splitlines() if x.startswith(f"{one.mark} ")]
+        assert (f"{one.layer}.{one.unit} " in line) == one.unit_shown
+        assert (f"{one.correlation:+.2f}" in line) == one.unit_shown
+
+
 def test_the_map_puts_a_step_under_its_character():
     lines = list(map_lines("ab\n日本c", (1, 5, 0, 3, 4)))
     assert lines == ["ab⏎", " 15", "日本c", "  3 4"]
@@ -127,6 +148,7 @@ def test_the_map_puts_a_step_under_its_character():
         (["--text", "a" * 20_001], "20,001 characters: at most 20,000"),
         (["--corpus", "x.txt", "--characters", "1"], "expected 2 to 20,000"),
         (["--text", "ab", "--against", "nothing"], "no model or run"),
+        (["--text", "ab", "--units"], "2 characters: expected at least 2,000"),
         (["--text", "ab", "--at", "2"], "place is 2: expected 1 to 1"),
     ],
 )

@@ -92,7 +92,7 @@ def test_a_terminal_has_one_line_that_other_lines_take_the_place_of(capfd, monke
         "step 9 of 20, loss 2.000 nats/char, epoch 1, 2,000 chars/s"[:59].ljust(59),
         "step 20 of 20, 0 s left, loss 2.000 nats/char, epoch 1, 2,0",
         " " * 59,
-        "step 20: validation 1.5000 nats/char (2.164 bits)  best so far\n"
+        "step 20: sampled validation 1.5000 nats/char (2.164 bits)  best so far\n"
         "finished after step 20\n",
     ]
     assert printed(events, capfd, live=True) == "\r".join(shown)

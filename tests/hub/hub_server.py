@@ -46,12 +46,17 @@ class Repository:
     private: bool
     commits: dict[str, Commit] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
+    sdk: str | None = None  # of a Space
     error: tuple[int, dict[str, str], str] | None = None  # gated, disabled, ...
 
-    def commit(self, files: dict[str, bytes], message: str, ref: str = "main") -> str:
+    def commit(
+        self, files: dict[str, bytes | None], message: str, ref: str = "main"
+    ) -> str:
         parent = self.refs.get(ref)
         kept = dict(self.commits[parent].files) if parent else {}
-        kept.update(files)
+        kept.update({k: data for k, data in files.items() if data is not None})
+        for name in (name for name, data in files.items() if data is None):
+            del kept[name]
         named = {name: sha256(data) for name, data in kept.items()}
         text = json.dumps([parent, message, named, len(self.commits)])
         sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -107,6 +112,14 @@ def git_sha1(data: bytes) -> str:
 
 def is_lfs(name: str) -> bool:
     return name.endswith(".safetensors")
+
+
+def tags_of(commit: Commit) -> list[str]:
+    """The tags in the front matter of the README."""
+    readme = commit.files.get("README.md", b"").decode()
+    front = readme.split("---\n")[1] if readme.startswith("---\n") else ""
+    found = re.search(r"^tags:\n((?:- .*\n)+)", front, re.M)
+    return re.findall(r"^- (.*)$", found[1], re.M) if found else []
 
 
 def describe(name: str, data: bytes) -> dict[str, Any]:
@@ -296,7 +309,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def repository(self, name: str, *, write: bool = False) -> Repository:
         user, found = self.user(), self.hub.repositories.get(name)
-        owner = name.split("/")[0]
+        owner = name.removeprefix("spaces/").split("/")[0]
         if found is None or (found.private and (user is None or user.name != owner)):
             if user is not None:
                 raise RefusalError(
@@ -351,13 +364,19 @@ class Handler(BaseHTTPRequestHandler):
         sent = self.sent()
         user = self.user()
         owner = sent.get("organization") or (user.name if user else "")
-        name = f"{owner}/{sent['name']}"
+        kind = "spaces/" if sent.get("type") == "space" else ""
+        name = f"{kind}{owner}/{sent['name']}"
         self.check_write(owner)
         url = f"{self.hub.url}/{name}"
         if name in self.hub.repositories:
             self.json({"error": "You already created this model repo", "url": url}, 409)
             return
-        self.hub.add_repository(name, {}, private=sent.get("visibility") == "private")
+        private = sent.get("visibility") == "private"
+        repository = self.hub.add_repository(name, {}, private=private)
+        repository.sdk = sent.get("sdk")
+        if kind:  # what the Hub itself puts into a static Space
+            files = {"README.md": b"---\nsdk: static\n---\n", "style.css": b"p {}"}
+            repository.head.files.update({**files, "index.html": b"<p>Welcome"})
         self.json({"url": url})
 
     def validate(self) -> None:
@@ -377,7 +396,8 @@ class Handler(BaseHTTPRequestHandler):
                 "modelId": name,
                 "sha": commit.sha,
                 "private": repository.private,
-                "tags": [],
+                "tags": tags_of(commit),
+                "sdk": repository.sdk,
                 "siblings": [describe(n, d) for n, d in commit.files.items()],
             }
         )
@@ -436,6 +456,8 @@ class Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.hub.storage[value["oid"]]
+            elif line["key"] == "deletedFile":
+                files[value["path"]] = None
             elif line["key"] != "header":
                 raise RefusalError(400, f"Unexpected {line['key']}")
         sha = repository.commit(files, header["summary"])
@@ -475,6 +497,17 @@ class Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
             self.answer(206, data[start:], headers)
 
+    def commits(self, name: str, revision: str) -> None:
+        repository = self.repository(name)
+        self.revision(repository, revision)
+        about = {"authors": [], "date": "2024-01-01T00:00:00.000Z", "message": ""}
+        self.json(
+            [
+                {"id": sha, "title": commit.message, **about}
+                for sha, commit in repository.commits.items()
+            ]
+        )
+
     def tree(self, name: str, revision: str) -> None:
         commit = self.revision(self.repository(name), revision)
         entries = []
@@ -492,16 +525,18 @@ class Handler(BaseHTTPRequestHandler):
         self.json(entries)
 
 
-_NAME, _ANY = r"([^/]+/[^/]+)", r"([^/]+)"
+_NAME, _ANY = r"((?:spaces/)?[^/]+/[^/]+)", r"([^/]+)"
+_API = r"/api/(?:models/)?" + _NAME  # spaces keep their prefix as part of the name
 ROUTES: list[tuple[tuple[str, ...], str, Callable[..., None]]] = [
     (("GET",), r"/api/whoami-v2", Handler.whoami),
     (("POST",), r"/api/repos/create", Handler.create),
     (("POST",), r"/api/validate-yaml", Handler.validate),
-    (("GET",), rf"/api/models/{_NAME}", Handler.info),
-    (("GET",), rf"/api/models/{_NAME}/revision/{_ANY}", Handler.info),
-    (("GET",), rf"/api/models/{_NAME}/tree/{_ANY}", Handler.tree),
-    (("POST",), rf"/api/models/{_NAME}/preupload/{_ANY}", Handler.preupload),
-    (("POST",), rf"/api/models/{_NAME}/commit/{_ANY}", Handler.commit),
+    (("GET",), rf"{_API}", Handler.info),
+    (("GET",), rf"{_API}/revision/{_ANY}", Handler.info),
+    (("GET",), rf"{_API}/commits/{_ANY}", Handler.commits),
+    (("GET",), rf"{_API}/tree/{_ANY}", Handler.tree),
+    (("POST",), rf"{_API}/preupload/{_ANY}", Handler.preupload),
+    (("POST",), rf"{_API}/commit/{_ANY}", Handler.commit),
     (("POST",), rf"/{_NAME}\.git/info/lfs/objects/batch", Handler.batch),
     (("POST",), r"/verify", Handler.verify),
     (("PUT",), r"/storage/([0-9a-f]{64})", Handler.store),

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,22 +23,25 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import yaml
 
 from charrnn import card
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError, HubError, RunError
-from charrnn.files import is_safe
+from charrnn.files import is_safe, one_line
 from charrnn.hosting import Visitor, policy
 from charrnn.hub import client as client_module
 from charrnn.hub import names, transfer
 from charrnn.hub.pull import _place, pull_model
-from charrnn.hub.push import push_model
+from charrnn.hub.push import push_model, push_space
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import PUBLIC_FILES, Origin, parse_record
 from charrnn.runs import store
 from charrnn.runs.owner import new_owner
 from charrnn.text.vocabulary import Vocabulary
+from charrnn.web import bundle
 from tests.builders import (
+    HOSTILE,
     make_folder,
     make_record,
     program_in,
@@ -790,6 +794,10 @@ def test_only_the_four_files_are_ever_downloaded(client, there, model, tmp_path)
         ({"config.json": b"[" * 60_000}, "is not JSON"),
         ({"config.json": b'{"format_version": 3}'}, "format_version 3"),
         ({"config.json": b'{"model_type": "gpt2"}'}, "another library (transformers)"),
+        (
+            {"config.json": b'{"model_type": "gpt2"}', "vocab.json": b" " * 1_000_001},
+            "another library (transformers)",
+        ),
         ({"model.safetensors": b"short"}, "configuration implies"),
     ],
 )
@@ -844,3 +852,131 @@ def test_a_card_is_not_needed_to_pull(there, model, models):
     pulled = pull("alice/model", models, there)
     assert not (pulled.path / "README.md").exists()
     assert texts(pulled.path) == texts(model)
+
+
+# --- a model's web page as a static Space ------------------------------------------
+
+SPACE_FILES = [".gitattributes", "README.md", "index.html"]
+
+
+def share(folder: Path, server: Hub, repo: str = "alice/page", **settings: Any) -> Any:
+    """Push the web page of a model to a Space."""
+    connection = connected(server, ALICE, settings)
+    loaded = checkpoint.load(folder)
+    told = [name for name in ("title", "origin") if name in settings]
+    changes = {name: settings.pop(name) for name in told}
+    record = dataclasses.replace(loaded.record, **changes)
+    content = bundle.page(dataclasses.replace(loaded, record=record))
+    return push_space(content, record, repo, connection, **settings)
+
+
+def test_a_space_holds_the_page_and_links_the_model(there, model):
+    (model / ".env").write_text("SECRET=1")
+    pushed = share(model, there, origin=Origin(repo="bob/original", revision="0" * 40))
+    repository = there.repositories["spaces/alice/page"]
+    assert (repository.private, repository.sdk) == (True, "static")
+    assert (pushed.private, pushed.unchanged) == (True, False)
+    assert pushed.url == f"{there.url}/spaces/alice/page"
+    assert pushed.commit == repository.head.sha
+    assert len(repository.commits) == 2  # the Hub's own first one, and one push
+    assert sorted(repository.head.files) == SPACE_FILES  # its samples are gone
+    page = repository.head.files["index.html"].decode()
+    assert page.startswith("<!doctype html>")
+    front, text = repository.head.files["README.md"].decode().split("---\n")[1:]
+    assert yaml.safe_load(front) == {
+        **{"title": "Test", "emoji": "📜", "colorFrom": "green", "colorTo": "gray"},
+        **{"sdk": "static", "app_file": "index.html", "pinned": False},
+        **{"models": ["bob/original"], "tags": ["charrnn-web-page"]},
+    }
+    assert f"({there.url}/bob/original)" in text
+    assert "alice/page" not in there.repositories  # the model's repository is another
+    assert b"SECRET" not in b"".join(request.body for request in there.log)
+
+
+def test_the_same_page_again_changes_nothing_and_another_one_replaces_it(there, model):
+    first = share(model, there, private=False, model_repo="alice/model")
+    assert not there.repositories["spaces/alice/page"].private
+    again = share(model, there, private=False, model_repo="alice/model")
+    assert again == dataclasses.replace(first, unchanged=True)
+    assert len(there.repositories["spaces/alice/page"].commits) == 2
+    other = share(model, there, private=False, title="Another", message="New\ntitle")
+    head = there.repositories["spaces/alice/page"].head
+    assert (other.unchanged, head.message) == (False, "New title")
+    assert b'<h1 dir="auto">Another</h1>' in head.files["index.html"]
+    assert sorted(head.files) == SPACE_FILES
+
+
+@pytest.mark.parametrize("title", [*HOSTILE, "a: b\n- c", "---", "[x](javascript:1)"])
+def test_a_strangers_title_stays_text_in_a_spaces_readme(title):
+    record = dataclasses.replace(make_record(), title=title, license="mit")
+    text = card.space_card(record, "alice/model", "https://hub.example")
+    _, front, body = text.split("---\n", 2)
+    found = yaml.safe_load(front)
+    assert found["title"] == one_line(title, None)
+    assert found["license"] == "mit"
+    assert "<" not in body.replace("\\<", "")
+    assert "](javascript" not in body
+
+
+def test_a_hostile_origin_is_not_linked(there, model):
+    origin = Origin(repo="x](javascript:alert(1))", revision="0")
+    share(model, there, origin=origin)
+    readme = there.repositories["spaces/alice/page"].head.files["README.md"]
+    assert b"javascript" not in readme
+    assert b"models:" not in readme
+
+
+@pytest.mark.parametrize(
+    ("sdk", "files", "sentence"),
+    [
+        ("gradio", {"app.py": b"1"}, "is a Space that runs gradio, no static page"),
+        ("static", {"game.js": b"1"}, "a Space with other files, like game.js"),
+        ("static", {"index.html": b"mine"}, "is a Space that charrnn has not made"),
+    ],
+)
+def test_a_space_that_is_not_ours_is_left_alone(there, model, sdk, files, sentence):
+    repository = there.add_repository("spaces/alice/page", files, private=True)
+    repository.sdk = sdk
+    with pytest.raises(HubError, match=re.escape(sentence)):
+        share(model, there)
+    assert len(repository.commits) == 2
+    assert not there.requests("POST", "commit/|preupload|objects")
+
+
+def test_a_public_space_is_not_taken_for_private(there, model):
+    share(model, there, private=False)
+    with pytest.raises(HubError, match=r"exists and is public: .* choose public"):
+        share(model, there, title="Another")
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (("POST", "/commit/", {"status": 412}), "changed by someone else meanwhile"),
+        (("POST", "/commit/", {"status": 413}), "finds the files too large"),
+        (("POST", "/create", {"status": 503}), "has a problem of its own (HTTP 503)"),
+        (("GET", "/api/spaces/", {"status": 200, "body": b"<html>"}), "HF_ENDPOINT"),
+        (("POST", "/commit/", {"cut_after": 5}), "broke off: try again"),
+    ],
+)
+def test_a_space_that_fails_says_what_to_do(
+    client, there, model, tmp_path, fault, sentence
+):
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "README.md").write_text(card.space_card(make_record(), None, there.url))
+    (folder / "index.html").write_text("<!doctype html>")
+    method, pattern, settings = fault
+    there.fail(method, pattern, **settings)
+    assert sentence in failure(client, there, folder, "push", space=True)
+
+
+def test_a_space_needs_a_token_and_a_name(there, model):
+    with pytest.raises(HubError, match="A push needs an access token"):
+        share(model, there, token=None)
+    for settings in ({"repo": "page"}, {"model_repo": "a/b/c"}):
+        with pytest.raises(HubError, match="names no model on the Hub"):
+            share(model, there, **settings)
+    with pytest.raises(HubError, match="You have no rights to write"):
+        share(model, there, repo="bob/page")
+    assert there.repositories == {}

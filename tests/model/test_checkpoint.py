@@ -266,9 +266,13 @@ def test_files_have_the_modes_of_ordinary_files(empty, umask, mode):
 
 
 def test_a_folder_that_cannot_be_written(empty):
-    for path in (empty / "gone" / "a", empty / "x" / "a", empty / ("a" * 300)):
-        (empty / "x").write_text("a file, no folder")
-        with pytest.raises(CheckpointError, match=r"cannot be written .*: free some"):
+    (empty / "x").write_text("a file, no folder")
+    for path, remedy in (
+        (empty / "gone" / "a", "choose a folder that is there"),
+        (empty / "x" / "a", "choose a folder that is there"),
+        (empty / ("a" * 300), "free some space or"),
+    ):
+        with pytest.raises(CheckpointError, match=f"cannot be written .*: {remedy}"):
             write_file(path, b"data")
     (empty / "taken").mkdir()
     with pytest.raises(CheckpointError, match="cannot be written"):

@@ -79,7 +79,7 @@ def test_requests_are_counted_like_characters(policy):
     half = in_flight.MAX_REQUESTS // 2
     assert len(accepted(counts, visitors(1000), 1, policy)) == half
     assert len(accepted(counts, visitors(1000, "2"), 1, policy)) == half
-    with pytest.raises(RunError, match="400 of all visitors"):
+    with pytest.raises(RunError, match="128 of all visitors"):
         counts.take(Visitor("late", "3"), 1, policy)
 
 

@@ -97,7 +97,7 @@ def test_a_model_has_neither_state_nor_text_to_pack(model, tmp_path):
 def test_a_run_without_its_state_is_not_resumed(trained, tmp_path, isolated):
     pack(trained, tmp_path / "t.zip", state=False, text=True)
     taken = unpack(tmp_path / "t.zip", isolated)
-    assert taken.is_run
+    assert (taken.is_run, taken.can_go_on) == (True, False)
     with pytest.raises(RunError, match="no saved state"):
         control.request_resume(taken.path, more_epochs=1)
 

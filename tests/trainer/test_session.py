@@ -133,6 +133,36 @@ def test_a_kill_between_state_and_weights_leaves_the_right_figures(
         assert restored.weights[name].tobytes() == array.tobytes()
 
 
+def test_a_plan_from_elsewhere_ends_by_the_clock(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's state may plan any number of steps."""
+    session = open_session(run, EventLog(run))
+    session.begun -= 1e9
+    assert not session.stop_asked()
+    monkeypatch.setenv("CHARRNN_MAX_MINUTES", "30")
+    session = open_session(run, EventLog(run))
+    session.begun -= 3590
+    assert not session.stop_asked()
+    session.begun -= 20
+    assert session.stop_asked()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seconds", -1e9), ("step", "3"), ("worse", True), ("factor", None)],
+)
+def test_a_state_with_numbers_that_are_none_is_refused(
+    run: Path, name: str, value: object
+) -> None:
+    state = read_state(run)
+    assert state is not None
+    values = json.loads(state.progress.to_json())
+    rewrite(run, json.dumps({**values, name: value}))
+    with pytest.raises(CheckpointError, match="does not say where the run stands"):
+        read_state(run)
+
+
 def test_a_run_keeps_to_the_split_on_record(small_corpus: Corpus) -> None:
     folder = control.create(preparation.prepare(small_corpus, settings=TINY))
     record = checkpoint.read_record(folder)

@@ -26,6 +26,7 @@ from charrnn.runs import control, events, preparation, store
 from charrnn.runs.baseline import baseline_loss
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
+from charrnn.runs.quality import best_loss
 from charrnn.runs.states import EndReason, RunState
 from charrnn.runs.status import read_status
 from charrnn.text import corpus
@@ -34,6 +35,7 @@ from charrnn.trainer import train
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
+from charrnn.web.weights import measure_costs
 from tests.builders import (
     TINY,
     make_event,
@@ -56,6 +58,27 @@ def read_all(folder: Path) -> list[Event]:
 
 def of(kind: str, told: list[Event]) -> list[Any]:
     return [event for event in told if event.type == kind]
+
+
+def test_the_exact_pass_of_a_part_says_so_and_is_what_evaluate_finds(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "VALIDATION_LIMIT", 300)
+    settings = {**TINY, "epochs": 1}
+    folder = with_baseline(
+        control.create(preparation.prepare(small_corpus, settings=settings))
+    )
+    train.train(folder)
+    figures = checkpoint.read_record(folder).figures
+    assert figures is not None
+    assert figures.val_characters == 300
+    model = checkpoint.load(folder)
+    ids = model.vocabulary.encode(small_corpus.text)[corpus.split_at(6000) :]
+    scored = scores.evaluate(model, ids[:301])
+    assert scored.nats_per_char == pytest.approx(figures.val_loss, abs=1e-3)
+    best = best_loss(checkpoint.read_record(folder), read_view(folder))
+    assert best is not None
+    assert (best.loss, best.exact, best.characters) == (figures.val_loss, True, 300)
 
 
 def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> None:
@@ -85,6 +108,9 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     ids = model.vocabulary.encode(small_corpus.text)
     exact = scores.evaluate(model, ids[corpus.split_at(len(ids)) :])
     assert record.figures.val_loss == exact.nats_per_char
+    costs = measure_costs(model, ids[corpus.split_at(len(ids)) :])
+    assert record.figures.float16_cost == costs["float16"]
+    assert record.figures.int8_cost == costs["int8"]
     assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\n")
     state = read_status(folder.name)
     assert (state.state, state.view.step) == (RunState.FINISHED, started.planned_steps)
@@ -215,11 +241,20 @@ def test_the_average_is_kept_and_validating_moves_nothing(
         np.testing.assert_array_equal(array, once[f"average.{i}"].reshape(array.shape))
 
 
-def test_one_trace_serves_the_whole_run(small_corpus: Corpus) -> None:
+def test_one_trace_serves_the_whole_run(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = created(small_corpus, epochs=3)
     session = open_session(folder, EventLog(folder))
+    traces, step = [], session.network.train_step
+
+    def counted(data: Any) -> Any:
+        traces.append(data)  # the function itself runs only while it is traced
+        return step(data)
+
+    monkeypatch.setattr(session.network, "train_step", counted)
     train.fit(session)
-    assert session.network.num_traces == 1
+    assert len(traces) == 1
 
 
 def test_step_events_hold_the_batches_own_losses(small_corpus: Corpus) -> None:

@@ -1,9 +1,13 @@
 """What the endpoints take a request for, where no page is needed to see it."""
 
-from charrnn.model import checkpoint
+import pytest
+
+from charrnn.errors import ConfigError
+from charrnn.model import checkpoint, generation
+from charrnn.model.generation import samples_of
 from charrnn.runs import control, store
 from charrnn.ui import api
-from tests.builders import varied_text
+from tests.builders import rows, varied_text
 
 
 def test_a_text_that_is_sent_without_a_name_is_not_called_shakespeare(monkeypatch):
@@ -17,3 +21,36 @@ def test_a_text_that_is_sent_without_a_name_is_not_called_shakespeare(monkeypatc
     record = checkpoint.read_record(store.find(run))
     assert (record.corpus.name, record.title) == ("my novel", "my novel quick")
     assert len(started) == 2
+
+
+def test_write_takes_every_option_and_counts_at_the_end(model):
+    options = {"length": 30, "seed": 7, "samples": 2, "temperature": 1.1, "top_k": 9}
+    *_, written = api.write("m", "the ", options)
+    settings = samples_of(rows(1.1, seed=7, top_k=9), 2)
+    loaded = checkpoint.load(model)
+    *_, expected = generation.write(loaded, "the ", length=30, rows=settings)
+    assert written == [
+        {"text": one.text, "seed": seed}
+        for one, seed in zip(expected, (7, 8), strict=True)
+    ]
+    *_, counted = api.write("m", "the ", {**options, "figures": True})
+    for one, text in zip(expected, counted, strict=True):
+        assert text["text"] == one.text
+        assert text["figures"]["surprise"] == sum(one.bits) / 30
+        assert text["figures"]["copied"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"heat": 1}, "no option 'heat'"),
+        ({"temperature": 3}, "temperature is 3"),
+        ({"temperature": "1"}, "temperature is '1'"),
+        ({"length": 0}, "length is 0"),
+        ({"samples": 17}, "17 texts"),
+        ({"figures": 1}, "figures"),
+    ],
+)
+def test_write_refuses_what_it_cannot_do(model, options, said):
+    with pytest.raises(ConfigError, match=said):
+        next(api.write("m", "the ", options))

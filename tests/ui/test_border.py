@@ -1,6 +1,7 @@
 """What passes the border and what does not, tried on a real page."""
 
 import asyncio
+import errno
 import json
 import logging
 import random
@@ -8,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -172,6 +174,14 @@ async def join(client: httpx.AsyncClient, page: Page, number: int, values: list[
                 if not message["success"]:
                     assert_sentence(message["output"]["error"], (number, values))
                 return
+
+
+def test_an_error_of_a_file_is_told_without_its_name():
+    fn: Any = SimpleNamespace(api_visibility="public", api_name="stop")
+    error = OSError(errno.EROFS, "Read-only file system", "/private/place")
+    shown = Border._page_error(fn, error, None)
+    assert "could not be read or written (Read-only file system)" in shown.message
+    assert "private" not in shown.message
 
 
 def test_the_queue_tells_it_as_well(page: Page) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charrnn.runs.quality import BestLoss
 from charrnn.ui import chart
 from charrnn.ui.texts import TABLES, translate
 from charrnn.ui.theme import theme
@@ -28,17 +29,20 @@ def test_every_series_is_there_from_the_first_frame():
     seeded = [name for _, loss, name in rows if math.isnan(loss)]
     assert seeded == [*chart.SERIES, *chart.OVERLAYS]
     assert series(rows, "train") == []
+    assert series(rows, "guessing") == []  # a level alone gives the axis no scale
+    rows = chart.rows(view_of([3.0]), 65, NAMES)
     assert series(rows, "guessing") == [(0, 4.1744), (1, 4.1744)]
 
 
 def test_each_line_says_what_the_events_said():
     view = view_of([3.0, 2.0], [(1, 2.5), (2, 2.25)], loss=1.669)
-    rows = chart.rows(view, 66, NAMES)
+    best = BestLoss(step=2, loss=2.24, exact=True)
+    rows = chart.rows(view, 66, NAMES, best)
     assert series(rows, "train") == [(1, 3.0), (2, 2.0)]
     assert series(rows, "smooth") == [(1, 3.0), (2, 2.0)]
     assert series(rows, "validation") == [(1, 2.5), (2, 2.25)]
     assert series(rows, "baseline") == [(0, 1.669), (2, 1.669)]
-    assert series(rows, "best") == [(2, 2.25)]  # what its tooltip shows
+    assert series(rows, "best") == [(2, 2.24)]  # what its tooltip shows
 
 
 def test_reference_lines_reach_to_the_planned_end():
@@ -73,8 +77,8 @@ def test_colours_are_known_in_every_language():
         {k: translate(lang, f"series.{k}") for k in chart.COLOURS} for lang in TABLES
     ]
     colours = chart.colour_map(tables)
-    assert colours["validation"] == chart.COLOURS["validation"]
-    assert colours["検証"] == chart.COLOURS["validation"]
+    assert colours["validation, sampled"] == chart.COLOURS["validation"]
+    assert colours["検証(抽出)"] == chart.COLOURS["validation"]
     for table in tables:
         assert len(set(table.values())) == len(chart.COLOURS)
 

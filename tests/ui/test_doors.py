@@ -15,6 +15,7 @@ import httpx
 import pytest
 from gradio_client import Client
 from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 
 from charrnn.errors import CorpusError
 from charrnn.text import sources
@@ -96,10 +97,8 @@ class Page(Served):
 
     def __init__(self, folder: Path, **environment: str) -> None:
         make_folder(folder / "m", make_record())
-        limits = {
-            "CHARRNN_MAX_TEXT_MB": str(TEXT_LIMIT / MEGABYTE),
-            "CHARRNN_MAX_ZIP_MB": str(TEXT_LIMIT / MEGABYTE / 2),
-        }
+        limit = str(TEXT_LIMIT / MEGABYTE)
+        limits = {"CHARRNN_MAX_TEXT_MB": limit, "CHARRNN_MAX_ZIP_MB": limit}
         super().__init__(folder, "-c", APP, **limits, **environment)
         self.url = self.url.rstrip("/")
         self.port = int(self.url.rsplit(":", 1)[1])
@@ -270,7 +269,7 @@ def in_pieces(size: int) -> Iterator[bytes]:
         ("/gradio_api/call/train", TEXT_LIMIT + 2 * MEGABYTE),
         ("/gradio_api/run/models", TEXT_LIMIT + 2 * MEGABYTE),
         ("/gradio_api/cancel", 2 * MEGABYTE),
-        ("/gradio_api/component_server", 2 * MEGABYTE),
+        ("/gradio_api/reset", 2 * MEGABYTE),
     ],
 )
 def test_a_body_has_a_limit(page, path, limit):
@@ -421,14 +420,14 @@ def test_a_hosted_page_does_nothing_else_for_websites(space):
     for path in (
         *("/gradio_api/call/train", "/gradio_api/call/stop", "/gradio_api/call/push"),
         *("/gradio_api/call/v2/models", "/gradio_api/run/models", "/gradio_api/upload"),
-        *("/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/component_server"),
+        *("/gradio_api/cancel", "/gradio_api/reset", "/gradio_api/queue/status"),
         *("/config", "/login", "/"),
     ):
         for origin in (EVIL, "null", "https://huggingface.co"):
             mark = {**FOREIGN, "origin": origin}
             answer = space.ask("POST", path, json={"data": []}, headers=mark)
             assert answer.status_code == 403, path
-    for path in ("/", "/gradio_api/heartbeat/f", "/gradio_api/deep_link", "/logout"):
+    for path in ("/", "/gradio_api/heartbeat/f", "/gradio_api/user", "/logout"):
         assert space.ask("GET", path, headers=FOREIGN).status_code == 403, path
 
 
@@ -462,10 +461,28 @@ def test_a_visitor_signs_in_and_no_website_pushes_as_them(space, elsewhere):
     assert answer.status_code == 403
 
 
-def test_no_link_is_made_of_all_that_a_visitor_sees(page):
-    answer = page.ask("GET", "/gradio_api/deep_link/?session_hash=a")
-    assert answer.status_code == 403
-    assert "makes no links" in answer.json()["detail"]
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("deep_link?session_hash=a", "deep_link/?session_hash=a", "dev/reload"),
+        *("process_recording", "component_server/", "stream/a/b/1/playlist.m3u8"),
+        *("vibe-edit", "vibe-code/", "vibe-starter-queries", "undo-vibe-edit"),
+        *("run-history/connect", "runs", "profiling/traces"),
+    ],
+)
+def test_what_the_page_does_not_use_of_gradio_is_refused(page, path):
+    """A recording would leave files, a deep link keeps all that a visitor sees."""
+    before = page.stored()
+    video = {"video": ("v.webm", b"x")}
+    for method, sent in (
+        ("GET", {}),
+        ("POST", {"json": {}}),
+        ("POST", {"files": video}),
+    ):
+        answer = page.ask(method, f"/gradio_api/{path}", **sent)
+        assert answer.status_code == 404
+        assert "does not use" in answer.json()["detail"]
+    assert page.stored() == before
 
 
 def test_the_python_client_works(page):
@@ -531,6 +548,84 @@ def test_limits_hold_below_a_proxys_path():
         scope = {"type": "http", "method": "POST", "path": path, "headers": []}
         asyncio.run(layer({**scope, "root_path": "/below"}, receive, send))
     assert reached == ["/below/gradio_api/upload"]
+
+
+class Bodies:
+    """The doors in front of an application that reads a body and then waits."""
+
+    def __init__(self, **environment: str) -> None:
+        rules = Rules.of({"CHARRNN_HOSTED": "1", **environment})
+        self.layer = doors.Doors(self._read, rules, dict)
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def _read(self, scope, receive, send):
+        await receive()
+        await self.go.wait()
+        await JSONResponse(None)(scope, receive, send)
+
+    async def send(self, path: str, sender: str, size: int) -> tuple[int, str]:
+        """Send a body; the status and what is answered."""
+        sent: list[Any] = []
+
+        async def receive():
+            return {"type": "http.request", "body": bytes(size)}
+
+        async def take(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "headers": []}
+        await self.layer({**scope, "client": (sender, 1)}, receive, take)
+        return sent[0]["status"], sent[1]["body"].decode()
+
+
+def test_bodies_on_their_way_have_a_limit_for_each_address_and_all():
+    async def scenario():
+        bodies = Bodies(CHARRNN_MAX_TEXT_MB="0.001")
+        bodies.go.clear()  # 20 of 2,001,000 bytes, an address ten
+        path, size = "/gradio_api/queue/join", 2_001_000
+        waiting = [
+            asyncio.create_task(bodies.send(path, sender, size))
+            for sender in ("1.1.1.1", "2.2.2.2")
+            for _ in range(10)
+        ]
+        await asyncio.sleep(0)
+        refused = [await bodies.send(path, "1.1.1.1", 1)]
+        refused.append(await bodies.send(path, "3.3.3.3", 1))
+        bodies.go.set()
+        accepted = await asyncio.gather(*waiting)
+        return refused, accepted, await bodies.send(path, "1.1.1.1", size)
+
+    refused, accepted, later = asyncio.run(scenario())
+    assert [status for status, _ in refused] == [503, 503]
+    assert "Too much is being sent to this page at once" in refused[0][1]
+    assert {status for status, _ in (*accepted, later)} == {200}
+
+
+def test_uploads_of_an_hour_have_a_limit_for_each_address(monkeypatch):
+    small = {"CHARRNN_MAX_TEXT_MB": "0.5", "CHARRNN_MAX_ZIP_MB": "0.5"}
+    now = [1000.0]
+    monkeypatch.setattr(doors.time, "monotonic", lambda: now[0])
+
+    async def scenario():
+        uploads = Bodies(**small, CHARRNN_MAX_DISK_GB="0.02")  # 2 MB, an address 1 MB
+        path, found = "/gradio_api/upload", []
+        for sender in ("1.1.1.1", "1.1.1.1", "1.1.1.1", "2.2.2.2"):
+            found.append(await uploads.send(path, sender, 400_000))
+        now[0] += 3_599
+        found.append(await uploads.send(path, "1.1.1.1", 400_000))
+        now[0] += 1
+        found.append(await uploads.send(path, "1.1.1.1", 400_000))
+        return found
+
+    found = asyncio.run(scenario())
+    assert [status for status, _ in found] == [200, 200, 503, 200, 503, 200]
+    assert "Too many files were uploaded" in found[2][1]
+
+
+def test_ones_own_computer_takes_any_number_of_uploads():
+    assert Rules.of({"CHARRNN_HOSTED": "0"}).uploads_bytes is None
+    assert Rules.of({"CHARRNN_HOSTED": "1"}).uploads_bytes == 2_000 * MEGABYTE
 
 
 def test_there_is_no_websocket():

@@ -30,7 +30,7 @@ def test_following_shows_the_whole_run(run):
     assert "step 10 of 100" in shown.progress
     assert "4,750 characters/s" in shown.progress
     assert "9 s left" in shown.progress  # 90 steps of 5 x 100 characters
-    assert "best validation loss 2.500 at step 10" in shown.news
+    assert "best sampled validation 2.500 at step 10" in shown.news
     assert " first" in shown.samples
     assert shown.plot["value"]["columns"][:3] == ["step", "loss", "series"]
     assert {row[2] for row in shown.plot["value"]["data"]} == set(
@@ -93,8 +93,17 @@ def test_a_change_of_state_shows_the_right_buttons(run):
     ],
 )
 def test_each_state_has_its_buttons(state, visible):
-    buttons = following.buttons(state, owned=True)
+    buttons = following.buttons(state, owned=True, begun=True)
     assert {name for name, b in buttons.items() if b["visible"]} == visible
+
+
+def test_a_run_that_was_stopped_in_the_queue_is_resumed_and_not_continued(small_corpus):
+    path = control.create(preparation.prepare(small_corpus), model_id="never-begun")
+    EventLog(path).append(make_event("ended", reason="stopped"))
+    shown = following.follow(ENGLISH, path.name, NEW_BROWSER)
+    assert shown.resume["visible"]
+    assert not shown.more["visible"]
+    assert all(loss is None for _, loss, _ in shown.plot["data"])  # no level alone
 
 
 def test_a_run_that_died_says_so_and_offers_to_resume(run):

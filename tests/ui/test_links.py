@@ -84,3 +84,16 @@ def test_what_is_long_is_cut():
 
 def test_a_lone_surrogate_in_a_prompt_builds_a_link():
     assert "prompt=%3F" in links.build(Link(model="m", prompt="\ud800"))
+
+
+@given(st.text())
+def test_every_stop_string_can_be_entered(stop):
+    entered = links.enter_stop(stop)
+    assert links.read_stop(entered) == stop
+    assert not set(entered) & set("\n\t")
+
+
+def test_a_line_break_is_entered_as_it_is_written_everywhere():
+    assert links.read_stop(r"\n\n") == "\n\n"
+    assert links.read_stop(r"a\\n \x") == r"a\n \x"
+    assert links.read_stop("plain") == "plain"

@@ -15,11 +15,13 @@ from charrnn.ui import (
     api,
     following,
     housekeeping,
+    init_form,
     run_actions,
     shared,
     sharing,
     training,
     visitor_data,
+    web_pages,
     zips,
 )
 from charrnn.ui.following import PanelUpdate
@@ -121,16 +123,40 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
         ENGLISH, None, None, path.name, "a/b", False, "", "hf_" + "a" * 30, NEW_BROWSER
     )
     assert "for the run&#x27;s owner" in said
+    with pytest.raises(RunError, match="for the run's owner"):
+        web_pages.web_page(ENGLISH, path.name, NEW_BROWSER)
     # it was pulled: a model with a key, and no run
     with pytest.raises(RunError, match="without a training"):
         store.own_run(path.name)
 
 
-def test_training_gives_the_browser_the_key(isolated):
+def start(browser: dict[str, object], init: str = "") -> training.StartedUpdate:
     values = [*training.form.preset_values("quick").values()]
-    update = training.start(
-        ENGLISH, "paste", None, TEXT, "", "quick", "epochs", "", NEW_BROWSER, *values
-    )
+    form = ("paste", None, TEXT, init, "quick", "epochs", "", browser)
+    return training.start(ENGLISH, *form, *values)
+
+
+def test_a_reader_does_not_train_a_copy_to_take_along(isolated, who):
+    path = make_folder(isolated / store.hosted_id(), make_record())
+    (path / "state").mkdir()
+    owner.save(path, who)
+    before = set(isolated.iterdir())
+    reader = {"held": [path.name]}
+    listed = init_form.refresh(ENGLISH, path.name, reader)["choices"]
+    assert path.name not in {value for _, value in listed}
+    for browser in (reader, browser_of(path, "k" * 43)):
+        with pytest.raises(RunError, match="for the run's owner"):
+            start(browser, path.name)
+    assert set(isolated.iterdir()) == before
+    owned = browser_of(path, who.key)
+    listed = init_form.refresh(ENGLISH, path.name, owned)["choices"]
+    assert path.name in {value for _, value in listed}
+    run = isolated / start(owned, path.name).followed
+    assert (run / "model.safetensors").stat().st_size > 1000
+
+
+def test_training_gives_the_browser_the_key(isolated):
+    update = start(NEW_BROWSER)
     browser = Browser.of(update.browser)
     assert list(browser.keys) == [update.followed]
     assert browser.owns(isolated / update.followed)

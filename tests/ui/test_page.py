@@ -18,7 +18,16 @@ from charrnn.ui import form, generate_form, page, preset_choice, training, writi
 from tests.builders import ENGLISH, Served, make_folder, make_record, rows
 
 ROOT = Path(__file__).parent.parent.parent
-PUBLIC = {"/next", "/generate", "/compare", "/models", "/train", "/status", "/stop"}
+PUBLIC = {
+    "/next",
+    "/write",
+    "/generate",
+    "/compare",
+    "/models",
+    "/train",
+    "/status",
+    "/stop",
+}
 TEXT = "The quick brown fox jumps over the lazy dog. " * 100
 TINY = {
     "rnn_units": 8,

@@ -106,5 +106,33 @@ def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     )
     assert "Choose a model" in said
     said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "", NEW_BROWSER)
-    assert "access token is needed" in said
+    assert "access token with write permission is needed" in said
+    assert f'href="{there.url}/settings/tokens"' in said
+    said, _ = sharing.push(ENGLISH, None, None, "m", " ", False, "", "", NEW_BROWSER)
+    assert "Give the repository" in said
+    assert "token" not in said
     assert TOKEN not in said
+
+
+def test_what_was_chosen_or_followed_last_is_proposed(isolated):
+    for name in ("a", "b", "c"):
+        make_folder(isolated / name, make_record())
+    following = {"run": "c", "held": []}
+    for chosen, browser, writing, proposed in (
+        (None, NEW_BROWSER, None, None),
+        (None, following, None, "c"),
+        (None, following, "b", "b"),
+        ("a", following, "b", "a"),
+        ("gone", following, "gone", "c"),
+    ):
+        update = sharing.refresh(ENGLISH, chosen, browser, writing)
+        assert update["value"] == proposed
+
+
+def test_what_is_odd_in_a_pulled_model_is_shown(there, isolated):
+    folder = make_folder(isolated / "m", make_record())
+    files = {name: (folder / name).read_bytes() for name in record.PUBLIC_FILES[:3]}
+    marked = {"config.json": b"\xef\xbb\xbf" + files["config.json"]}
+    there.add_repository("alice/marked", files | marked)
+    pulled = sharing.pull(ENGLISH, None, None, "alice/marked", "", TOKEN, NEW_BROWSER)
+    assert "config.json begins with a byte-order mark" in pulled.pulled

@@ -10,6 +10,7 @@ import pytest
 
 from charrnn.config import setting_field
 from charrnn.presets import PRESETS
+from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.ui import chart, labels, texts
@@ -26,7 +27,7 @@ UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
-    *("card", "temperature.names", "next.strip", "page.words"),
+    *("card", "temperature.names", "next.strip", "colours", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
     *(f"train.chip.{number}" for number in CHIPS),
 }
@@ -40,6 +41,11 @@ DYNAMIC = {
     "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
     "page.": set(PAGE_WORDS),
     "help.": set(SETTINGS),
+    "figure.": {
+        name + ending
+        for name in TextFigures.__annotations__
+        for ending in ("", "_help")
+    },
     "setting.": set(SETTINGS),
     "train.advanced.": set(GROUPS),
     "train.chip.": {str(number) for number in CHIPS},

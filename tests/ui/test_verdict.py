@@ -1,8 +1,12 @@
+import dataclasses
+
 import pytest
 
 from charrnn.ui import verdict
 from charrnn.ui.verdict import Standing, Verdict
-from tests.builders import make_event, reduce
+from tests.builders import make_event, make_record, reduce
+
+RECORD = dataclasses.replace(make_record(), figures=None)
 
 
 def view_of(losses, *, baseline=None, seconds=120.0):
@@ -18,6 +22,10 @@ def view_of(losses, *, baseline=None, seconds=120.0):
     return reduce([*told, make_event("step", last, time=1000.0 + seconds)])
 
 
+def judged_of(losses, **options):
+    return verdict.judge(view_of(losses, **options), RECORD)
+
+
 @pytest.mark.parametrize(
     ("loss", "baseline", "standing"),
     [
@@ -30,20 +38,20 @@ def view_of(losses, *, baseline=None, seconds=120.0):
     ],
 )
 def test_a_loss_is_compared_with_guessing_and_n_grams(loss, baseline, standing):
-    judged = verdict.judge(view_of([loss], baseline=baseline), 66)  # ln 66 = 4.19
+    judged = judged_of([loss], baseline=baseline)  # guessing: 3.466
     assert judged == Verdict(standing, None)  # one validation is no trend
 
 
 def test_a_trend_is_what_the_last_quarter_lost_a_minute():
     # 8 validations in 2 minutes: from the 6th to the 8th are 30 seconds
     losses = [4.0, 3.5, 3.0, 2.5, 2.2, 2.0, 1.95, 1.99]
-    judged = verdict.judge(view_of(losses, baseline=2.1), 66)
+    judged = judged_of(losses, baseline=2.1)
     assert judged.standing is Standing.NGRAMS  # by the best, not the last
     assert judged.per_minute == pytest.approx(0.01 / 0.5)
 
 
 def test_before_the_first_validation_nothing_is_said():
-    assert verdict.judge(reduce([]), 66) is None
+    assert verdict.judge(reduce([]), RECORD) is None
     assert verdict.sentence("en", None, live=True) == ""
 
 

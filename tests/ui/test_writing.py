@@ -4,10 +4,15 @@ import re
 import time
 from urllib.parse import parse_qsl
 
+import pytest
+
+from charrnn.errors import ConfigError
 from charrnn.model import checkpoint, generation
+from charrnn.model.generation import Written
 from charrnn.ui import cards, links, writing
+from charrnn.ui.writing import WritingUpdate
 from charrnn.ui.writing_request import DRAWN_SEEDS, engine, prepare
-from tests.builders import make_folder, make_record, rows, writing_request
+from tests.builders import ENGLISH, make_folder, make_record, rows, writing_request
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 
@@ -45,7 +50,15 @@ def test_the_texts_are_those_of_the_model(model):
         rows=rows(0.2, 0.5, 0.8, 1.1, seed=7),
     )
     for card, text in zip(last.cards, expected, strict=True):
-        assert card.endswith('<span class="prompt">the </span>' + html.escape(text))
+        assert f'<span class="prompt">the </span>{html.escape(text)}</div>' in card
+
+
+def test_what_is_odd_in_a_models_files_is_told_beside_its_texts(model):
+    config = model / "config.json"
+    config.write_bytes(b"\xef\xbb\xbf" + config.read_bytes())
+    first, *_, last = frames(prepare("en", writing_request(), at_least=2))
+    for frame in (first, last):
+        assert "config.json begins with a byte-order mark" in frame.status
 
 
 def test_each_frame_continues_the_one_before(model):
@@ -113,15 +126,43 @@ def test_passages_learnt_by_heart_are_marked(model):
     (model / "state" / "corpus.txt").write_text(text, encoding="utf-8")
     prepared = prepare("en", writing_request(prompt="A rather long"), at_least=2)
     texts = [" sentence that the model has learnt by heart, yes", "nothing"]
-    bodies, meaning = writing.final_bodies("en", prepared, texts)
-    assert bodies == [
-        "<mark> sentence that the model has learnt by heart, </mark>yes",
-        "nothing",
-    ]
+    written = [Written(text, [1.25] * len(text)) for text in texts]
+    bodies, meaning = writing.final_bodies("en", prepared, written)
+    assert bodies[0].startswith(
+        "<mark> sentence that the model has learnt by heart, </mark>yes</div>"
+    )
+    assert bodies[1].startswith("nothing</div>")
     assert "word for word" in meaning
+    for told in ("94 % copied", "1.25 bits per character", "0.0 % repeats"):
+        assert told in bodies[0]
+    bits = re.search(r'data-bits="([^"]*)"', bodies[1])[1].split()
+    assert [float(one) for one in bits] == [1.25] * len("nothing")
+    assert "repeats" not in bodies[1].split('class="tip"')[0]
 
 
 def test_a_resting_column_escapes_its_words():
     assert cards.resting_card("<b>") == (
         '<article class="card"><p class="resting">&lt;b&gt;</p></article>'
     )
+
+
+def test_a_column_writes_on_from_a_link_of_its_own(model):
+    link = links.build(
+        prepare("en", writing_request(temperatures=(0.8,), length=30), at_least=1).link
+    )
+    (*_, last) = writing.go_on(ENGLISH, f"2 {link}")
+    *_, expected = generation.generate(
+        checkpoint.load(model), "the ", length=30, rows=rows(0.8, seed=7)
+    )
+    shown = WritingUpdate(last[0], last[1], tuple(last[2:6]), *last[6:])
+    assert html.escape(expected[0]) in shown.cards[2]
+    assert [shown.cards[i] for i in (0, 1, 3)] == [writing.SKIP] * 3
+    assert shown.single_card == writing.SKIP
+    (*_, last) = writing.go_on(ENGLISH, f"single {link}")
+    assert html.escape(expected[0]) in last[6]
+
+
+@pytest.mark.parametrize("place", ["", "4 ?model=m", "-1 ?model=m", "1 ?prompt=a", "1"])
+def test_a_place_that_is_none_is_refused(model, place):
+    with pytest.raises(ConfigError, match="not one of this page's texts"):
+        next(writing.go_on(ENGLISH, place))

@@ -9,7 +9,7 @@ from charrnn.errors import CharrnnError
 from charrnn.runs import control
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
-from charrnn.ui import run_actions, zips
+from charrnn.ui import following, run_actions, zips
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.wiring import SKIP
 from tests.builders import ENGLISH
@@ -57,6 +57,17 @@ def test_a_hosted_page_makes_it_a_run_of_the_visitors_own(
         run_actions.train_more(ENGLISH, run, NEW_BROWSER, 1)
     run_actions.train_more(ENGLISH, run, update.browser, 1)
     assert read_status(run).state is RunState.QUEUED
+
+
+def test_a_run_without_its_state_offers_nothing_to_go_on_with(trained, uploads):
+    packed = zips.zip_file(trained.name, NEW_BROWSER, False, True)["value"]
+    upload = shutil.move(packed, uploads / "sea.zip")
+    update = zips.take_in(ENGLISH, str(upload), NEW_BROWSER)
+    assert "its training cannot go on" in update.taken
+    shown = following.follow(ENGLISH, update.followed, NEW_BROWSER)
+    assert not shown.resume["visible"]
+    assert not shown.more["visible"]
+    assert following.follow(ENGLISH, trained.name, NEW_BROWSER).more["visible"]
 
 
 def test_what_is_no_zip_is_a_sentence_and_gone(uploads, isolated):

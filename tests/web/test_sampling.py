@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charrnn.model.sampling import next_char_probs
+from charrnn.ui import cards
 from tests.builders import WEB, run_javascript
 
 NEAR = 1e-12  # of top-p, where the sets may differ by a candidate
@@ -72,3 +73,13 @@ def test_the_browser_has_the_probabilities_of_the_package():
         assert answer["ranked"] == sorted(
             range(len(logits)), key=lambda i: (-answer["before"][i], i)
         )
+
+
+def test_colours_are_steps_of_probability():
+    probabilities = [1, 0.5, 0.49, 0.25, 0.24, 0.1, 0.09, 0.03, 0.02, 0.01, 0.009, 1e-9]
+    bits = [-float(np.log2(p)) for p in probabilities]
+    steps = run_javascript(PARTS, "cases.map(charrnnSampling.surpriseStep)", bits)
+    assert steps == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    legend = cards.colour_legend("en")
+    assert [f"{100 * least:g} %" in legend for least in (0.5, 0.25, 0.1, 0.03, 0.01)]
+    assert legend.count("<i ") == 6

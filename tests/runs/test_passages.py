@@ -1,9 +1,17 @@
 from dataclasses import replace
 
+import pytest
+
 from charrnn.model import checkpoint
 from charrnn.model.record import CorpusRecord
+from charrnn.runs import passages
 from charrnn.text import sources
-from charrnn.ui import passages
+from tests.builders import make_folder, make_record
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_folder(tmp_path / "m", make_record())
 
 
 def test_a_passage_that_begins_in_the_prompt_counts(model):

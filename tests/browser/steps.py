@@ -1,0 +1,78 @@
+"""What the browser's tests do with a page again and again."""
+
+import dataclasses
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from charrnn.runs import store
+from charrnn.runs.events import EventLog
+from tests.builders import make_event, make_folder, make_record
+
+EVIL = "<img src=x onerror=alert(1)>${alert(2)}`{{value}}`"
+TEXT = "The quick brown fox jumps over the lazy dog and sleeps.\n" * 150
+TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
+DONE = ":not(.after-stop) > .status a"  # the link under what is written to its end
+TRAIN_TAB, HUB_TAB = 1, 2
+TOY = "?model=toy"  # writes at once, where any model serves
+
+
+def written(page: Any) -> list[str]:
+    """What stands in the four columns, prompt included."""
+    columns = page.locator("#columns .written")
+    return [columns.nth(i).inner_text() for i in range(columns.count())]
+
+
+def finish(page: Any) -> None:
+    """Wait until the writing is over."""
+    page.locator(f"#writing-status {DONE}").wait_for(timeout=30_000)
+
+
+def compare(page: Any) -> list[str]:
+    page.locator("#compare").click()
+    finish(page)
+    return written(page)
+
+
+def open_settings(page: Any, accordion: str) -> None:
+    page.locator(f"#{accordion} button").first.click()
+
+
+def fill(page: Any, setting: str, value: Any) -> None:
+    page.locator(f"#set-{setting} input").fill(str(value))
+
+
+def paste_and_shrink(page: Any, text: str, **settings: Any) -> None:
+    """The Train tab with a pasted text and a network that learns in seconds."""
+    page.get_by_role("tab").nth(TRAIN_TAB).click()
+    page.locator("#source input[value=paste]").check()
+    page.locator("#pasted textarea").fill(text)
+    page.locator("#facts .facts").wait_for()
+    open_settings(page, "advanced")
+    for name, value in {**TINY, **settings}.items():
+        fill(page, name, value)
+
+
+def run_of(page: Any) -> str:
+    """The id of the run that is followed, out of its link."""
+    href = page.locator("#run-head button").get_attribute("data-href")
+    return urllib.parse.parse_qs(href.removeprefix("?"))["run"][0]
+
+
+def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
+    """A finished run with a history, its texts as hostile as can be."""
+    record = make_record(title=title)
+    figures = dataclasses.replace(record.figures, kept_step=100, total_steps=100)
+    path = make_folder(folder / model_id, dataclasses.replace(record, figures=figures))
+    (path / store.STATE).mkdir()
+    (path / store.STATE / store.CORPUS_FILE).write_text("a text\n")
+    log = EventLog(path)
+    log.append(make_event("started", 0, planned_steps=100, steps_per_epoch=10))
+    log.append(make_event("notice", 0, message=EVIL))
+    for step in range(1, 101):
+        log.append(make_event("step", step, loss=4 - step / 50))
+    log.append(make_event("validation", 50, val_loss=2.5, best=True))
+    log.append(make_event("validation", 100, val_loss=2.0, best=True))
+    log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
+    log.append(make_event("baseline", 100, order=5, loss=1.7))
+    log.append(make_event("ended", 100, reason="finished"))
