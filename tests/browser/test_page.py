@@ -307,7 +307,7 @@ def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, 
         expect(label).to_contain_text(said)
         assert 0 < line["y"] - label.bounding_box()["y"] < 30
     expect(page.locator("#news .verdict")).to_contain_text(
-        "better than guessing, not yet better than a table of 5-grams."
+        "It now does better than a table of 5-grams."
     )
     page.locator("#loss-unit input[value=bits]").check()
     expect(page.locator("#legend")).to_contain_text("5-grams 2.453")  # 1.7 / ln 2

@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_in_the_queue_is_resumed_and_not_continued(small_
     shown = following.follow(ENGLISH, path.name, NEW_BROWSER)
     assert shown.resume["visible"]
     assert not shown.more["visible"]
-    assert all(loss is None for _, loss, _ in shown.plot["data"])  # no level alone
+    assert all(row[1] is None for row in shown.plot["value"]["data"])  # no level alone
 
 
 def test_a_run_that_died_says_so_and_offers_to_resume(run):
