@@ -46,7 +46,7 @@ class PanelUpdate(NamedTuple):
     head: Html = SKIP
     progress: Html = SKIP
     news: Html = SKIP
-    plot: Update = SKIP
+    plot: chart.Frame | Update = SKIP
     legend: Html = SKIP
     loss_unit: str | Update = SKIP
     samples: Html = SKIP
@@ -154,10 +154,7 @@ def whole_panel(
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
         news=panel.news_html(lang, status, record, kept_until(path)),
-        plot=gr.update(
-            value=plot.drawn(lang, run_id, record, overlay, unit),
-            **plot.axes(lang, unit),
-        ),
+        plot=plot.drawn(lang, run_id, record, overlay, unit),
         legend=plot.legend_html(lang, run_id, record, overlay, unit),
         loss_unit=unit,
         samples=panel.samples_html(lang, view, written=written_class(record)),
@@ -306,5 +303,7 @@ def opened(request: gr.Request, browser: object) -> PanelUpdate:
     lang, held = language(request), Browser.of(browser)
     linked = request.query_params.get("run", "")[:100]
     found = _follow(lang, linked or held.run or living(), held)
-    axes = gr.update(**plot.axes(lang, chart.UNITS[0]))
-    return found._replace(plot={**axes, **found.plot})
+    axes = plot.axes(lang)
+    has_rows = "data" in found.plot
+    named = gr.update(value=found.plot, **axes) if has_rows else gr.update(**axes)
+    return found._replace(plot=named)

@@ -57,11 +57,14 @@ def rows(
     return result
 
 
-def axes(lang: str, unit: str) -> Update:
-    """The titles of the axes and the tooltip's columns; other ones draw it anew."""
+def axes(lang: str) -> Update:
+    """The titles of the axes and the tooltip's columns.
+
+    Set before anything is drawn: others draw it anew. So the unit stands in its switch.
+    """
     return {
         "x_title": translate(lang, "train.axis_step"),
-        "y_title": translate(lang, f"axis.{unit}"),
+        "y_title": translate(lang, "train.axis_loss"),
         "tooltip": list(hover_names(lang)),
     }
 
@@ -103,7 +106,7 @@ def checked_unit(unit: str | None) -> str:
 class OverlayUpdate(NamedTuple):
     """What laying runs over the plot changes."""
 
-    plot: Update
+    plot: chart.Frame
     legend: str
 
 
@@ -119,4 +122,4 @@ def lay_over(
     record = checkpoint.read_record(model_folder(run_id))
     value = drawn(lang, run_id, record, over, shown)
     legend = legend_html(lang, run_id, record, over, shown)
-    return OverlayUpdate(gr.update(value=value, **axes(lang, shown)), legend)
+    return OverlayUpdate(value, legend)

@@ -127,7 +127,7 @@ def _plot() -> gr.LinePlot:
         x="step",
         y="loss",
         color="series",
-        **plot.axes(FALLBACK, chart.UNITS[0]),
+        **plot.axes(FALLBACK),
         colors_in_legend=[],  # ours wraps on a phone and tells the levels
         color_map=plot.colour_map(),
         height=340,

@@ -32,8 +32,8 @@ def test_following_shows_the_whole_run(run):
     assert "9 s left" in shown.progress  # 90 steps of 5 x 100 characters
     assert "best sampled validation 2.500 at step 10" in shown.news
     assert " first" in shown.samples
-    assert shown.plot["value"]["columns"][:3] == ["step", "loss", "series"]
-    assert {row[2] for row in shown.plot["value"]["data"]} == set(
+    assert shown.plot["columns"][:3] == ["step", "loss", "series"]
+    assert {row[2] for row in shown.plot["data"]} == set(
         plot.series_names("en").values()
     )
     assert "My run" in shown.table
@@ -74,7 +74,7 @@ def test_a_change_of_state_shows_the_right_buttons(run):
     assert changed(told) == {"redraw"}
     ended = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [], "nats")
     assert ">stopped</span>" in ended.head
-    assert "data" in ended.plot["value"]  # new data, the same node
+    assert "data" in ended.plot  # new data, the same node
     assert {"stop", "resume", "more", "rate"} <= changed(ended)
 
 
@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_in_the_queue_is_resumed_and_not_continued(small_
     shown = following.follow(ENGLISH, path.name, NEW_BROWSER)
     assert shown.resume["visible"]
     assert not shown.more["visible"]
-    assert all(row[1] is None for row in shown.plot["value"]["data"])  # no level alone
+    assert all(row[1] is None for row in shown.plot["data"])  # no level alone
 
 
 def test_a_run_that_died_says_so_and_offers_to_resume(run):

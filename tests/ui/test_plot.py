@@ -15,5 +15,5 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
     record = checkpoint.read_record(run)
     rows = plot.rows("en", "my-run", record, ["gone", "other"])
     assert (30, 1.5, "run A") in rows
-    assert [row[:3] for row in drawn["value"]["data"]] == chart.frame(rows)["data"]
+    assert [row[:3] for row in drawn["data"]] == chart.frame(rows)["data"]
     assert "run A: validation" in legend

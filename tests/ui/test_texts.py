@@ -54,7 +54,6 @@ DYNAMIC = {
     "text.": set(sources.NAMED),
     "state.": set(RunState),
     "series.": set(chart.COLOURS),
-    "axis.": set(chart.UNITS),
     "loss.": set(chart.UNITS),
     "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
