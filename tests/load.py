@@ -151,8 +151,9 @@ class Visitor:
         """Open the page."""
         answer = await self.site.client.get(self.site.url)
         answer.raise_for_status()
-        for function in ("opened", "opened_1"):  # both tabs
-            await self.site.run(self.session, function, {"run": self.run, "held": []})
+        browser = {"run": self.run, "held": []}
+        await self.site.run(self.session, "opened", "", browser)  # Generate
+        await self.site.run(self.session, "opened_1", browser)  # Train
 
     async def poll(self) -> None:
         """Ask whether anything is new of the run, and fetch it."""

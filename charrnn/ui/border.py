@@ -77,7 +77,7 @@ def _kind(value: object) -> str:
     return _KINDS.get(type(value), type(value).__name__)
 
 
-def _expected(hint: Any) -> str:
+def _expected(hint: object) -> str:
     """What a type stands for, in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -92,7 +92,7 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:
     return TypeAdapter(hint, config=_STRICT)
 
 
-def check_type(name: str, hint: Any, value: object) -> None:
+def check_type(name: str, hint: object, value: object) -> None:
     """Compare a value with a type as strictly as JSON allows: a text is no number.
 
     Args:
@@ -118,7 +118,7 @@ whole number or null.
         ) from None
 
 
-def _is_special(parameter: inspect.Parameter, hint: Any) -> bool:
+def _is_special(parameter: inspect.Parameter, hint: object) -> bool:
     """Whether Gradio itself gives this argument."""
     named = (hint, *typing.get_args(hint))
     return isinstance(parameter.default, gr.Progress) or any(
@@ -372,7 +372,7 @@ class Border(Blocks):
         )
 
     @staticmethod
-    def _page_error(fn: BlockFunction, error: Exception, request: Any) -> gr.Error:
+    def _page_error(fn: BlockFunction, error: Exception, request: object) -> gr.Error:
         """The error to show; what it says no more than is in the log."""
         if isinstance(error, InputError):
             log_line(f"refused {_name(fn)}: {error}".rstrip("."), error.__cause__)

@@ -96,19 +96,32 @@ def card_head(
     copied = html.escape(translate(lang, "generate.copied"))
     copy = html.escape(translate(lang, "generate.copy"))
     save = html.escape(translate(lang, "generate.save"))
-    own = html.escape(
-        links.build(dataclasses.replace(link, temperatures=(temperature,)))
-    )
+    # all but the prompt, which stands there to be read
+    own = dataclasses.replace(link, prompt="", temperatures=(temperature,))
+    data = html.escape(links.encode(own))
     return (
         f'<article class="{_card_class(wide=wide)}"><div class="tools">'
+        f"{_earlier(lang, own)}"
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
         f"{save}</button></div>"
-        f'<div class="{written}" dir="auto" tabindex="0" data-link="{own}" '
+        f'<div class="{written}" dir="auto" tabindex="0" data-link="{data}" '
         f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
+
+
+def _earlier(lang: str, link: Link) -> str:
+    """Where `generate.js` says that the settings are others than this text's."""
+    (temperature,) = link.temperatures
+    values = {"temperature": f"{temperature:g}", "seed": link.seed}
+    at = translate(lang, "generate.written_at", **values)
+    since = translate(lang, "generate.changed_since")
+    told = translate(lang, "generate.written_with", length=link.length, **values)
+    words = {"data-at": at, "data-since": since, "title": f"{link.model}: {told}"}
+    named = "".join(f' {name}="{html.escape(word)}"' for name, word in words.items())
+    return f'<span class="earlier"{named}></span>'
 
 
 def highlight(text: str, passages: Sequence[tuple[int, int]]) -> str:
@@ -186,9 +199,9 @@ def _linked_line(lang: str, link: Link, first: str) -> str:
     return (
         '<div class="status" role="status">'
         f"<span>{html.escape(first)}</span><span>{html.escape(seed)}</span>"
-        f'<a href="{href}" title="{title}">{this}</a>'
-        f'<button class="tool" type="button" data-act="link" data-href="{href}" '
-        f'data-done="{copied}">{copy}</button></div>'
+        f'<a href="{href}" title="{title}" target="_blank" rel="noopener">{this}</a>'
+        f'<button class="tool" type="button" data-act="link" data-done="{copied}">'
+        f"{copy}</button></div>"
     )
 
 

@@ -190,12 +190,13 @@ Object.assign(charrnn, (() => {
     };
     const goOn = (written, text, character) => {
       const query = new URLSearchParams(written.dataset.link);
+      const prompt = written.querySelector(".prompt").textContent;
       const left = Number(query.get("length")) - [...text].length - 1
-        + [...(query.get("prompt") ?? "")].length;
+        + [...prompt].length;
       query.set("prompt", [...text + character].slice(-LONGEST).join(""));
       query.set("length", Math.max(100, left));
       const id = written.closest("[id^=card-], #single").id;
-      chosen = `${id.replace("card-", "")} ?${query}`;
+      chosen = `${id.replace("card-", "")} ${query}`;
       close();
       $("#go-on").click();
     };
@@ -283,6 +284,44 @@ Object.assign(charrnn, (() => {
     return { place: () => chosen };
   })();
 
+  // --- a text says so where the form now asks for another than it
+  const earlier = (() => {
+    let form = {}, asked = 0;
+    const differs = (value, other) =>
+      Number.isFinite(value) && Math.abs(value - Number(other)) > 1e-9;
+    const word = (written, line) => {
+      const place = written.closest("[id^=card-], #single")?.id;
+      if (differs(form[place], written.dataset.temperature)) return line.dataset.at;
+      const query = new URLSearchParams(written.dataset.link);
+      const prompt = written.querySelector(".prompt").textContent;
+      // what was gone on with from a character has a length of its own
+      const begun = prompt === $("#prompt textarea")?.value;
+      const other = (form.model && form.model !== query.get("model"))
+        || differs(form.seed, query.get("seed"))
+        || (begun && differs(form.length, query.get("length")));
+      return other ? line.dataset.since : "";
+    };
+    const look = () => {
+      asked = 0;
+      const writing = $("#stop-writing:not([disabled])");
+      for (const line of document.querySelectorAll(".card .earlier")) {
+        const card = line.closest(".card");
+        const text = writing ? "" : word(card.querySelector(".written"), line);
+        if (line.textContent === text) continue;
+        line.textContent = text;
+        card.classList.toggle("stale", !!text);
+      }
+    };
+    const ask = () => { asked ||= requestAnimationFrame(look); };
+    new MutationObserver(ask).observe(document.documentElement,
+      { subtree: true, childList: true, attributeFilter: ["disabled"] });
+    return (model, length, seed, single, ...temperatures) => {
+      form = { model, length, seed, single };
+      temperatures.forEach((value, i) => { form[`card-${i}`] = value; });
+      ask();
+    };
+  })();
+
   // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
   const stopped = () => {
     const line = $("#writing-status .after-stop");
@@ -295,5 +334,5 @@ Object.assign(charrnn, (() => {
     if (asked && event.target.closest?.("#prompt")) $("#compare").click();
   });
 
-  return { next, colour, stopped, ...choice };
+  return { next, colour, earlier, stopped, ...choice };
 })());

@@ -30,7 +30,7 @@ from charrnn.ui.writing_request import (
 )
 
 MAX_SUGGESTED: Final = 40  # characters
-PROMPTS: Final = {"shakespeare": "ROMEO:", "python-stdlib": "def "}
+PROMPTS: Final = {"shakespeare": "ROMEO:\nO", "python-stdlib": "def "}
 DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
 READY: Final[Update] = gr.update(interactive=True)
 SAME: Final = (SKIP,) * MAX_COLUMNS
@@ -123,15 +123,23 @@ class OpenedUpdate(NamedTuple):
     generate: Update = READY
 
 
-def opened(request: gr.Request, browser: object) -> tuple[object, ...]:
+def opened(
+    request: gr.Request, fragment: str | None, browser: object
+) -> tuple[object, ...]:
     """Fill the form when the page opens."""
-    return flat(fill(request, browser))
+    return flat(fill(request, fragment, browser))
 
 
-def fill(request: gr.Request, browser: object) -> OpenedUpdate:
-    """The form from the link in the address, else with what is there."""
+def fill(request: gr.Request, fragment: str | None, browser: object) -> OpenedUpdate:
+    """The form from the link in the address, else with what is there.
+
+    Args:
+        request: Tells the language, and the address without its fragment.
+        fragment: Of the address, as the browser says; a long link stands there.
+        browser: What the visitor's browser keeps.
+    """
     lang = language(request)
-    link = links.parse(request.query_params)
+    link = links.read(fragment or "") or links.parse(request.query_params)
     choices, chosen = listed(lang, link.model if link else None, browser)
     model = gr.update(choices=choices, value=chosen)
     if link is not None:

@@ -303,6 +303,16 @@ def _connect_form(tab: GenerateTab) -> None:
         js="(model, prompt) => charrnn.next.ask(model, prompt)",
         **QUIET,
     )
+    asked: list[Any] = [tab.model, tab.length, settings.seed]
+    asked += [tab.single_temperature, *tab.temperatures]
+    gr.on(
+        [field.change for field in asked],
+        None,
+        asked,
+        js="(...form) => charrnn.earlier(...form)",
+        trigger_mode="multiple",
+        **QUIET,
+    )
     settings.seed.input(lambda: False, None, settings.new_seed, **QUIET)
     settings.column_count.input(
         generate_form.show_columns,

@@ -3,6 +3,9 @@
     ?model=shakespeare&hash=0123456789abcdef&prompt=ROMEO%3A&seed=7
       &temperatures=0.2,0.5,0.8,1.1&length=400&top_k=0&top_p=1&stop=
 
+A long one stands in the fragment (``?#model=...``), which a browser keeps to
+itself: servers refuse long addresses. The page hands it in when it opens.
+
 The hash is that of the weights: a reader whose model has others is told that
 the text may differ. What comes back from a link is a stranger's text, so each
 value is checked like a form's and a wrong one falls back to the default.
@@ -13,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from charrnn.config import (
     DEFAULT_LENGTH,
@@ -28,6 +31,8 @@ MAX_LINK_PROMPT: Final = 10_000  # characters; as the page's field
 MAX_LINK_STOP: Final = 200
 MAX_PAGE_SEED: Final = 2**53 - 1  # the largest a browser counts to exactly
 _ESCAPED: Final = {"n": "\n", "t": "\t", "\\": "\\"}
+MAX_QUERY: Final = 1500  # bytes of a link that servers are asked with
+MAX_ADDRESS: Final = 200_000  # characters that are read: the longest prompt fits
 HASH: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -57,8 +62,8 @@ def enter_stop(stop: str) -> str:
     return "".join(signs.get(character, character) for character in stop)
 
 
-def build(link: Link) -> str:
-    """The query string of a link, with its question mark."""
+def encode(link: Link) -> str:
+    """The names and values of a link as one line of ASCII, without empty ones."""
     query = {
         "model": link.model,
         "hash": link.weights_hash,
@@ -70,7 +75,17 @@ def build(link: Link) -> str:
         "top_p": f"{link.top_p:g}",
         "stop": link.stop,
     }
-    return "?" + urlencode({k: v for k, v in query.items() if v}, errors="replace")
+    return urlencode({k: v for k, v in query.items() if v}, errors="replace")
+
+
+def build(link: Link) -> str:
+    """The end of a link's address, from its question mark on.
+
+    The query is empty, not absent, where the link is a fragment: else the browser
+    would keep that of the page the link stands in.
+    """
+    query = encode(link)
+    return ("?" if len(query) <= MAX_QUERY else "?#") + query
 
 
 def build_run(run_id: str) -> str:
@@ -100,6 +115,16 @@ def _temperatures(text: str) -> tuple[float, ...]:
     ]
     good = tuple(value for value in values if value is not None)
     return good or DEFAULT_TEMPERATURES
+
+
+def read(text: str) -> Link | None:
+    """The link in a query string or fragment; None if it names no model.
+
+    Args:
+        text: As `build` or `encode` makes it, or a stranger's.
+    """
+    pairs = parse_qsl(text[:MAX_ADDRESS].lstrip("?#"), errors="replace")
+    return parse(dict(pairs))
 
 
 def parse(query: Mapping[str, str]) -> Link | None:

@@ -68,8 +68,11 @@ window.charrnn = (() => {
     const text = card?.querySelector(".written")?.textContent ?? "";
     if (button.dataset.act === "save") save(text, button.dataset.file);
     if (button.dataset.act === "copy") await copy(text);
-    if (button.dataset.act === "link")
-      await copy(new URL(button.dataset.href, location.href).href);
+    if (button.dataset.act === "link") {
+      const href = button.dataset.href
+        ?? button.parentElement.querySelector("a").getAttribute("href");
+      await copy(new URL(href, location.href).href);
+    }
     flash(button, button.dataset.done);
   });
 
@@ -308,6 +311,11 @@ Object.assign(window.charrnn, (() => {
   document.addEventListener("click", (event) => {
     const tab = event.target.closest?.("[role=tab][data-tab-id]");
     if (tab) tabShown(tab.dataset.tabId);
+  });
+  addEventListener("hashchange", () => {  // a long link, opened in this very page
+    if (!new URLSearchParams(location.hash.slice(1)).has("model")) return;
+    charrnn.forget();  // what is kept belongs to the link before
+    location.reload();
   });
   addEventListener("popstate", () =>
     document.querySelector(`[role=tab][data-tab-id="${named()}"]`)?.click());

@@ -191,8 +191,13 @@ def _build_tabs(page: PageState) -> _Tabs:
 def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
     blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs.all, **QUIET)
+    fragment = gr.Textbox("", visible=False)  # the browser gives its value
     opened = blocks.load(
-        generate_form.opened, page.browser, tabs.generating.opened(), **QUIET
+        generate_form.opened,
+        [fragment, page.browser],
+        tabs.generating.opened(),
+        js="(_, browser) => [location.hash, browser]",
+        **QUIET,
     )
     _keep_generating(opened, tabs.generate_view, tabs.generating, page)
     blocks.load(following.opened, page.browser, tabs.watching.outputs(), **QUIET).then(

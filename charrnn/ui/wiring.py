@@ -66,7 +66,7 @@ class Form:
         return cls(**fields)
 
 
-def _typed(name: str, hint: Any, value: object) -> object:
+def _typed(name: str, hint: object, value: object) -> object:
     read = "" if value is None and hint is str else value
     check_type(name, hint, read)
     return read

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl
 
 import gradio as gr
 
@@ -239,13 +238,13 @@ def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
     Args:
         request: Who asks.
         place: The column's number, or ``single``; a space; the link of what is to be
-            written, as `links.build` makes it.
+            written, as `links.encode` makes it.
 
     Raises:
         CharrnnError: If the place is none, or it cannot be written.
     """
     column, _, query = place.partition(" ")
-    link = links.parse(dict(parse_qsl(query.removeprefix("?"), errors="replace")))
+    link = links.read(query)
     single = column == "single"
     if link is None or not (single or column in map(str, range(MAX_COLUMNS))):
         raise ConfigError("The place to go on from is not one of this page's texts.")

@@ -37,7 +37,7 @@ const charrnnEngine = (() => {
     // (rows, columns), row by row; int8 has a scale for each column before it
     const matrix = (rows, columns) => {
       if (format !== "int8") return vector(rows * columns);
-      const scales = view(Float32Array, columns);
+      const scales = fromHalf(view(Uint16Array, columns));
       const steps = view(Int8Array, rows * columns);
       return Float32Array.from(steps, (step, i) => step * scales[i % columns]);
     };

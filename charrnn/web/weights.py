@@ -2,7 +2,7 @@
 
 The tensors follow each other in the order of `ModelConfig.tensor_shapes`, row by row
 and little-endian. ``float32`` and ``float16`` are just that. In ``int8`` a matrix is
-its columns' scales, 4 bytes each, and then whole numbers from -127 to 127 that they
+its columns' scales, in ``float16``, and then whole numbers from -127 to 127 that they
 are multiplied with; biases are ``float16``. `engine.js` reads it.
 """
 
@@ -43,12 +43,17 @@ def _halved(name: str, array: Floats) -> npt.NDArray[np.float16]:
     return halves
 
 
-def _quantised(matrix: Floats) -> tuple[Floats, npt.NDArray[np.int8]]:
+def _quantised(
+    name: str, matrix: Floats
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.int8]]:
     """Scales (columns,) and whole numbers (rows, columns) of a matrix."""
-    scales = (abs(matrix).max(axis=0) / _LARGEST).astype("<f4")
-    divisors = np.where(scales > 0, scales, 1)
+    exact = abs(matrix).max(axis=0) / _LARGEST
+    halves = _halved(name, exact)
+    # rounded up, so that the largest number of a column is reached
+    scales = np.where(halves < exact, np.nextafter(halves, np.float16("inf")), halves)
+    divisors = np.where(scales > 0, scales, 1).astype(np.float32)
     steps = np.rint(matrix / divisors).clip(-_LARGEST, _LARGEST)
-    return scales, steps.astype(np.int8)
+    return scales.astype("<f2"), steps.astype(np.int8)
 
 
 def _parts(
@@ -58,7 +63,7 @@ def _parts(
         return [array.astype("<f4")]
     if number_format == "float16" or name.endswith("bias"):
         return [_halved(name, array)]
-    return list(_quantised(array))
+    return list(_quantised(name, array))
 
 
 def pack(model: Model, number_format: str) -> bytes:

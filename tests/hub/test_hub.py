@@ -860,7 +860,8 @@ SPACE_FILES = [".gitattributes", "README.md", "index.html"]
 
 
 def share(folder: Path, server: Hub, repo: str = "alice/page", **settings: Any) -> Any:
-    """Push the web page of a model to a Space."""
+    """Push the web page of a model to a Space, patiently on a busy machine."""
+    settings.setdefault("limits", transfer.Limits(first=60.0))
     connection = connected(server, ALICE, settings)
     loaded = checkpoint.load(folder)
     told = [name for name in ("title", "origin") if name in settings]

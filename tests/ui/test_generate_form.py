@@ -25,14 +25,14 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     (folder / "state").mkdir()
     (folder / "state" / "corpus.txt").touch()
     EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
-    assert generate_form.suggest_prompt("r", "ROMEO:") == "the sea"
+    assert generate_form.suggest_prompt("r", generate_form.DEFAULT_PROMPT) == "the sea"
     assert generate_form.suggest_prompt("m", "the sea") == ""
     assert generate_form.suggest_prompt("m", "my own words") == SKIP
-    assert generate_form.suggest_prompt("nobody", "ROMEO:") == SKIP
+    assert generate_form.suggest_prompt("nobody", generate_form.DEFAULT_PROMPT) == SKIP
 
 
 def test_a_page_opens_with_a_model_and_a_seed(model):
-    first = generate_form.fill(ENGLISH, shared.NEW_BROWSER)
+    first = generate_form.fill(ENGLISH, None, shared.NEW_BROWSER)
     assert first.status == SKIP
     assert 0 <= first.seed < DRAWN_SEEDS
     choices, chosen = generate_form.listed("en", None, shared.NEW_BROWSER)
@@ -54,7 +54,7 @@ def test_a_page_opened_by_a_link_is_filled_from_it(model):
     link = links.Link(
         model="m", weights_hash=digest, prompt="so", seed=3, temperatures=(0.1, 0.9)
     )
-    opened = generate_form.fill(PageRequest(links.build(link)), {})
+    opened = generate_form.fill(PageRequest(links.build(link)), "", {})
     assert (opened.prompt, opened.seed, opened.new_seed) == ("so", 3, False)
     assert opened.temperatures == (0.1, 0.9, SKIP, SKIP)
     assert opened.column_count == 2
@@ -64,14 +64,24 @@ def test_a_page_opened_by_a_link_is_filled_from_it(model):
     assert "will differ" not in opened.status
 
 
+def test_a_page_opened_by_a_fragment_is_filled_from_it_alone(model):
+    link = links.Link(model="m", prompt="海" * 8000, seed=3, temperatures=(0.1, 0.9))
+    fragment = links.build(link).removeprefix("?")
+    opened = generate_form.fill(PageRequest("?model=other&seed=9"), fragment, {})
+    assert (opened.model["value"], opened.prompt) == ("m", link.prompt)
+    assert (opened.seed, opened.temperatures[:2]) == (3, (0.1, 0.9))
+    opened = generate_form.fill(PageRequest("?model=m&seed=9"), "#elsewhere", {})
+    assert opened.seed == 9
+
+
 def test_a_link_made_with_other_weights_says_so(model):
     link = links.Link(model="m", weights_hash="0" * 16, temperatures=(0.1,))
-    opened = generate_form.fill(PageRequest(links.build(link)), {})
+    opened = generate_form.fill(PageRequest(links.build(link)), "", {})
     assert "will differ" in opened.status
     assert opened.single_temperature == 0.1
     assert opened.temperatures == (SKIP,) * 4
 
 
 def test_a_link_to_a_model_that_is_not_here_says_so(model):
-    opened = generate_form.fill(PageRequest("?model=../../etc/passwd"), {})
+    opened = generate_form.fill(PageRequest("?model=../../etc/passwd"), "", {})
     assert "not here" in opened.status

@@ -1,5 +1,4 @@
 import dataclasses
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -7,10 +6,6 @@ from hypothesis import strategies as st
 
 from charrnn.ui import links
 from charrnn.ui.links import Link
-
-
-def parse(query):
-    return links.parse(dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True)))
 
 
 def test_a_link_names_all_that_a_text_depends_on():
@@ -29,7 +24,7 @@ def test_a_link_names_all_that_a_text_depends_on():
         "?model=shakespeare&hash=0123456789abcdef&prompt=ROMEO%3A%0A%26+more%3D1&seed=7"
         "&temperatures=0.2%2C1.1&length=50&top_k=5&top_p=0.9&stop=%0A%0A"
     )
-    assert parse(links.build(link)) == link
+    assert links.read(links.build(link)) == link
 
 
 @given(
@@ -48,7 +43,7 @@ def test_every_link_comes_back_as_it_was(prompt, seed, temperatures, stop):
         temperatures=tuple(temperatures),
         stop=stop,
     )
-    assert parse(links.build(link)) == link
+    assert links.read(links.build(link)) == link
 
 
 @pytest.mark.parametrize(
@@ -68,7 +63,7 @@ def test_every_link_comes_back_as_it_was(prompt, seed, temperatures, stop):
 )
 def test_what_is_wrong_in_a_link_falls_back_to_the_default(query, field):
     defaults = {f.name: f.default for f in dataclasses.fields(Link)}
-    assert getattr(parse(f"?model=m&{query}"), field) == defaults[field]
+    assert getattr(links.read(f"?model=m&{query}"), field) == defaults[field]
 
 
 def test_an_address_without_a_model_is_no_link():
@@ -77,9 +72,31 @@ def test_an_address_without_a_model_is_no_link():
 
 
 def test_what_is_long_is_cut():
-    link = parse("?model=m&prompt=" + "a" * 20_000 + "&stop=" + "b" * 500)
+    link = links.read("?model=m&prompt=" + "a" * 20_000 + "&stop=" + "b" * 500)
     assert len(link.prompt) == links.MAX_LINK_PROMPT
     assert len(link.stop) == links.MAX_LINK_STOP
+
+
+def test_a_link_over_1500_bytes_stands_in_the_fragment():
+    longest = links.MAX_QUERY - len(links.encode(Link(model="m", prompt="")))
+    longest -= len("&prompt=")
+    for letters, start in ((longest, "?model=m&"), (longest + 1, "?#model=m&")):
+        link = Link(model="m", prompt="a" * letters)
+        assert links.build(link).startswith(start)
+        assert links.read(links.build(link)) == link
+    assert len(links.encode(Link(model="m", prompt="a" * longest))) == 1500
+
+
+def test_the_longest_link_comes_back_whole():
+    link = Link(model="m" * 200, prompt="𠮷" * 10_000, stop="𠮷" * 200)
+    assert links.read(links.build(link)) == link
+    assert len(links.build(link)) < links.MAX_ADDRESS
+
+
+def test_a_strangers_fragment_is_read_like_a_query():
+    assert links.read("#") is None
+    assert links.read("#elsewhere") is None
+    assert links.read("#model=m&prompt=%FF&seed=-1") == Link(model="m", prompt="\ufffd")
 
 
 def test_a_lone_surrogate_in_a_prompt_builds_a_link():

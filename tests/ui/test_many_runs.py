@@ -51,7 +51,7 @@ def test_opening_the_page_reads_ones_own_runs_alone(isolated, mine):
     started = time.monotonic()
     try:
         shown = following.opened(ENGLISH, browser)
-        chosen = generate_form.fill(ENGLISH, browser)
+        chosen = generate_form.fill(ENGLISH, "", browser)
         sharing.refresh(ENGLISH, mine, browser, None)
     finally:
         watching.clear()

@@ -70,10 +70,11 @@ def test_a_finished_run_is_written_with(run, trained):
     assert following.whole_panel("en", "my-run", Browser()).write["visible"] is False
     panel = following.whole_panel("en", trained.name, Browser())
     assert panel.write["visible"] is True
-    tabs, model, prompt = run_actions.write_with(ENGLISH, trained.name, {}, "ROMEO:")
+    default = generate_form.DEFAULT_PROMPT
+    tabs, model, prompt = run_actions.write_with(ENGLISH, trained.name, {}, default)
     assert tabs["selected"] == "generate"
     assert model["value"] == trained.name
     assert trained.name in [value for _, value in model["choices"]]
-    assert prompt == generate_form.suggest_prompt(trained.name, "ROMEO:")
+    assert prompt == generate_form.suggest_prompt(trained.name, default)
     with pytest.raises(RunError, match="no model or run"):
         run_actions.write_with(ENGLISH, "gone", {}, "")

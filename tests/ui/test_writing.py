@@ -2,7 +2,6 @@ import html
 import itertools
 import re
 import time
-from urllib.parse import parse_qsl
 
 import pytest
 
@@ -74,7 +73,7 @@ def test_the_link_under_a_text_reproduces_it(model):
     prepared = prepare("en", writing_request(new_seed=True), at_least=2)
     last = frames(prepared)[-1]
     href = html.unescape(re.search(r'href="([^"]+)"', last.status)[1])
-    link = links.parse(dict(parse_qsl(href.removeprefix("?"))))
+    link = links.read(href)
     assert link == prepared.link
     again = prepare(
         "en",
@@ -147,7 +146,7 @@ def test_a_resting_column_escapes_its_words():
 
 
 def test_a_column_writes_on_from_a_link_of_its_own(model):
-    link = links.build(
+    link = links.encode(
         prepare("en", writing_request(temperatures=(0.8,), length=30), at_least=1).link
     )
     (*_, last) = writing.go_on(ENGLISH, f"2 {link}")
