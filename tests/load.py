@@ -163,12 +163,17 @@ class Visitor:
         )
         if answer.status_code == 204:
             return
-        values = await self.site.run(self.session, "tick", self.run, self.frame_key, [])
+        plot = [], "nats"  # what is laid over it, and the unit
+        values = await self.site.run(
+            self.session, "tick", self.run, self.frame_key, *plot
+        )
         self.seen = answer.raise_for_status().json()["token"]
         key, redraw = values[:2]
         if isinstance(redraw, str):
             browser = {"run": self.run, "held": [self.run]}
-            shown = await self.site.run(self.session, "redrawn", self.run, browser, [])
+            shown = await self.site.run(
+                self.session, "redrawn", self.run, browser, *plot
+            )
             key = shown[1]
         if NO_VALUE not in key:
             self.frame_key = key

@@ -9,8 +9,9 @@ of one, which the style sheet draws as a dot.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from charrnn.runs.quality import BestLoss
 from charrnn.runs.view import RunView
 
+UNITS: Final = ("nats", "bits", "characters")
+MOST_NATS: Final = 50.0  # beyond them a perplexity is no number any more
 MAX_POINTS: Final = 240  # a series; Vega keeps a hidden mark for each point
 SMOOTHING: Final = 0.04  # share of the curve that is averaged into a point
 COLUMNS: Final = ("step", "loss", "series")
@@ -132,24 +135,104 @@ def overlay_rows(name: str, view: RunView) -> list[Row]:
     return _validation_curve(name, view)
 
 
-def frame(result: Sequence[Row]) -> Frame:
+def in_unit(loss: float, unit: str) -> float:
+    """A loss in another unit.
+
+    Args:
+        loss: Nats per character.
+        unit: One of `UNITS`; ``characters`` is the perplexity, among how many equally
+            likely characters choosing would be as hard.
+    """
+    if unit == "bits":
+        return loss / math.log(2)
+    if unit == "characters":
+        return math.exp(min(loss, MOST_NATS))
+    return loss
+
+
+@dataclass(frozen=True)
+class Hover:
+    """What a tooltip tells of the followed run at a step, beside the loss there.
+
+    Args:
+        names: Of the columns: time, training and validation loss.
+        view: The run so far.
+        clock: Makes a time of seconds.
+    """
+
+    names: tuple[str, str, str]
+    view: RunView
+    clock: Callable[[float], str]
+
+    def columns(self, steps: Sequence[float], unit: str) -> list[list[object]]:
+        """Time, smoothed training loss and last validation at each step.
+
+        Args:
+            steps: Of the rows.
+            unit: Of the losses, one of `UNITS`.
+        """
+        view = self.view
+        validated = [point.step for point in view.validations]
+        val_losses = np.array([point.val_loss for point in view.validations])
+        train = _at(steps, view.steps, smooth(view.losses), unit)
+        validation = _at(steps, np.array(validated), val_losses, unit)
+        pace = view.seconds / max(1, view.step)
+        times = [self.clock(step * pace) for step in steps]
+        return [
+            [time, *losses]
+            for time, *losses in zip(times, train, validation, strict=True)
+        ]
+
+
+def _at(
+    steps: Sequence[float],
+    known: npt.NDArray[Any],
+    losses: npt.NDArray[np.float64],
+    unit: str,
+) -> list[float | None]:
+    """The last known loss at each step, None before the first."""
+    places = np.searchsorted(known, np.asarray(steps), side="right")
+    return [
+        round(in_unit(float(losses[place - 1]), unit), 3) if place else None
+        for place in places.tolist()
+    ]
+
+
+def frame(
+    result: Sequence[Row], unit: str = "nats", hover: Hover | None = None
+) -> Frame:
     """The rows as the plot's component sends them to the browser.
 
     A data frame would be turned into the same, a hundred times slower.
+
+    Args:
+        result: The rows, in nats.
+        unit: What they are shown in, one of `UNITS`.
+        hover: What tooltips tell besides.
     """
+    steps = [step for step, _, _ in result]
+    more = [[] for _ in steps] if hover is None else hover.columns(steps, unit)
+    names = () if hover is None else hover.names
+    time_name = names[:1]
     return {
-        "columns": list(COLUMNS),
+        "columns": [*COLUMNS, *names],
         "data": [
-            (step, None if math.isnan(loss) else loss, name)
-            for step, loss, name in result
+            (step, _shown(loss, unit), name, *others)
+            for (step, loss, name), others in zip(result, more, strict=True)
         ],
         "datatypes": {
             "step": "quantitative",
             "loss": "quantitative",
             "series": "nominal",
+            **dict.fromkeys(names, "quantitative"),
+            **dict.fromkeys(time_name, "nominal"),
         },
         "mark": "line",
     }
+
+
+def _shown(loss: float, unit: str) -> float | None:
+    return None if math.isnan(loss) else round(in_unit(loss, unit), 4)
 
 
 def colour_map(tables: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -48,6 +48,7 @@ class PanelUpdate(NamedTuple):
     news: Html = SKIP
     plot: chart.Frame | Update = SKIP
     legend: Html = SKIP
+    loss_unit: str | Update = SKIP
     samples: Html = SKIP
     stop: Update = SKIP
     write: Update = SKIP  # with the model, once it is trained
@@ -125,7 +126,11 @@ def empty_panel(lang: str, browser: Browser, message: str = "") -> PanelUpdate:
 
 
 def whole_panel(
-    lang: str, run_id: str, browser: Browser, overlay: Sequence[str] = ()
+    lang: str,
+    run_id: str,
+    browser: Browser,
+    overlay: Sequence[str] = (),
+    unit: str = chart.UNITS[0],
 ) -> PanelUpdate:
     """Everything about a run, as when it is first followed.
 
@@ -149,8 +154,9 @@ def whole_panel(
         head=panel.head_html(lang, status, record),
         progress=panel.progress_html(lang, status, view, record.training),
         news=panel.news_html(lang, status, record, kept_until(path)),
-        plot=chart.frame(plot.rows(lang, run_id, record, overlay)),
-        legend=plot.legend_html(lang, run_id, record, overlay),
+        plot=plot.drawn(lang, run_id, record, overlay, unit),
+        legend=plot.legend_html(lang, run_id, record, overlay, unit),
+        loss_unit=unit,
         samples=panel.samples_html(lang, view, written=written_class(record)),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
@@ -202,7 +208,11 @@ class TickUpdate(NamedTuple):
 
 
 def tick(
-    request: gr.Request, run_id: str, frame_key: object, overlay: list[str] | None
+    request: gr.Request,
+    run_id: str,
+    frame_key: object,
+    overlay: list[str] | None,
+    unit: str | None,
 ) -> TickUpdate:
     """What has changed since the last look; most often nothing.
 
@@ -211,11 +221,13 @@ def tick(
         run_id: The followed run; empty if there is none.
         frame_key: What the page was last drawn from (`panel.frame_key`).
         overlay: Ids of the runs that are laid over the plot.
+        unit: Of the losses that it shows.
     """
     if not run_id:
         return TickUpdate() if living() is None else _redraw()
     try:
-        return _progressed(language(request), run_id, frame_key, overlay or [])
+        over, shown = overlay or [], plot.checked_unit(unit)
+        return _progressed(language(request), run_id, frame_key, over, shown)
     except CharrnnError:
         return _redraw()
 
@@ -225,7 +237,7 @@ def _redraw() -> TickUpdate:
 
 
 def _progressed(
-    lang: str, run_id: str, old_key: object, overlay: list[str]
+    lang: str, run_id: str, old_key: object, overlay: list[str], unit: str
 ) -> TickUpdate:
     status = read_status(checked_id(run_id))
     view = status.view
@@ -241,21 +253,26 @@ def _progressed(
         progress=panel.progress_html(lang, status, view, record.training),
     )
     if changed & {"step", "validations", "baseline"}:
-        rows = plot.rows(lang, run_id, record, overlay)
-        update = update._replace(plot=chart.frame(rows))
+        drawn = plot.drawn(lang, run_id, record, overlay, unit)
+        update = update._replace(plot=drawn)
     if changed & {"validations", "baseline"}:
-        update = update._replace(legend=plot.legend_html(lang, run_id, record, overlay))
+        legend = plot.legend_html(lang, run_id, record, overlay, unit)
+        update = update._replace(legend=legend)
     if changed & {"samples", "last_sample"}:
         samples = panel.samples_html(lang, view, written=written_class(record))
         update = update._replace(samples=samples)
-    if changed & {"validations", "notices"}:
+    if changed & {"validations", "notices", "baseline"}:
         until = kept_until(model_folder(run_id))
         update = update._replace(news=panel.news_html(lang, status, record, until))
     return update
 
 
 def redrawn(
-    request: gr.Request, run_id: str, browser: object, overlay: list[str] | None
+    request: gr.Request,
+    run_id: str,
+    browser: object,
+    overlay: list[str] | None,
+    unit: str | None,
 ) -> PanelUpdate:
     """The whole panel anew: the run's state has changed, or another one lives."""
     lang, held = language(request), Browser.of(browser)
@@ -263,7 +280,8 @@ def redrawn(
     if not wanted:
         return empty_panel(lang, held)
     try:
-        return whole_panel(lang, wanted, held, overlay or [])
+        shown = plot.checked_unit(unit)
+        return whole_panel(lang, wanted, held, overlay or [], shown)
     except CharrnnError:
         return empty_panel(lang, held, translate(lang, "progress.unknown_run"))
 
@@ -285,10 +303,7 @@ def opened(request: gr.Request, browser: object) -> PanelUpdate:
     lang, held = language(request), Browser.of(browser)
     linked = request.query_params.get("run", "")[:100]
     found = _follow(lang, linked or held.run or living(), held)
-    axes: Update = {
-        "x_title": translate(lang, "train.axis_step"),
-        "y_title": translate(lang, "train.axis_loss"),
-    }
+    axes = plot.axes(lang)
     has_rows = "data" in found.plot
     named = gr.update(value=found.plot, **axes) if has_rows else gr.update(**axes)
     return found._replace(plot=named)

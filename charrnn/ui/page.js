@@ -76,6 +76,35 @@ window.charrnn = (() => {
     flash(button, button.dataset.done);
   });
 
+  // what stands still in the plot has its name beside it, out of the legend
+  const NAMED = 3;  // of the legend: best, guessing, n-grams
+  const nameLine = (plot, item) => {
+    const stroke = `[stroke="${item.dataset.colour}"]`;
+    const line = plot.querySelector(`.mark-line path${stroke}`);
+    const drawn = line?.getAttribute("d");
+    let name = plot.querySelector(`.line-name[data-colour="${item.dataset.colour}"]`);
+    if (!drawn) { name?.remove(); return; }
+    if (!name) {
+      name = document.createElement("span");
+      name.className = "line-name";
+      name.dataset.colour = item.dataset.colour;
+      name.ariaHidden = true;  // the legend says it
+      plot.append(name);
+    }
+    const at = line.getBoundingClientRect(), frame = plot.getBoundingClientRect();
+    name.textContent = item.textContent;
+    const point = at.width < 20;  // curves end in it from above
+    name.style.top = `${at.top - frame.top + (point ? 6 : -20)}px`;
+    name.style.right = `${Math.max(4, frame.right - at.right - 60)}px`;
+  };
+  const nameLines = () => setTimeout(() => {  // once Vega has drawn
+    const plot = document.querySelector("#plot");
+    if (!plot?.querySelector("svg")) return;
+    for (const item of [...document.querySelectorAll("#legend li")].slice(3, 3 + NAMED))
+      nameLine(plot, item);
+  }, 400);
+  addEventListener("resize", nameLines);
+
   // Ask whether anything is new of the followed run; then have Gradio fetch it.
   const polling = (() => {
     const IDLE = 5;  // seconds, where the server says nothing else
@@ -126,10 +155,10 @@ window.charrnn = (() => {
     timer = setTimeout(ask, 1000);
     return {
       ask,
-      follow: (id) => { run = id; seen = waking = ""; ask(); },
-      shown: () => { seen = waking; waking = ""; },
+      follow: (id) => { run = id; seen = waking = ""; ask(); nameLines(); },
+      shown: () => { seen = waking; waking = ""; nameLines(); },
       // what was drawn anew may have been read before another change was shown
-      redrawn: () => { seen = ""; },
+      redrawn: () => { seen = ""; nameLines(); },
     };
   })();
   // a temperature's name, by its value
@@ -150,6 +179,7 @@ window.charrnn = (() => {
   const run = () => document.querySelector("#watch");
   return {
     ...polling,
+    nameLines,
     // the run that Train has just started, if it stands out of view
     showRun: () => {
       const top = run()?.getBoundingClientRect().top ?? 0;

@@ -16,7 +16,7 @@ from charrnn.runs.quality import BestLoss
 from charrnn.runs.states import LIVE, RunState
 from charrnn.runs.status import Status
 from charrnn.runs.view import RunView
-from charrnn.ui import chart, links
+from charrnn.ui import chart, links, verdict
 from charrnn.ui.sentences import say
 from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
@@ -120,7 +120,9 @@ def news_html(
         kept_until: When the page removes the run at the latest, seconds since the
             epoch; None if it never does.
     """
-    parts, view = [], status.view
+    view = status.view
+    judged = verdict.judge(view, record)
+    parts = [note(verdict.sentence(lang, judged, live=status.state in LIVE), "verdict")]
     if status.message:
         parts.append(note(say(lang, status.message), "warn"))
     best = quality.best_loss(record, view)
@@ -161,7 +163,7 @@ def _kept_note(lang: str, status: Status, until: float) -> str:
 
 
 def legend_html(
-    lang: str, view: RunView, record: Record, overlays: Sequence[str]
+    lang: str, view: RunView, record: Record, overlays: Sequence[str], unit: str
 ) -> str:
     """What the lines of the plot are, with the levels that do not change.
 
@@ -170,6 +172,7 @@ def legend_html(
         view: The followed run.
         record: Of it.
         overlays: Titles of the runs laid over, in the order of their lines.
+        unit: Of the losses, one of `chart.UNITS`.
     """
     guessing = quality.guessing_loss(record.model)
     values = {"guessing": guessing, "baseline": view.baseline}
@@ -179,13 +182,13 @@ def legend_html(
     items = []
     for key in chart.SERIES:
         value = values.get(key)
-        level = "" if value is None else f" {value:.3f}"
+        level = "" if value is None else f" {chart.in_unit(value, unit):.3f}"
         items.append((chart.COLOURS[key], translate(lang, f"series.{key}") + level))
     for key, title in zip(chart.OVERLAYS, overlays, strict=False):
         name = translate(lang, f"series.{key}")
         items.append((chart.COLOURS[key], f"{name}: {title}"))
     parts = [
-        f'<li><i style="background:{colour}"></i>'
+        f'<li data-colour="{colour}"><i style="background:{colour}"></i>'
         f'<span dir="auto">{html.escape(name)}</span></li>'
         for colour, name in items
     ]

@@ -13,7 +13,8 @@ from charrnn.runs.status import look_at
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
 from charrnn.ui.shared import model_folder
-from charrnn.ui.texts import TABLES, language, translate
+from charrnn.ui.texts import TABLES, duration, language, translate
+from charrnn.ui.wiring import Update
 
 MAX_OVERLAYS: Final = len(chart.OVERLAYS)
 
@@ -56,10 +57,50 @@ def rows(
     return result
 
 
-def legend_html(lang: str, run_id: str, record: Record, overlay: Sequence[str]) -> str:
+def axes(lang: str) -> Update:
+    """The titles of the axes and the tooltip's columns.
+
+    Set before anything is drawn: others draw it anew. So the unit stands in its switch.
+    """
+    return {
+        "x_title": translate(lang, "train.axis_step"),
+        "y_title": translate(lang, "train.axis_loss"),
+        "tooltip": list(hover_names(lang)),
+    }
+
+
+def hover_names(lang: str) -> tuple[str, str, str]:
+    """The columns that a tooltip shows beside the axes."""
+    return (
+        translate(lang, "hover.time"),
+        translate(lang, "series.train"),
+        translate(lang, "series.validation"),
+    )
+
+
+def drawn(
+    lang: str, run_id: str, record: Record, overlay: Sequence[str], unit: str
+) -> chart.Frame:
+    """The plot's data, as the browser gets them."""
+
+    def clock(seconds: float) -> str:
+        return duration(lang, seconds)
+
+    hover = chart.Hover(hover_names(lang), _view(run_id), clock)
+    return chart.frame(rows(lang, run_id, record, overlay), unit, hover)
+
+
+def legend_html(
+    lang: str, run_id: str, record: Record, overlay: Sequence[str], unit: str
+) -> str:
     """What the lines of the plot are, as HTML."""
     titles = list(_laid_over(overlay).values())
-    return panel.legend_html(lang, _view(run_id), record, titles)
+    return panel.legend_html(lang, _view(run_id), record, titles, unit)
+
+
+def checked_unit(unit: str | None) -> str:
+    """A unit of losses that a browser sent; nats for anything odd."""
+    return unit if unit in chart.UNITS else chart.UNITS[0]
 
 
 class OverlayUpdate(NamedTuple):
@@ -70,15 +111,15 @@ class OverlayUpdate(NamedTuple):
 
 
 def lay_over(
-    request: gr.Request, run_id: str, overlay: list[str] | None
+    request: gr.Request, run_id: str, overlay: list[str] | None, unit: str | None
 ) -> OverlayUpdate:
-    """Lay other runs over the plot.
+    """Lay other runs over the plot, or show it in another unit.
 
     Raises:
         CharrnnError: If the followed run is gone.
     """
-    lang, over = language(request), overlay or []
+    lang, over, shown = language(request), overlay or [], checked_unit(unit)
     record = checkpoint.read_record(model_folder(run_id))
-    drawn = chart.frame(rows(lang, run_id, record, over))
-    legend = legend_html(lang, run_id, record, over)
-    return OverlayUpdate(drawn, legend)
+    value = drawn(lang, run_id, record, over, shown)
+    legend = legend_html(lang, run_id, record, over, shown)
+    return OverlayUpdate(value, legend)

@@ -14,7 +14,7 @@ from charrnn.ui.plot import MAX_OVERLAYS, OverlayUpdate
 from charrnn.ui.run_actions import QuestionUpdate
 from charrnn.ui.sessions import id_dropdown
 from charrnn.ui.shared import PageState
-from charrnn.ui.texts import FALLBACK, translate
+from charrnn.ui.texts import FALLBACK
 from charrnn.ui.wiring import PRIVATE, QUIET, outputs
 
 
@@ -68,6 +68,7 @@ class Body:
     controls: Controls
     plot: gr.LinePlot
     legend: gr.HTML
+    loss_unit: gr.Radio
     news: gr.HTML
     samples: gr.HTML
     rate: Rate
@@ -126,8 +127,7 @@ def _plot() -> gr.LinePlot:
         x="step",
         y="loss",
         color="series",
-        x_title=translate(FALLBACK, "train.axis_step"),
-        y_title=translate(FALLBACK, "train.axis_loss"),
+        **plot.axes(FALLBACK),
         colors_in_legend=[],  # ours wraps on a phone and tells the levels
         color_map=plot.colour_map(),
         height=340,
@@ -221,12 +221,19 @@ def _body() -> Body:
         progress = gr.HTML(elem_id="progress", apply_default_css=False)
         controls, line_plot = _controls(), _plot()
         legend = gr.HTML(elem_id="legend", apply_default_css=False)
+        loss_unit = gr.Radio(
+            [(i18n(f"loss.{unit}"), unit) for unit in chart.UNITS],
+            value=chart.UNITS[0],
+            label=i18n("train.loss_unit"),
+            elem_id="loss-unit",
+        )
         news = gr.HTML(elem_id="news", apply_default_css=False)
         gr.Markdown(i18n("train.samples"), elem_classes="group")
         samples = gr.HTML(elem_id="samples", apply_default_css=False)
         rate, overlay, manage = _rate(), _overlay(), _manage()
     return Body(
-        *(body, head, progress, controls, line_plot, legend, news, samples),
+        *(body, head, progress, controls, line_plot, legend),
+        *(loss_unit, news, samples),
         *(rate, overlay, manage),
     )
 
@@ -248,22 +255,27 @@ def _connect_live(panel: WatchPanel) -> None:
     followed.change(None, followed, None, js="run => charrnn.follow(run)", **QUIET)
     panel.page.wake.click(
         following.tick,
-        [followed, panel.frame_key, body.overlay],
+        [followed, panel.frame_key, body.overlay, body.loss_unit],
         outputs(TickUpdate, *panel.holders()),
         **QUIET,
     ).success(None, None, None, js="() => charrnn.shown()", **QUIET)
     panel.redraw.change(
-        following.redrawn, [followed, browser, body.overlay], panel.outputs(), **QUIET
+        following.redrawn,
+        [followed, browser, body.overlay, body.loss_unit],
+        panel.outputs(),
+        **QUIET,
     ).success(None, None, None, js="() => charrnn.redrawn()", **QUIET)
     panel.choice.input(
         following.follow, [panel.choice, browser], panel.outputs(), **QUIET
     )
-    body.overlay.input(
+    gr.on(
+        [body.overlay.input, body.loss_unit.input],
         plot.lay_over,
-        [followed, body.overlay],
+        [followed, body.overlay, body.loss_unit],
         outputs(OverlayUpdate, body),
+        trigger_mode="always_last",
         **QUIET,
-    )
+    ).success(None, None, None, js="() => charrnn.nameLines()", **QUIET)
 
 
 def _connect_actions(panel: WatchPanel) -> None:

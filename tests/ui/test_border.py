@@ -294,8 +294,8 @@ def test_one_damaged_history_breaks_the_page_for_no_run(page: Page) -> None:
                 ("models", []),
                 ("status", [run, 0]),
                 ("opened_1", [{**held, "run": run}]),
-                ("tick", [run, None, []]),
-                ("redrawn", [run, held, []]),
+                ("tick", [run, None, [], "nats"]),
+                ("redrawn", [run, held, [], "nats"]),
             ):
                 response = client.post(
                     f"{API}/run/x", **body(data=values, fn_index=by_name[name])

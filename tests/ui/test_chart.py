@@ -107,3 +107,29 @@ def test_the_style_sheet_knows_the_lines_by_their_colours():
     styled = re.findall(r'\[stroke="(#[0-9a-f]+)"\]', css)
     named = ("train", "best", "guessing", "baseline")
     assert styled == [chart.COLOURS[name] for name in named]
+
+
+def test_a_loss_in_other_units():
+    assert chart.in_unit(math.log(2), "bits") == pytest.approx(1)
+    assert chart.in_unit(math.log(5), "characters") == pytest.approx(5)
+    assert math.isfinite(chart.in_unit(904, "characters"))
+    rows = [(0, math.nan, "train"), (3, math.log(4), "train")]
+    for unit, value in (("nats", 1.3863), ("bits", 2.0), ("characters", 4.0)):
+        data = chart.frame(rows, unit)["data"]
+        assert data == [(0, None, "train"), (3, value, "train")]
+
+
+def test_a_tooltip_tells_time_and_both_losses():
+    recorded = [make_event("started", 0, time=1000.0)]
+    recorded += [make_event("step", s, loss=5.0 - s, time=1000.0) for s in (1, 2, 3)]
+    recorded.append(make_event("validation", 2, val_loss=2.5, time=1000.0))
+    recorded.append(make_event("step", 4, loss=1.0, time=1060.0))
+    names = ("time", "training", "validation")
+    hover = chart.Hover(names, reduce(recorded), lambda seconds: f"{seconds:.0f} s")
+    shown = chart.frame([(0, 4.0, "x"), (2, 4.0, "x"), (4, 4.0, "x")], "nats", hover)
+    assert shown["columns"] == ["step", "loss", "series", *names]
+    assert [row[3:] for row in shown["data"]] == [
+        ("0 s", None, None),
+        ("30 s", 3.0, 2.5),
+        ("60 s", 1.0, 2.5),
+    ]

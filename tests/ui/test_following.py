@@ -32,7 +32,7 @@ def test_following_shows_the_whole_run(run):
     assert "9 s left" in shown.progress  # 90 steps of 5 x 100 characters
     assert "best sampled validation 2.500 at step 10" in shown.news
     assert " first" in shown.samples
-    assert shown.plot["columns"] == ["step", "loss", "series"]
+    assert shown.plot["columns"][:3] == ["step", "loss", "series"]
     assert {row[2] for row in shown.plot["data"]} == set(
         plot.series_names("en").values()
     )
@@ -42,7 +42,7 @@ def test_following_shows_the_whole_run(run):
 def test_a_tick_without_news_changes_nothing(run):
     with store.hold(run):
         shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
-        again = following.tick(ENGLISH, "my-run", shown.frame_key, [])
+        again = following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")
     assert changed(again) == set()
 
 
@@ -51,18 +51,18 @@ def test_a_tick_brings_only_what_is_new(run):
     with store.hold(run):
         shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
         log.append(make_event("step", 12, epoch=2, loss=2.0, chars_per_second=1.0))
-        step = following.tick(ENGLISH, "my-run", shown.frame_key, [])
+        step = following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")
         log.append(make_event("validation", 20, val_loss=2.25, best=True))
-        validation = following.tick(ENGLISH, "my-run", step.frame_key, [])
+        validation = following.tick(ENGLISH, "my-run", step.frame_key, [], "nats")
         log.append(make_event("sample", 20, text=" second"))
-        sample = following.tick(ENGLISH, "my-run", validation.frame_key, [])
+        sample = following.tick(ENGLISH, "my-run", validation.frame_key, [], "nats")
         log.append(make_event("baseline", 20, order=5, loss=1.75))
-        baseline = following.tick(ENGLISH, "my-run", sample.frame_key, [])
+        baseline = following.tick(ENGLISH, "my-run", sample.frame_key, [], "nats")
     assert changed(step) == {"frame_key", "progress", "plot"}
     assert changed(validation) == {"frame_key", "progress", "plot", "news", "legend"}
     assert changed(sample) == {"frame_key", "progress", "samples"}
     assert sample.samples.index(" second") < sample.samples.index(" first")
-    assert changed(baseline) == {"frame_key", "progress", "plot", "legend"}
+    assert changed(baseline) == {"frame_key", "progress", "plot", "legend", "news"}
     assert "a table of 5-grams 1.750" in baseline.legend
 
 
@@ -70,9 +70,9 @@ def test_a_change_of_state_shows_the_right_buttons(run):
     with store.hold(run):
         shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
     EventLog(run).append(make_event("ended", 10, reason="stopped"))
-    told = following.tick(ENGLISH, "my-run", shown.frame_key, [])
+    told = following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")
     assert changed(told) == {"redraw"}
-    ended = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [])
+    ended = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [], "nats")
     assert ">stopped</span>" in ended.head
     assert "data" in ended.plot  # new data, the same node
     assert {"stop", "resume", "more", "rate"} <= changed(ended)
@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_in_the_queue_is_resumed_and_not_continued(small_
     shown = following.follow(ENGLISH, path.name, NEW_BROWSER)
     assert shown.resume["visible"]
     assert not shown.more["visible"]
-    assert all(loss is None for _, loss, _ in shown.plot["data"])  # no level alone
+    assert all(row[1] is None for row in shown.plot["data"])  # no level alone
 
 
 def test_a_run_that_died_says_so_and_offers_to_resume(run):
@@ -115,9 +115,9 @@ def test_a_run_that_died_says_so_and_offers_to_resume(run):
 def test_a_run_that_is_gone_leaves_an_empty_panel(run):
     shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
     control.delete("my-run")
-    told = following.tick(ENGLISH, "my-run", shown.frame_key, [])
+    told = following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")
     assert changed(told) == {"redraw"}
-    gone = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [])
+    gone = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [], "nats")
     assert gone.followed == ""
     assert "not here" in gone.welcome["value"]
     for run_id in ("my-run", "../etc"):
@@ -136,28 +136,30 @@ def test_a_page_finds_its_run_again(run):
 
 
 def test_a_run_from_a_terminal_shows_up_by_itself(run, monkeypatch):
-    nobody = following.tick(ENGLISH, "", None, [])
+    nobody = following.tick(ENGLISH, "", None, [], "nats")
     assert changed(nobody) == set()  # it is dead
     with store.hold(run):
-        told = following.tick(ENGLISH, "", None, [])
+        told = following.tick(ENGLISH, "", None, [], "nats")
         assert changed(told) == {"redraw"}
-        found = following.redrawn(ENGLISH, "", NEW_BROWSER, [])
+        found = following.redrawn(ENGLISH, "", NEW_BROWSER, [], "nats")
         assert found.followed == "my-run"
         monkeypatch.setenv("CHARRNN_HOSTED", "1")
-        assert changed(following.tick(ENGLISH, "", None, [])) == set()
+        assert changed(following.tick(ENGLISH, "", None, [], "nats")) == set()
 
 
 def test_a_run_that_begins_elsewhere_joins_the_list(run, small_corpus):
     EventLog(run).append(make_event("ended", 10, reason="finished"))
     shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
-    assert changed(following.tick(ENGLISH, "my-run", shown.frame_key, [])) == set()
+    assert (
+        changed(following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")) == set()
+    )
     prepared = preparation.prepare(
         small_corpus, preset="quick", settings={"rnn_units": 4}
     )
     control.create(prepared, title="From a terminal")
-    told = following.tick(ENGLISH, "my-run", shown.frame_key, [])
+    told = following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")
     assert changed(told) == {"redraw"}
-    joined = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [])
+    joined = following.redrawn(ENGLISH, "my-run", NEW_BROWSER, [], "nats")
     assert joined.followed == "my-run"
     assert "From a terminal" in joined.table
 
@@ -214,7 +216,7 @@ def test_what_cannot_be_read_is_told_in_the_table_and_beside_the_run(run, small_
     assert "config.json has format_version 99" in shown.table
     assert not shown.stop["visible"]
     assert not shown.resume["visible"]
-    _, legend = plot.lay_over(ENGLISH, "my-run", [])
+    _, legend = plot.lay_over(ENGLISH, "my-run", [], "nats")
     assert "validation" in legend
 
 

@@ -11,9 +11,9 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
     )
     other = control.create(prepared, title="validation", model_id="other")
     EventLog(other).append(make_event("validation", 30, val_loss=1.5, best=True))
-    drawn, legend = plot.lay_over(ENGLISH, "my-run", ["gone", "../x", "other"])
+    drawn, legend = plot.lay_over(ENGLISH, "my-run", ["gone", "../x", "other"], "nats")
     record = checkpoint.read_record(run)
     rows = plot.rows("en", "my-run", record, ["gone", "other"])
     assert (30, 1.5, "run A") in rows
-    assert drawn == chart.frame(rows)
+    assert [row[:3] for row in drawn["data"]] == chart.frame(rows)["data"]
     assert "run A: validation" in legend

@@ -20,6 +20,7 @@ from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import MAX_COLUMNS
 from charrnn.ui.settings import CHIPS, SETTINGS
 from charrnn.ui.texts import TABLES
+from charrnn.ui.verdict import Standing
 from charrnn.ui.writing_request import NUMBERS
 from tests.builders import PageRequest
 
@@ -62,6 +63,8 @@ DYNAMIC = {
         *("mark", "unit", "correlation", "control", "r2", "r2_control"),
         *("colour", "none", "rest"),
     },
+    "loss.": set(chart.UNITS),
+    "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
 
