@@ -3,12 +3,14 @@
 import argparse
 import ast
 import contextlib
+import functools
 import importlib
 import inspect
 import io
 import re
 import shlex
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,6 +159,13 @@ def test_every_command_is_described() -> None:
 # --- promises --------------------------------------------------------------------
 
 
+@functools.cache  # a few files have most of the tests that are named
+def functions_in(path: str) -> Counter[str]:
+    """How often each name is a function of a file of Python."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return Counter(n.name for n in ast.walk(tree) if isinstance(n, FUNCTIONS))
+
+
 def test_each_promise_names_tests_that_exist() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\S.*?) \| (.*) \|$", text, re.M)
@@ -166,9 +175,7 @@ def test_each_promise_names_tests_that_exist() -> None:
         named = re.findall(r"`(tests/\S+\.py)::(test_\w+)`", tests)
         assert named, promise
         for path, test in named:
-            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-            functions = [n.name for n in ast.walk(tree) if isinstance(n, FUNCTIONS)]
-            assert functions.count(test) == 1, f"{path}::{test}"
+            assert functions_in(path)[test] == 1, f"{path}::{test}"
 
 
 # --- Python, endpoints, limits, figures ------------------------------------------
