@@ -118,7 +118,8 @@ def build() -> gr.Blocks:
     with blocks:
         api.publish()  # first, so that their names are theirs
         _lay_out(blocks)
-    blocks.queue(default_concurrency_limit=8)
+    # what has a queue is reached through it alone: it holds the limits
+    blocks.queue(default_concurrency_limit=8, api_open=False)
     waiting.share(blocks._queue)
     blocks._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
     blocks._queue.progress_update_sleep_when_free = PROGRESS_SLEEP

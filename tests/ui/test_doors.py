@@ -485,6 +485,23 @@ def test_what_the_page_does_not_use_of_gradio_is_refused(page, path):
     assert page.stored() == before
 
 
+def test_what_has_a_queue_is_not_called_beside_it(page):
+    values = {
+        "generate": ["m", "a", 10, 0.5, 1, 0, 1.0],
+        "inspect": ["m", "abc", {}],
+        "train": ["a" * 2000, "a", "quick", {}],
+        "compare_1": ["m", "a", 10, 7, False, 0, 1, "", 2, 0.5, 0.8, 0.8, 1.1],
+    }
+    numbers = page.numbers()
+    for name, data in values.items():
+        for way in ("run", "api"):
+            body = {"data": data, "fn_index": numbers[name], "session_hash": "s"}
+            for sent in (body, {"data": data}):
+                answer = page.ask("POST", f"/gradio_api/{way}/{name}", json=sent)
+                assert answer.status_code == 404
+                assert "join the queue" in answer.json()["detail"]
+
+
 def test_the_python_client_works(page):
     client = Client(page.url, verbose=False, analytics_enabled=False)
     assert isinstance(client.predict(api_name="/models"), list)
