@@ -56,7 +56,7 @@ from gradio.blocks import Block  # noqa: E402
 from gradio.events import Dependency  # noqa: E402
 from gradio.routes import App  # noqa: E402
 
-from charrnn.machine import program  # noqa: E402
+from charrnn.machine import give_back_large_arrays, program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
 from charrnn.ui import (  # noqa: E402
@@ -339,6 +339,7 @@ async def lifespan(application: App) -> AsyncIterator[None]:
 
 def main() -> None:
     """Open the page and stay until Ctrl-C."""
+    give_back_large_arrays()
     template.use()
     application, address, _ = demo.launch(
         prevent_thread_lock=True,
