@@ -10,6 +10,7 @@ from typing import Any, Final
 from charrnn.config import (
     DEFAULT_LENGTH,
     MAX_LENGTH,
+    MAX_ROWS,
     MAX_VOCAB_SIZE,
     SamplingConfig,
     setting_bounds,
@@ -198,6 +199,11 @@ def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConf
         )
     if not isinstance(figures, bool):
         raise ConfigError("figures is neither true nor false.", field="figures")
+    if isinstance(samples, int) and samples > MAX_ROWS:  # before a list has so many
+        raise ConfigError(
+            f"{samples:,} texts are asked for: expected 1 to {MAX_ROWS}.",
+            field="samples",
+        )
     if given.get("seed") is None:
         given["seed"] = draw_seed()
     return length, figures, samples_of([SamplingConfig(**given)], samples)

@@ -48,7 +48,9 @@ def test_write_takes_every_option_and_counts_at_the_end(model):
         ({"temperature": "1"}, "temperature is '1'"),
         ({"length": 0}, "length is 0"),
         ({"samples": 17}, "17 texts"),
+        ({"samples": 10**12}, "1,000,000,000,000 texts"),
         ({"figures": 1}, "figures"),
+        ({"hold": [[0, 0, 10**400]]}, "hold has"),
     ],
 )
 def test_write_refuses_what_it_cannot_do(model, options, said):
