@@ -34,7 +34,7 @@ from charrnn.runs.events import Ended, EventLog
 from charrnn.runs.history import forget, read_view
 from charrnn.runs.leftovers import PULLING, remove_leftovers
 from charrnn.runs.owner import Owner, save
-from charrnn.runs.preparation import check_parameters, limit_minutes
+from charrnn.runs.preparation import check_taken_in, limit_minutes
 from charrnn.runs.queue import check_disk, check_kept
 from charrnn.runs.states import LIVE, EndReason, RunState
 from charrnn.runs.store import BEST_FILE, CORPUS_FILE, STATE, STATE_FILE
@@ -392,10 +392,10 @@ def _check(file: Path, ready: Path) -> tuple[Record, list[str]]:
     """
     try:
         record = checkpoint.read_record(ready)
+        check_taken_in(record.model)
         notices = list(_check_model(ready, record))
         if store.is_run(ready):
             corpus.read_clean(ready / _TEXT, record.corpus.sha256)
-            check_parameters(record.model)
             record, limited = _limit(ready, record)
             notices += limited
         else:
