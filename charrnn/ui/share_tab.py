@@ -1,4 +1,4 @@
-"""The Hub tab: push a model to the Hub, pull one from it, take a zip in."""
+"""The Share tab: push a model to the Hub, pull one from it, take a zip in."""
 
 from dataclasses import dataclass
 from typing import Any, Final
