@@ -6,7 +6,7 @@ hands the rest over and passes on what comes back, a message a line, each a JSON
 object:
 
     to it    write    a `Job`, under a number
-             cancel   the number of one that nobody waits for any longer
+             cancel   the number of either that nobody waits for any longer
              next     a `Question`, under a number
     from it  text     what is new of each text of a job, and whether it has ended
              next     the logits that answer a question
@@ -26,7 +26,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -40,7 +40,7 @@ from charrnn.model.cache import DescriptionCache
 from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, Question
 from charrnn.model.request import Job, Texts, TextStream, Updates, texts_of
-from charrnn.runs.in_flight import Claim, InFlight
+from charrnn.runs.in_flight import ASKED_TO_READ, LEFT_TO_READ, Claim, InFlight
 from charrnn.runs.store import PACKAGE_ROOT
 
 _T = TypeVar("_T")
@@ -53,16 +53,21 @@ ANSWER_SECONDS: Final = 30.0  # that a question may take: a model may have to be
 
 
 class _RelayedText(TextStream):
-    """Texts that another process writes; what they take is given back as they grow."""
+    """Texts that another process writes.
 
-    def __init__(self, job: Job, claim: Claim, in_flight: InFlight) -> None:
+    Args:
+        job: What is asked for.
+        progress: Told how many more characters are written; the first ones say that
+            the prompt is read.
+    """
+
+    def __init__(self, job: Job, progress: Callable[[int], None]) -> None:
         super().__init__(len(job.rows))
-        self._claim = claim
-        self._in_flight = in_flight
+        self._progress = progress
 
     def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
-        self._in_flight.wrote(self._claim, sum(len(more.text) for more in added))
+        self._progress(sum(len(more.text) for more in added))
         super().add(added, ended=ended)
 
 
@@ -114,18 +119,19 @@ class _Process:
     def ask(self, question: Question) -> Future[Logits] | None:
         """Have a question answered; None if the process has gone."""
         number, answer = next(self._numbers), Future[Logits]()
-        answer.set_running_or_notify_cancel()  # whoever waits no longer changes nothing
         with self._lock:
             if self._gone:
                 return None
             self._answers[number] = answer
         values = dataclasses.asdict(question) | {"path": str(question.path)}
-        self._messages.put({"kind": "next", "number": number, **values})
+        self._messages.put({"kind": "next", "number": number, "question": values})
+        answer.add_done_callback(lambda _: self.cancel(number))  # if it was cancelled
         return answer
 
     def cancel(self, number: int) -> None:
-        """Stop the writing of a job that may have ended."""
-        if self._texts.pop(number, None) is not None:
+        """Stop what is done for a job or a question, unless it has ended."""
+        text, answer = self._texts.pop(number, None), self._answers.pop(number, None)
+        if text is not None or answer is not None:
             self._messages.put({"kind": "cancel", "number": number})
 
     def end(self, farewell: str) -> None:
@@ -166,7 +172,7 @@ class _Process:
         for text in texts:
             text.fail(RunError(self._farewell))
         for answer in answers:
-            answer.set_exception(RunError(self._farewell))
+            _settle(answer, RunError(self._farewell))
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["kind"] == "idle":
@@ -174,10 +180,8 @@ class _Process:
             return
         number, ended = message["number"], message.get("ended", True)
         if (answer := self._answers.pop(number, None)) is not None:
-            if message["kind"] == "failed":
-                answer.set_exception(_error(message))
-            else:
-                answer.set_result(message["logits"])
+            failed = message["kind"] == "failed"
+            _settle(answer, _error(message) if failed else message["logits"])
             return
         text = self._texts.pop(number, None) if ended else self._texts.get(number)
         if text is None:
@@ -194,6 +198,16 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
     return end
 
 
+def _settle(answer: Future[Logits], found: Logits | CharrnnError) -> None:
+    """Give an answer, or an error, to whoever still waits for it."""
+    if not answer.set_running_or_notify_cancel():
+        return  # nobody does
+    if isinstance(found, CharrnnError):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
+
+
 def _error(message: dict[str, Any]) -> CharrnnError:
     """The error that the other process met."""
     kind = getattr(errors, message["error"])
@@ -201,6 +215,20 @@ def _error(message: dict[str, Any]) -> CharrnnError:
         return ConfigError(message["message"], field=message["field"])
     error: CharrnnError = kind(message["message"])
     return error
+
+
+@contextlib.contextmanager
+def _held(counts: InFlight, visitor: Visitor, characters: int) -> Iterator[Claim]:
+    """Characters counted in, until this is left.
+
+    Raises:
+        RunError: If they would be too many.
+    """
+    claim = counts.take(visitor, characters, policy())
+    try:
+        yield claim
+    finally:
+        counts.release(claim)
 
 
 class Writer:
@@ -212,7 +240,8 @@ class Writer:
 
     def __init__(self) -> None:
         self.models = DescriptionCache()
-        self._in_flight = InFlight()
+        self._to_write = InFlight()
+        self._to_read = InFlight(ASKED_TO_READ, LEFT_TO_READ)
         self._process: _Process | None = None
         self._closed = False
         self._lock = threading.Lock()  # guards the two above
@@ -265,46 +294,72 @@ class Writer:
         )
 
     def _follow(self, job: Job) -> Updates:
-        claim = self._in_flight.take(job.visitor, job.characters, policy())
-        try:
-            text = _RelayedText(job, claim, self._in_flight)
+        with (
+            _held(self._to_write, job.visitor, job.characters) as writing,
+            _held(self._to_read, job.visitor, len(job.prompt)) as reading,
+        ):
+
+            def progress(characters: int) -> None:
+                self._to_write.done(writing, characters)
+                self._to_read.done(reading, reading.characters)
+
+            text = _RelayedText(job, progress)
             process, number = self._hand_over(lambda one: one.write(job, text))
             try:
                 yield from text.updates()
             finally:
                 process.cancel(number)
-        finally:
-            self._in_flight.release(claim)
 
-    def ask_next(self, path: Path, prompt: str, *, asker: str = "") -> Future[Logits]:
+    def ask_next(
+        self,
+        path: Path,
+        prompt: str,
+        *,
+        asker: str = "",
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Future[Logits]:
         """Ask what may come next after a prompt.
 
         Args:
             path: The model's folder.
             prompt: The text so far.
             asker: See `Question`.
+            visitor: Whose limits hold.
 
         Returns:
             To come: the logits of all that can be written, in nats, in the
             vocabulary's order without [UNK]; or a `CharrnnError`, where the weights
             are damaged or a later question of the same asker took this one's place.
+            If it is cancelled, the prompt is read no further.
 
         Raises:
-            CharrnnError: If there is no such model, or the prompt is too long.
+            CharrnnError: If there is no such model, the prompt is too long, or too
+                much is to be read at once.
         """
-        question = Question(path.absolute(), prompt, asker)
+        question = Question(path.absolute(), prompt, asker, visitor.address)
         self.models.get(question.path)
-        return self._hand_over(lambda process: process.ask(question))[1]
+        claim = self._to_read.take(visitor, len(prompt), policy())
+        try:
+            _, answer = self._hand_over(lambda process: process.ask(question))
+        except BaseException:
+            self._to_read.release(claim)
+            raise
+        answer.add_done_callback(lambda _: self._to_read.release(claim))
+        return answer
 
-    def next_logits(self, path: Path, prompt: str) -> Logits:
+    def next_logits(
+        self, path: Path, prompt: str, *, visitor: Visitor = UNKNOWN_VISITOR
+    ) -> Logits:
         """The same, waited for.
 
         Raises:
             CharrnnError: As `ask_next`, or if the answer does not come in time.
         """
+        answer = self.ask_next(path, prompt, visitor=visitor)
         try:
-            return self.ask_next(path, prompt).result(ANSWER_SECONDS)
+            return answer.result(ANSWER_SECONDS)
         except TimeoutError:
+            answer.cancel()
             raise RunError("The model took too long to answer: try again.") from None
 
     def _hand_over(self, ask: Callable[[_Process], _T | None]) -> tuple[_Process, _T]:
