@@ -22,8 +22,8 @@ def written_class(record: Record) -> str:
     return "written code" if record.corpus.key in CODE else "written"
 
 
-def _card_class(*, wide: bool) -> str:
-    return "card wide" if wide else "card"
+def _card_class(*, wide: bool = False, stored: bool = False) -> str:
+    return "card" + (" wide" if wide else "") + (" stored" if stored else "")
 
 
 def resting_card(text: str, *, wide: bool = False) -> str:
@@ -78,7 +78,13 @@ def colour_legend(lang: str) -> str:
 
 
 def card_head(
-    lang: str, link: Link, temperature: float, *, written: str, wide: bool
+    lang: str,
+    link: Link,
+    temperature: float,
+    *,
+    written: str,
+    wide: bool = False,
+    stored: bool = False,
 ) -> str:
     """A column up to where the model's own text begins.
 
@@ -91,6 +97,7 @@ def card_head(
         temperature: That of this column.
         written: Style classes of the text.
         wide: Whether the column takes the whole width.
+        stored: Whether the text was written before the visitor came.
     """
     name = html.escape(file_name(link, temperature))
     copied = html.escape(translate(lang, "generate.copied"))
@@ -100,7 +107,8 @@ def card_head(
     own = dataclasses.replace(link, prompt="", temperatures=(temperature,))
     data = html.escape(links.encode(own))
     return (
-        f'<article class="{_card_class(wide=wide)}"><div class="tools">'
+        f'<article class="{_card_class(wide=wide, stored=stored)}">'
+        f'<div class="tools">{_stored_tag(lang) if stored else ""}'
         f"{_earlier(lang, own)}"
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
@@ -110,6 +118,11 @@ def card_head(
         f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
+
+
+def _stored_tag(lang: str) -> str:
+    tag = html.escape(translate(lang, "generate.stored_tag"))
+    return f'<span class="tag">{tag}</span>'
 
 
 def _earlier(lang: str, link: Link) -> str:

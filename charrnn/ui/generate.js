@@ -322,6 +322,12 @@ Object.assign(charrnn, (() => {
     };
   })();
 
+  // --- a beginning that is chosen becomes the prompt
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest?.("button[data-act=example]");
+    if (chip) charrnn.put("#prompt textarea", chip.dataset.prompt);
+  });
+
   // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
   const stopped = () => {
     const line = $("#writing-status .after-stop");

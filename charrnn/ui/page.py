@@ -8,6 +8,7 @@ process of its own with a folder of its own, and outlives this one.
 """
 
 import ipaddress
+import json
 import os
 import signal
 import socket
@@ -59,6 +60,7 @@ from gradio.routes import App  # noqa: E402
 from charrnn.machine import program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
+from charrnn.runs.store import SHIPPED_ID  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
     border,
@@ -202,9 +204,10 @@ def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
     fragment = gr.Textbox("", visible=False)  # the browser gives its value
     opened = blocks.load(
         generate_form.opened,
-        [fragment, page.browser],
+        [fragment, page.browser, gr.Checkbox(visible=False)],
         tabs.generating.opened(),
-        js="(_, browser) => [location.hash, browser]",
+        js="(_, browser) => [location.hash, browser, "
+        f"charrnn.isFirst({json.dumps(SHIPPED_ID)})]",
         **QUIET,
     )
     _keep_generating(opened, tabs.generate_view, tabs.generating, page)

@@ -234,7 +234,7 @@ def test_flattened_updates_have_as_many_values_too(model):
     values = form.preset_values("quick").values()
     training_form = (None, "paste", "", "quick", "epochs", "", *values)
     returned = {
-        generate_form.opened: generate_form.opened(ENGLISH, "", {}),
+        generate_form.opened: generate_form.opened(ENGLISH, "", {}, True),
         writing.generate: next(writing.generate(ENGLISH, *text)),
         writing.compare: next(writing.compare(ENGLISH, *text, 0.6, None, None)),
         training.estimate: training.estimate(ENGLISH, *training_form),

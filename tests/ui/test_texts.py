@@ -29,7 +29,7 @@ TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
     "inside.rest",
-    *("card", "temperature.names", "next.strip", "colours", "page.words"),
+    *("card", "examples", "temperature.names", "next.strip", "colours", "page.words"),
     *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
     *(f"train.chip.{number}" for number in CHIPS),
 }
