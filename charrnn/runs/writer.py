@@ -22,6 +22,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import operator
 import queue
 import subprocess
 import sys
@@ -39,7 +40,15 @@ from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
 from charrnn.model.cache import DescriptionCache
 from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, Question
-from charrnn.model.request import Job, Texts, TextStream, Updates, texts_of
+from charrnn.model.request import (
+    Job,
+    Listener,
+    Texts,
+    TextStream,
+    Updates,
+    texts_of,
+)
+from charrnn.model.snapshots import Source
 from charrnn.runs.in_flight import Claim, InFlight
 from charrnn.runs.store import PACKAGE_ROOT
 
@@ -52,18 +61,51 @@ DIED: Final = (
 ANSWER_SECONDS: Final = 30.0  # that a question may take: a model may have to be loaded
 
 
-class _RelayedText(TextStream):
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A job, and the places of its texts among all that are asked for with it."""
+
+    job: Job
+    places: tuple[int, ...]
+
+
+class _RelayedTexts(TextStream):
     """Texts that another process writes; what they take is given back as they grow."""
 
-    def __init__(self, job: Job, claim: Claim, in_flight: InFlight) -> None:
-        super().__init__(len(job.rows))
+    def __init__(self, parts: list[_Part], claim: Claim, in_flight: InFlight) -> None:
+        self._count = sum(len(part.places) for part in parts)
+        super().__init__(self._count)
+        self._unended = len(parts)
         self._claim = claim
         self._in_flight = in_flight
 
+    def take(
+        self, places: tuple[int, ...], added: list[Written], *, ended: bool
+    ) -> None:
+        """See `Listener.add`; for the texts at these places."""
+        self._in_flight.wrote(self._claim, sum(len(more.text) for more in added))
+        spread = [Written("", [])] * self._count
+        for place, more in zip(places, added, strict=True):
+            spread[place] = more
+        with self._changed:
+            self._unended -= ended
+            self.add(spread, ended=not self._unended)
+
+
+class _Relay:
+    """A `Listener` that puts one job's texts into their places."""
+
+    def __init__(self, texts: _RelayedTexts, part: _Part) -> None:
+        self._texts = texts
+        self._places = part.places
+
     def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
-        self._in_flight.wrote(self._claim, sum(len(more.text) for more in added))
-        super().add(added, ended=ended)
+        self._texts.take(self._places, added, ended=ended)
+
+    def fail(self, error: CharrnnError) -> None:
+        """See `Listener.fail`: all texts end."""
+        self._texts.fail(error)
 
 
 class _Process:
@@ -82,7 +124,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C is for us; it ends when its input does
         )
         self._numbers = itertools.count()
-        self._texts: dict[int, TextStream] = {}
+        self._texts: dict[int, Listener] = {}
         self._answers: dict[int, Future[Logits]] = {}
         self._farewell = DIED
         self._gone = False
@@ -101,7 +143,7 @@ class _Process:
     def active(self) -> int:
         return len(self._texts)
 
-    def write(self, job: Job, text: TextStream) -> int | None:
+    def write(self, job: Job, text: Listener) -> int | None:
         """Have a job written; returns its number, None if the process has gone."""
         number = next(self._numbers)
         with self._lock:
@@ -246,9 +288,41 @@ class Writer:
             RunError: While iterating, if too much is asked for at once, the process
                 ended, or models in use leave no room for this one for long.
         """
-        job = Job(Path(path).absolute(), prompt, length, tuple(rows), visitor)
-        self.models.get(job.path)
-        return self._follow(job)
+        sources = [Source(Path(path))] * max(1, len(rows))
+        return self.write_each(
+            sources, prompt, length=length, rows=rows, visitor=visitor
+        )
+
+    def write_each(
+        self,
+        sources: Sequence[Source],
+        prompt: str,
+        *,
+        length: int,
+        rows: Sequence[SamplingConfig],
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Updates:
+        """The same, with a model for each text; they count as one request.
+
+        The models are in memory together as far as they fit; the others wait.
+
+        Args:
+            sources: Whose weights write each of ``rows``.
+            prompt: See `write`.
+            length: See `write`.
+            rows: See `write`.
+            visitor: See `write`.
+        """
+        places: dict[Source, list[int]] = {}
+        for place, source in enumerate(sources):
+            places.setdefault(source, []).append(place)
+        parts = []
+        for (path, step), found in places.items():
+            own = tuple(rows[place] for place in found[: len(rows)])
+            job = Job(path.absolute(), prompt, length, own, visitor, step)
+            self.models.get(job.path)
+            parts.append(_Part(job, tuple(found)))
+        return self._follow(parts, visitor)
 
     def generate(
         self,
@@ -264,25 +338,28 @@ class Writer:
             self.write(path, prompt, length=length, rows=rows, visitor=visitor)
         )
 
-    def _follow(self, job: Job) -> Updates:
-        claim = self._in_flight.take(job.visitor, job.characters, policy())
-        try:
-            text = _RelayedText(job, claim, self._in_flight)
-            process, number = self._hand_over(lambda one: one.write(job, text))
-            try:
-                yield from text.updates()
-            finally:
-                process.cancel(number)
-        finally:
-            self._in_flight.release(claim)
+    def _follow(self, parts: list[_Part], visitor: Visitor) -> Updates:
+        count = sum(part.job.characters for part in parts)
+        claim = self._in_flight.take(visitor, count, policy())
+        with contextlib.ExitStack() as ending:
+            ending.callback(self._in_flight.release, claim)
+            texts = _RelayedTexts(parts, claim, self._in_flight)
+            for part in parts:
+                ask = operator.methodcaller("write", part.job, _Relay(texts, part))
+                process, number = self._hand_over(ask)
+                ending.callback(process.cancel, number)
+            yield from texts.updates()
 
-    def ask_next(self, path: Path, prompt: str, *, asker: str = "") -> Future[Logits]:
+    def ask_next(
+        self, path: Path, prompt: str, *, asker: str = "", step: int | None = None
+    ) -> Future[Logits]:
         """Ask what may come next after a prompt.
 
         Args:
             path: The model's folder.
             prompt: The text so far.
             asker: See `Question`.
+            step: See `Question`.
 
         Returns:
             To come: the logits of all that can be written, in nats, in the
@@ -292,7 +369,7 @@ class Writer:
         Raises:
             CharrnnError: If there is no such model, or the prompt is too long.
         """
-        question = Question(path.absolute(), prompt, asker)
+        question = Question(path.absolute(), prompt, asker, step)
         self.models.get(question.path)
         return self._hand_over(lambda process: process.ask(question))[1]
 

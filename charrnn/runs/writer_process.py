@@ -75,7 +75,10 @@ class _Service:
         elif message["kind"] == "next":
             self._count += 1
             question = Question(
-                Path(message["path"]), message["prompt"], message["asker"]
+                Path(message["path"]),
+                message["prompt"],
+                message["asker"],
+                message["step"],
             )
             self._next.ask(question, lambda found: self._answer(number, found))
         elif number in self.requests:

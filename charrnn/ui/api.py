@@ -18,6 +18,7 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
 from charrnn.inside import report
+from charrnn.model import snapshots
 from charrnn.model.generation import Written
 from charrnn.model.sampling import next_char_probs
 from charrnn.runs import control, events, figures, listing
@@ -158,8 +159,9 @@ def write(
         model: Id of a model, as `/models` lists them.
         prompt: How the texts begin; unknown characters are read as [UNK].
         options: Any of `length` (characters of each text), `seed` (drawn if null),
-            `samples` (texts, with seeds of their own), `figures` (true: count at the
-            end), `temperature`, `top_k`, `top_p` and `stop`.
+            `samples` (texts, with seeds of their own), `step` (of the training, as it
+            was then; null: the kept weights), `figures` (true: count at the end),
+            `temperature`, `top_k`, `top_p` and `stop`.
         request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
@@ -168,10 +170,10 @@ def write(
         (bits per character).
     """
     path = model_folder(_id(model))
-    length, figured, rows = options_of(options)
-    stream = engine.write(
-        path, prompt, length=length, rows=rows, visitor=visitor_of(request)
-    )
+    length, step, figured, rows = options_of(options)
+    sources = [snapshots.source_of(path, step)] * len(rows)
+    who = visitor_of(request)
+    stream = engine.write_each(sources, prompt, length=length, rows=rows, visitor=who)
     written: list[Written] = []
     for written in stream:
         yield [

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charrnn.config import (
     DEFAULT_LENGTH,
@@ -173,14 +173,20 @@ def prepare_link(link: Link, column: int) -> PreparedWriting:
     return PreparedWriting(path, loaded.record, own, (column,), unknown)
 
 
-def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConfig]]:
+class Options(NamedTuple):
+    """What a program asks for beside model and prompt."""
+
+    length: int
+    step: int | None  # of the model's training
+    figures: bool
+    rows: list[SamplingConfig]
+
+
+def options_of(options: Mapping[str, Any]) -> Options:
     """The options of a text that a program asks for.
 
     Args:
         options: Names and values, as they came.
-
-    Returns:
-        Characters of each text, whether figures are wanted, how each text is drawn.
 
     Raises:
         ConfigError: If an option is unknown or its value is wrong.
@@ -188,16 +194,20 @@ def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConf
     given = dict(options)
     length = given.pop("length", DEFAULT_LENGTH)
     samples = given.pop("samples", 1)
+    step = given.pop("step", None)
     figures = given.pop("figures", False)
     known = [field.name for field in dataclasses.fields(SamplingConfig)]
     if unknown := [name for name in given if name not in known]:
         raise ConfigError(
             f"There is no option {quoted(unknown[0], 40)}: expected "
-            f"{', '.join(['length', 'samples', 'figures', *known])}.",
+            f"{', '.join(['length', 'samples', 'step', 'figures', *known])}.",
             field="options",
         )
     if not isinstance(figures, bool):
         raise ConfigError("figures is neither true nor false.", field="figures")
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
+        raise ConfigError("step is no whole number.", field="step")
     if given.get("seed") is None:
         given["seed"] = draw_seed()
-    return length, figures, samples_of([SamplingConfig(**given)], samples)
+    rows = samples_of([SamplingConfig(**given)], samples)
+    return Options(length, step, figures, rows)
