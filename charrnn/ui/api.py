@@ -20,6 +20,7 @@ from charrnn.hosting import policy
 from charrnn.inside import report
 from charrnn.model import snapshots
 from charrnn.model.generation import Written
+from charrnn.model.request import texts_of
 from charrnn.model.sampling import next_char_probs
 from charrnn.runs import control, events, figures, listing
 from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
@@ -48,16 +49,9 @@ def _write(
 ) -> Iterator[tuple[list[str], int]]:
     """The texts so far and the seed, which was drawn if none was given."""
     prepared = prepare(FALLBACK, asked, at_least=at_least)
-    rows = prepared.rows()
-    stream = engine.generate(
-        prepared.path,
-        asked.prompt,
-        length=prepared.link.length,
-        rows=rows,
-        visitor=visitor_of(request),
-    )
-    for texts in stream:
-        yield texts, rows[0].seed
+    seed = prepared.rows()[0].seed
+    for texts in texts_of(prepared.updates(visitor_of(request))):
+        yield texts, seed
 
 
 def generate(
