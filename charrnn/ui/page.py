@@ -68,13 +68,13 @@ from charrnn.ui import (  # noqa: E402
     generate_form,
     generate_tab,
     housekeeping,
-    hub_tab,
     inside_tab,
     keeping,
     next_character,
     polling,
     run_actions,
     sessions,
+    share_tab,
     sharing,
     template,
     train_tab,
@@ -178,7 +178,7 @@ def _build_tabs(page: PageState) -> _Tabs:
         with gr.Tab(i18n("inside.tab"), id="inside") as inside_view:
             inside = inside_tab.build()
         with gr.Tab(i18n("hub.tab"), id="hub") as hub_view:
-            pushed_model, taken = hub_tab.build(page, generating)
+            pushed_model, taken = share_tab.build(page, generating)
     return _Tabs(
         all=tabs,
         generate_view=generate_view,

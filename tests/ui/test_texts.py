@@ -14,7 +14,7 @@ from charrnn.presets import PRESETS
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
-from charrnn.ui import chart, labels, texts
+from charrnn.ui import chart, labels, sharing, texts
 from charrnn.ui.form import GROUPS
 from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import COMPARED, MAX_COLUMNS
@@ -60,6 +60,7 @@ DYNAMIC = {
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
+    "hub.kind.": set(sharing.KINDS),
     "series.": set(chart.COLOURS),
     "mark.": set(MARKS),
     "inside.total.": {"bits", "perplexity", "characters", "unknown"},
