@@ -36,7 +36,12 @@ def resting_card(text: str, *, wide: bool = False) -> str:
 
 def file_name(link: Link, temperature: float) -> str:
     """What a downloaded text is called."""
-    return f"{store.slug(link.model)}-{temperature:g}-{link.seed}.txt"
+    parts = [store.slug(link.model), f"{temperature:g}", str(link.seed)]
+    if link.step is not None:
+        parts.append(f"step{link.step}")
+    if link.top_p != Link.top_p:
+        parts.append(f"top{link.top_p:g}")
+    return "-".join(parts) + ".txt"
 
 
 def next_strip(lang: str) -> str:
@@ -85,6 +90,7 @@ def card_head(
     written: str,
     wide: bool = False,
     stored: bool = False,
+    by: str = Link.by,
 ) -> str:
     """A column up to where the model's own text begins.
 
@@ -98,6 +104,7 @@ def card_head(
         written: Style classes of the text.
         wide: Whether the column takes the whole width.
         stored: Whether the text was written before the visitor came.
+        by: What the text is compared with others by, see `Link`.
     """
     name = html.escape(file_name(link, temperature))
     copied = html.escape(translate(lang, "generate.copied"))
@@ -109,7 +116,7 @@ def card_head(
     return (
         f'<article class="{_card_class(wide=wide, stored=stored)}">'
         f'<div class="tools">{_stored_tag(lang) if stored else ""}'
-        f"{_earlier(lang, own)}"
+        f"{_earlier(lang, own, by)}"
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
@@ -125,14 +132,31 @@ def _stored_tag(lang: str) -> str:
     return f'<span class="tag">{tag}</span>'
 
 
-def _earlier(lang: str, link: Link) -> str:
+def _earlier(lang: str, link: Link, by: str) -> str:
     """Where `generate.js` says that the settings are others than this text's."""
     (temperature,) = link.temperatures
     values = {"temperature": f"{temperature:g}", "seed": link.seed}
-    at = translate(lang, "generate.written_at", **values)
+    own = {
+        "temperature": values["temperature"],
+        "model": link.model,
+        "step": f"{link.step:,}" if link.step is not None else "",
+        "top_p": f"{link.top_p:g}",
+    }
+    at = translate(lang, f"written.{by}", value=own[by])
     since = translate(lang, "generate.changed_since")
     told = translate(lang, "generate.written_with", length=link.length, **values)
-    words = {"data-at": at, "data-since": since, "title": f"{link.model}: {told}"}
+    more = [
+        translate(lang, f"compared.{name}", value=own[name])
+        for name, special in (
+            ("step", link.step is not None),
+            ("top_p", link.top_p != Link.top_p),
+        )
+        if special
+    ]
+    words = {
+        **{"data-by": by, "data-at": at, "data-since": since},
+        "title": f"{link.model}: {', '.join([told, *more])}",
+    }
     named = "".join(f' {name}="{html.escape(word)}"' for name, word in words.items())
     return f'<span class="earlier"{named}></span>'
 

@@ -166,7 +166,7 @@ def _lay_out(blocks: gr.Blocks) -> None:
 def _build_tabs(page: PageState) -> _Tabs:
     with gr.Tabs(selected="generate") as tabs:
         with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
-            generating = generate_tab.build()
+            generating = generate_tab.build(page)
         with (
             gr.Tab(i18n("train.tab"), id="train", elem_id="train-view") as train_view,
             gr.Row(),
@@ -250,8 +250,8 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
     )
     tabs.generate_view.select(
         generate_form.refresh,
-        [generating.model, page.browser],
-        generating.model,
+        generating.chosen(page),
+        generating.lists(),
         **QUIET,
     )
     tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
@@ -288,7 +288,7 @@ def _keep_generating(
         **QUIET,
     )
     # a model that was kept may be gone by now
-    restored.then(generate_form.refresh, [tab.model, page.browser], tab.model, **QUIET)
+    restored.then(generate_form.refresh, tab.chosen(page), tab.lists(), **QUIET)
     rows, cards = [tab.columns, tab.single], [*tab.cards, tab.single_card, tab.status]
     keeping.bring_back_texts(restored, rows, cards)
 
