@@ -203,8 +203,9 @@ class Checkpointer(_Callback):
         session, progress = self.session, self.session.progress
         self.recorder.flush(time.monotonic())
         with self.model.averaged():
-            loss = session.validator.loss()
+            parts = session.validator.parts()
             weights = to_weights(self.model)
+        loss = sum(part.loss for part in parts.values())
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The validation loss is {loss} at step {progress.step}: the training "
@@ -213,7 +214,11 @@ class Checkpointer(_Callback):
         best = loss < progress.best_loss
         session.log.append(
             events.Validation(
-                step=progress.step, val_loss=loss, best=best, scheduled=scheduled
+                step=progress.step,
+                val_loss=loss,
+                best=best,
+                scheduled=scheduled,
+                parts=parts,
             )
         )
         self._sample(weights)
