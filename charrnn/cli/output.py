@@ -137,6 +137,11 @@ class Printer:
             f"nats/char, epoch {event.epoch}, {event.chars_per_second:,.0f} chars/s"
         )
 
+    def _validated(self, step: int) -> bool:
+        """Whether the last line is of this step's validation."""
+        known = self.reducer.view().validations[-1:]
+        return [event.step for event in known] == [step]
+
     def _plan(self, event: events.Started | events.Planned) -> str:
         planned, known = event.planned_steps, self.planned
         self.planned = planned
@@ -152,7 +157,7 @@ class Printer:
                 return self._plan(event)
             case events.Validation():
                 return _validation(event)
-            case events.Sample():
+            case events.Sample() if self._validated(event.step):
                 text = event.text[:150].replace("\n", "\n    ")
                 return f"    {text} ..."
             case events.Queued() if event.position:

@@ -111,7 +111,7 @@ class Validation(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class Sample(_Event):
-    """A text that the network writes after a validation."""
+    """A text that the network writes after a validation or a snapshot."""
 
     type: Literal["sample"] = "sample"
     temperature: Rate

@@ -193,6 +193,10 @@ class Checkpointer(_Callback):
             weights = to_weights(self.model)
         snapshots.save(session.folder, session.record.model, weights, step)
         session.writing += time.monotonic() - started
+        if not session.progress.schedule.validates(step):  # which writes one, too
+            self.recorder.flush(time.monotonic())
+            self._sample(weights)
+            self.recorder.last_event = time.monotonic()
 
     def _save(self) -> None:
         self.session.log.append(events.Checkpoint(step=self.session.progress.step))

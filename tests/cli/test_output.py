@@ -156,13 +156,13 @@ def test_texts_come_in_their_order_whatever_turn_writes_them(capfd):
     [
         (
             {"float16_cost": 1e-5, "int8_cost": 0.0123},
-            "in float16 by +0.0000, in int8 by +0.0123 nats/char; a web page of them takes "
-            "float16, the smallest format that loses less than 0.005\n",
+            "in float16 by +0.0000, in int8 by +0.0123 nats/char; a web page of "
+            "them takes float16, the smallest format that loses less than 0.005\n",
         ),
         (
             {"float16_cost": 0.005, "int8_cost": 1.0},
-            "in float16 by +0.0050, in int8 by +1.0000 nats/char; a web page of them takes "
-            "float32, since each smaller format loses 0.005 or more\n",
+            "in float16 by +0.0050, in int8 by +1.0000 nats/char; a web page of "
+            "them takes float32, since each smaller format loses 0.005 or more\n",
         ),
         ({}, None),
     ],
