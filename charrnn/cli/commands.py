@@ -30,6 +30,7 @@ from charrnn.cli.output import (
     show,
     show_figures,
     show_json,
+    show_parts,
     stream_texts,
     table,
     transfer_progress,
@@ -59,7 +60,7 @@ from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
 from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
-from charrnn.text import sources
+from charrnn.text import parts, sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
@@ -358,9 +359,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from charrnn.model.scores import evaluate
 
     model = _load_model(args.model)
-    part = _part(model, args.corpus, args.split)
-    scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
-    result = {
+    text = _part(model, args.corpus, args.split)
+    codes = parts.codes(text) if args.parts else None
+    ids = model.vocabulary.encode(text)
+    scores = evaluate(model, ids, window=args.window, codes=codes)
+    result: dict[str, Any] = {
         "nats_per_char": scores.nats_per_char,
         "bits_per_char": scores.nats_per_char / math.log(2),
         f"cold{args.window}_nats_per_char": scores.cold_nats_per_char,
@@ -368,7 +371,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "unknown": scores.unknown,
     }
     if args.json:
-        show_json(result)
+        split = {name: asdict(part) for name, part in scores.parts.items()}
+        show_json({**result, "parts": split} if args.parts else result)
         return FINE
     if scores.cold_nats_per_char is None:
         emit(
@@ -380,6 +384,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
             continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
+    if args.parts:
+        show("")
+        show_parts(scores.parts)
     return FINE
 
 

@@ -131,6 +131,9 @@ def _add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--corpus", required=True, metavar="NAME|PATH")
     evaluate.add_argument("--split", choices=("val", "train", "all"), default="val")
     evaluate.add_argument("--window", type=int, default=256, metavar="N")
+    evaluate.add_argument(
+        "--parts", action="store_true", help="what the score is made of, by place"
+    )
     evaluate.add_argument("--json", action="store_true")
     evaluate.set_defaults(run=run_evaluate)
 
