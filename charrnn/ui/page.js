@@ -314,7 +314,8 @@ Object.assign(window.charrnn, (() => {
     if (tab) tabShown(tab.dataset.tabId);
   });
   addEventListener("hashchange", () => {  // a long link, opened in this very page
-    if (!new URLSearchParams(location.hash.slice(1)).has("model")) return;
+    const named = new URLSearchParams(location.hash.slice(1));
+    if (!named.has("model") && !named.has("look")) return;
     charrnn.forget();  // what is kept belongs to the link before
     location.reload();
   });
