@@ -21,6 +21,7 @@ from charrnn.runs.states import RunState
 
 MAX_SAMPLES: Final = 200
 MAX_NOTICES: Final = 100
+MAX_PLANS: Final = 200
 RISING: Final = 3  # validations in a row above the best,
 RISEN: Final = 1.02  # the last of them by so many times: it memorises
 _ROW: Final = np.dtype(
@@ -59,6 +60,7 @@ class RunView:
     samples: tuple[events.Sample, ...] = ()  # the latest `MAX_SAMPLES`
     notices: tuple[str, ...] = ()  # each once, the latest `MAX_NOTICES`
     factors: tuple[events.LearningRate, ...] = ()
+    plans: tuple[events.Planned, ...] = ()  # the latest `MAX_PLANS`
 
     @property
     def factor(self) -> float:
@@ -127,7 +129,10 @@ class Reducer:
         self._validations: list[events.Validation] = []
         self._samples: deque[events.Sample] = deque(maxlen=MAX_SAMPLES)
         self._notices: dict[str, None] = {}
-        self._factors: list[events.LearningRate] = []
+        self._lasting: dict[type, deque[Any]] = {  # what no `resumed` takes back
+            events.LearningRate: deque(),
+            events.Planned: deque(maxlen=MAX_PLANS),
+        }
         self._began: float | None = None  # when the present process started
         self._before = 0.0  # seconds of the processes before it
         self._view: RunView | None = self._facts
@@ -168,7 +173,8 @@ class Reducer:
             best=min(self._validations, key=lambda v: v.val_loss, default=None),
             samples=tuple(self._samples),
             notices=tuple(dict.fromkeys(notices)),
-            factors=tuple(self._factors),
+            factors=tuple(self._lasting[events.LearningRate]),
+            plans=tuple(self._lasting[events.Planned]),
         )
 
     def _measure(self, event: Event) -> None:
@@ -196,8 +202,8 @@ class Reducer:
                 self._validations.append(event)
             case events.Sample():
                 self._samples.append(event)
-            case events.LearningRate():
-                self._factors.append(event)
+            case events.LearningRate() | events.Planned():
+                self._lasting[type(event)].append(event)
             case events.Notice():
                 self._notices.setdefault(event.message)
                 if len(self._notices) > MAX_NOTICES:
