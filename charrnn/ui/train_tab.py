@@ -11,7 +11,7 @@ from charrnn.files import TEXT_LIMIT, escaped
 from charrnn.hosting import policy
 from charrnn.presets import PRESETS, default_preset
 from charrnn.text import sources
-from charrnn.text.joined import SEPARATOR
+from charrnn.text.joined import MAX_SEPARATOR, SEPARATOR
 from charrnn.ui import (
     corpus_form,
     duration_form,
@@ -41,7 +41,7 @@ class TextFields:
     source: gr.Radio
     file: gr.File
     pasted: gr.Textbox
-    separator: gr.Dropdown
+    separator: gr.Textbox
     facts: gr.HTML
     offline: gr.Button
     text_size: gr.JSON  # hidden
@@ -93,16 +93,11 @@ def _text_fields() -> TextFields:
         visible=False,
         elem_id="pasted",
     )
-    separator = gr.Dropdown(
-        [
-            (i18n("separator.line"), escaped(SEPARATOR)),
-            (i18n("separator.none"), escaped("\n")),
-            (i18n("separator.stars"), escaped("\n\n***\n\n")),
-        ],
-        value=escaped(SEPARATOR),
+    separator = gr.Textbox(
+        escaped(SEPARATOR),
         label=i18n("train.separator"),
         info=i18n("train.separator_info"),
-        allow_custom_value=True,
+        max_length=MAX_SEPARATOR,
         visible=False,
         elem_id="separator",
     )
