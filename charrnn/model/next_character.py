@@ -22,12 +22,13 @@ from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.model.cache import Loaded, ModelCache
 from charrnn.model.generation import prompt_ids
 from charrnn.model.network import Ids, States
+from charrnn.model.snapshots import Source
 
 MAX_KEPT: Final = 64  # states after a prompt; the longest unused are dropped
 PIECE: Final = 128  # characters read before it is another question's turn
 Logits: TypeAlias = list[float]
 Answer: TypeAlias = Callable[[Logits | CharrnnError], None]
-Key: TypeAlias = tuple[str, Path]
+Key: TypeAlias = tuple[str, Source]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Question:
         asker: Whose states are kept, and whose later question takes the place of one
             that is not answered yet; empty for someone who asks once.
         address: Where the question comes from.
+        step: Of the model's training, see `snapshots`; None: its kept weights.
 
     Raises:
         ConfigError: If the prompt is too long.
@@ -49,6 +51,7 @@ class Question:
     prompt: str
     asker: str = ""
     address: str = ""
+    step: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.prompt) > MAX_PROMPT:
@@ -61,7 +64,7 @@ class Question:
     @property
     def key(self) -> Key:
         """What its states are kept under."""
-        return self.asker, self.path
+        return self.asker, Source(self.path, self.step)
 
 
 @dataclass(eq=False)
@@ -177,7 +180,7 @@ class NextCharacters:
         if question.asker:
             self._supersede(question)
         try:
-            loaded = self.models.acquire(question.path)
+            loaded = self.models.acquire(question.path, question.step)
             if loaded is None:
                 raise RunError("Other models are in use and leave no memory for it.")
         except CharrnnError as error:

@@ -22,6 +22,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import operator
 import queue
 import subprocess
 import sys
@@ -39,7 +40,15 @@ from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
 from charrnn.model.cache import DescriptionCache
 from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, Question
-from charrnn.model.request import Job, Texts, TextStream, Updates, texts_of
+from charrnn.model.request import (
+    Job,
+    Listener,
+    Texts,
+    TextStream,
+    Updates,
+    texts_of,
+)
+from charrnn.model.snapshots import Source
 from charrnn.runs.in_flight import ASKED_TO_READ, LEFT_TO_READ, Claim, InFlight
 from charrnn.runs.store import PACKAGE_ROOT
 
@@ -52,23 +61,59 @@ DIED: Final = (
 ANSWER_SECONDS: Final = 30.0  # that a question may take: a model may have to be loaded
 
 
-class _RelayedText(TextStream):
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """A job, and the places of its texts among all that are asked for with it."""
+
+    job: Job
+    places: tuple[int, ...]
+
+
+class _RelayedTexts(TextStream):
     """Texts that another process writes.
 
     Args:
-        job: What is asked for.
-        progress: Told how many more characters are written; the first ones say that
-            the prompt is read.
+        parts: What is asked for.
+        progress: Told how many more characters are written, and read of prompts.
     """
 
-    def __init__(self, job: Job, progress: Callable[[int], None]) -> None:
-        super().__init__(len(job.rows))
+    def __init__(
+        self, parts: list[_Part], progress: Callable[[int, int], None]
+    ) -> None:
+        self._count = sum(len(part.places) for part in parts)
+        super().__init__(self._count)
+        self._unended = len(parts)
         self._progress = progress
+
+    def take(
+        self, places: tuple[int, ...], added: list[Written], *, read: int, ended: bool
+    ) -> None:
+        """See `Listener.add`; for the texts at these places."""
+        self._progress(sum(len(more.text) for more in added), read)
+        spread = [Written("", [])] * self._count
+        for place, more in zip(places, added, strict=True):
+            spread[place] = more
+        with self._changed:
+            self._unended -= ended
+            self.add(spread, ended=not self._unended)
+
+
+class _Relay:
+    """A `Listener` that puts one job's texts into their places."""
+
+    def __init__(self, texts: _RelayedTexts, part: _Part) -> None:
+        self._texts = texts
+        self._places = part.places
+        self._unread = len(part.job.prompt)  # told with the first characters
 
     def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
-        self._progress(sum(len(more.text) for more in added))
-        super().add(added, ended=ended)
+        self._texts.take(self._places, added, read=self._unread, ended=ended)
+        self._unread = 0
+
+    def fail(self, error: CharrnnError) -> None:
+        """See `Listener.fail`: all texts end."""
+        self._texts.fail(error)
 
 
 class _Process:
@@ -87,7 +132,7 @@ class _Process:
             start_new_session=True,  # Ctrl-C is for us; it ends when its input does
         )
         self._numbers = itertools.count()
-        self._texts: dict[int, TextStream] = {}
+        self._texts: dict[int, Listener] = {}
         self._answers: dict[int, Future[Logits]] = {}
         self._farewell = DIED
         self._gone = False
@@ -106,7 +151,7 @@ class _Process:
     def active(self) -> int:
         return len(self._texts)
 
-    def write(self, job: Job, text: TextStream) -> int | None:
+    def write(self, job: Job, text: Listener) -> int | None:
         """Have a job written; returns its number, None if the process has gone."""
         number = next(self._numbers)
         with self._lock:
@@ -275,9 +320,41 @@ class Writer:
             RunError: While iterating, if too much is asked for at once, the process
                 ended, or models in use leave no room for this one for long.
         """
-        job = Job(Path(path).absolute(), prompt, length, tuple(rows), visitor)
-        self.models.get(job.path)
-        return self._follow(job)
+        sources = [Source(Path(path))] * max(1, len(rows))
+        return self.write_each(
+            sources, prompt, length=length, rows=rows, visitor=visitor
+        )
+
+    def write_each(
+        self,
+        sources: Sequence[Source],
+        prompt: str,
+        *,
+        length: int,
+        rows: Sequence[SamplingConfig],
+        visitor: Visitor = UNKNOWN_VISITOR,
+    ) -> Updates:
+        """The same, with a model for each text; they count as one request.
+
+        The models are in memory together as far as they fit; the others wait.
+
+        Args:
+            sources: Whose weights write each of ``rows``.
+            prompt: See `write`.
+            length: See `write`.
+            rows: See `write`.
+            visitor: See `write`.
+        """
+        places: dict[Source, list[int]] = {}
+        for place, source in enumerate(sources):
+            places.setdefault(source, []).append(place)
+        parts = []
+        for (path, step), found in places.items():
+            own = tuple(rows[place] for place in found[: len(rows)])
+            job = Job(path.absolute(), prompt, length, own, visitor, step)
+            self.models.get(job.path)
+            parts.append(_Part(job, tuple(found)))
+        return self._follow(parts, visitor)
 
     def generate(
         self,
@@ -293,22 +370,23 @@ class Writer:
             self.write(path, prompt, length=length, rows=rows, visitor=visitor)
         )
 
-    def _follow(self, job: Job) -> Updates:
-        with (
-            _held(self._to_write, job.visitor, job.characters) as writing,
-            _held(self._to_read, job.visitor, len(job.prompt)) as reading,
-        ):
+    def _follow(self, parts: list[_Part], visitor: Visitor) -> Updates:
+        count = sum(part.job.characters for part in parts)
+        prompts = sum(len(part.job.prompt) for part in parts)
+        with contextlib.ExitStack() as ending:
+            writing = ending.enter_context(_held(self._to_write, visitor, count))
+            reading = ending.enter_context(_held(self._to_read, visitor, prompts))
 
-            def progress(characters: int) -> None:
-                self._to_write.done(writing, characters)
-                self._to_read.done(reading, reading.characters)
+            def progress(written: int, read: int) -> None:
+                self._to_write.done(writing, written)
+                self._to_read.done(reading, read)
 
-            text = _RelayedText(job, progress)
-            process, number = self._hand_over(lambda one: one.write(job, text))
-            try:
-                yield from text.updates()
-            finally:
-                process.cancel(number)
+            texts = _RelayedTexts(parts, progress)
+            for part in parts:
+                ask = operator.methodcaller("write", part.job, _Relay(texts, part))
+                process, number = self._hand_over(ask)
+                ending.callback(process.cancel, number)
+            yield from texts.updates()
 
     def ask_next(
         self,
@@ -316,6 +394,7 @@ class Writer:
         prompt: str,
         *,
         asker: str = "",
+        step: int | None = None,
         visitor: Visitor = UNKNOWN_VISITOR,
     ) -> Future[Logits]:
         """Ask what may come next after a prompt.
@@ -324,6 +403,7 @@ class Writer:
             path: The model's folder.
             prompt: The text so far.
             asker: See `Question`.
+            step: See `Question`.
             visitor: Whose limits hold.
 
         Returns:
@@ -336,7 +416,7 @@ class Writer:
             CharrnnError: If there is no such model, the prompt is too long, or too
                 much is to be read at once.
         """
-        question = Question(path.absolute(), prompt, asker, visitor.address)
+        question = Question(path.absolute(), prompt, asker, visitor.address, step)
         self.models.get(question.path)
         claim = self._to_read.take(visitor, len(prompt), policy())
         try:

@@ -1,10 +1,11 @@
 """What may come next after the prompt: asked while it is typed, outside of Gradio.
 
-`generate.js` posts ``{"model", "prompt", "session"}`` to `PATH`. The answer holds the
-characters that can be written and their logits in nats, from which the browser draws
-the bars for whatever temperature is chosen; or ``{"error": a sentence}``; or on a
-hosted page ``{"wait": seconds}`` where a visitor asks more often than is allowed, or
-has more waiting. A prompt is read no further when whoever asked is gone.
+`generate.js` posts ``{"model", "prompt", "session"}`` to `PATH`, with a ``step`` of the
+model's training where a text was written with that. The answer holds the characters
+that can be written and their logits in nats, from which the browser draws the bars for
+whatever temperature is chosen; or ``{"error": a sentence}``; or on a hosted page
+``{"wait": seconds}`` where a visitor asks more often than is allowed, or has more
+waiting. A prompt is read no further when whoever asked is gone.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from starlette.routing import Route
 from charrnn.config import MAX_LENGTH
 from charrnn.errors import CharrnnError
 from charrnn.hosting import VISITORS_PER_ADDRESS, Visitor, policy
+from charrnn.model import snapshots
 from charrnn.model.next_character import Logits
 from charrnn.runs.writer import ANSWER_SECONDS
 from charrnn.ui.border import sentence_of
@@ -50,6 +52,7 @@ class Asked(BaseModel):
     model: Annotated[str, StringConstraints(max_length=200)]
     prompt: Annotated[str, StringConstraints(max_length=MAX_TEXT)]
     session: Annotated[str, StringConstraints(max_length=100)]
+    step: int | None = None  # of the model's training
 
 
 class Pace:
@@ -116,9 +119,10 @@ def _begin(asked: Asked, visitor: Visitor) -> tuple[list[str], Future[Logits]]:
     """What the model can write, and the logits to come."""
     path = model_folder(asked.model)
     known = engine.models.get(path).vocabulary.entries[1:]
+    step = snapshots.source_of(path, asked.step).step
     asker = f"{visitor.key} {visitor.address}"
     return list(known), engine.ask_next(
-        path, asked.prompt, asker=asker, visitor=visitor
+        path, asked.prompt, asker=asker, step=step, visitor=visitor
     )
 
 
