@@ -217,7 +217,7 @@ class Visitor:
     """Whom a limit holds for.
 
     Args:
-        key: A signed-in user, else a session of a browser.
+        key: A signed-in user, else a browser, else a session that a program names.
         address: Where the visitor comes from, see `address_of`.
     """
 

@@ -33,13 +33,14 @@ from gradio import processing_utils
 from gradio.routes import App
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charrnn.errors import CorpusError
 from charrnn.hosting import Policy, policy
 from charrnn.ui.border import REFUSED, log_in_lines
-from charrnn.ui.visitors import address
+from charrnn.ui.visitors import address, browser_of, new_cookie
 
 logger: Final = logging.getLogger("charrnn.page")
 MEGABYTE: Final = 1_000_000
@@ -234,6 +235,16 @@ class Rules:
             return False
         return bool(name) and name in self.local_names
 
+    def is_encrypted(self, scope: Scope) -> bool:
+        """Whether the browser that sent a request speaks TLS, as far as is known."""
+        sent = Headers(scope=scope).getlist("x-forwarded-proto")
+        forwarded = ",".join(sent).split(",") if self.proxies and sent else []
+        farthest = forwarded[-min(self.proxies, len(forwarded))] if forwarded else ""
+        return self.on_space or "https" in (
+            scope.get("scheme"),
+            farthest.strip().lower(),
+        )
+
     def headers(self) -> dict[str, str]:
         """The headers of every answer.
 
@@ -366,9 +377,12 @@ def body_bytes(scope: Scope) -> int:
 class _Answer:
     """An answer on its way, with the headers that every one has."""
 
-    def __init__(self, send: Send, body: _Body, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, send: Send, body: _Body, headers: Mapping[str, str], cookie: str
+    ) -> None:
         self._send = send
         self._body = body
+        self._cookie = cookie  # for a browser that gets a page; empty for none
         self._headers = [(n.encode(), v.encode()) for n, v in headers.items()]
         self._replaced = {*headers, "access-control-allow-credentials"}
         self.scope: Scope = {}  # as the application sees it
@@ -386,8 +400,10 @@ class _Answer:
                 for name, value in message.get("headers", ())
                 if name.decode("latin-1").lower() not in self._replaced
             ]
-            message = {**message, "headers": [*kept, *self._headers]}
             kind = Headers(raw=kept).get("content-type", "")
+            if self._cookie and kind.startswith("text/html"):
+                kept.append((b"set-cookie", self._cookie.encode()))
+            message = {**message, "headers": [*kept, *self._headers]}
             self._streams = kind.startswith("text/event-stream")
             self.started = True
         await self._send(message)
@@ -454,12 +470,20 @@ class Doors:
             body = _Body(scope, receive, self._rules.body_limit(path), held)
             scope = {**scope, BODY: body}
             try:
-                await self._http(scope, body, _Answer(send, body, self._headers))
+                cookie = self._cookie(scope)
+                answer = _Answer(send, body, self._headers, cookie)
+                await self._http(scope, body, answer)
             finally:
                 body.end()
                 self._collect(body.count)
         else:  # the page has no WebSocket
             await send({"type": "websocket.close", "code": 1008})
+
+    def _cookie(self, scope: Scope) -> str:
+        """The cookie for a browser that sent none to a hosted page; empty if none."""
+        if not self._rules.hosted or browser_of(HTTPConnection(scope)):
+            return ""
+        return new_cookie(secure=self._rules.is_encrypted(scope))
 
     async def _http(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         try:

@@ -120,7 +120,7 @@ def _begin(asked: Asked, visitor: Visitor) -> tuple[list[str], Future[Logits]]:
     path = model_folder(asked.model)
     known = engine.models.get(path).vocabulary.entries[1:]
     step = snapshots.source_of(path, asked.step).step
-    asker = f"{visitor.key} {visitor.address}"
+    asker = f"{visitor.key} {visitor.address} {asked.session}"  # a tab of a browser
     return list(known), engine.ask_next(
         path, asked.prompt, asker=asker, step=step, visitor=visitor
     )

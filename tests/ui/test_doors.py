@@ -3,6 +3,7 @@
 import asyncio
 import http.server
 import json
+import re
 import socket
 import threading
 import time
@@ -21,6 +22,8 @@ from charrnn.errors import CorpusError
 from charrnn.text import sources
 from charrnn.ui import corpus_form, doors
 from charrnn.ui.doors import Rules
+from charrnn.ui.next_character import PER_SECOND
+from charrnn.ui.visitors import COOKIE
 from tests.builders import Served, make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
@@ -707,6 +710,51 @@ def test_which_origin_is_the_pages_own(environ, headers, foreign):
 
 
 # --- headers -------------------------------------------------------------------
+
+
+def test_a_hosted_page_knows_a_browser_again(space, local):
+    answer = space.ask("GET", "/")
+    (cookie,) = answer.headers.get_list("set-cookie")
+    named, *attributes = cookie.split("; ")
+    assert re.fullmatch(f"{COOKIE}=[0-9a-f]{{32}}", named)
+    assert attributes == ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
+    assert space.ask("GET", "/").headers["set-cookie"] != cookie
+    for page, path, headers in (
+        (space, "/", {"cookie": named}),  # it has one
+        (space, "/config", {}),  # no page
+        (local, "/", {}),  # has no limits
+    ):
+        assert COOKIE not in str(page.ask("GET", path, headers=headers).headers)
+
+    def waits(cookie: str) -> list[bool]:
+        """Of questions that as many sessions ask, one more than a visitor may."""
+        body = {"model": "m", "prompt": "a"}
+        answers = [
+            space.ask(
+                "POST",
+                "/charrnn/next",
+                json={**body, "session": f"{cookie}{number}"},
+                headers={"cookie": cookie},
+            ).json()
+            for number in range(PER_SECOND + 1)
+        ]
+        return ["wait" in answer for answer in answers]
+
+    assert not any(waits("a=b"))
+    assert waits(named) == [False] * PER_SECOND + [True]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "encrypted"),
+    [(0, "https", False), (1, "http, https", True), (1, "https, http", False)],
+)
+def test_a_cookie_is_for_https_where_a_trusted_proxy_says_so(
+    proxies, forwarded, encrypted
+):
+    hosted = {"CHARRNN_HOSTED": "1", "CHARRNN_TRUSTED_PROXIES": str(proxies)}
+    headers = [(b"x-forwarded-proto", forwarded.encode())]
+    scope = {"type": "http", "scheme": "http", "headers": headers}
+    assert Rules.of(hosted).is_encrypted(scope) == encrypted
 
 
 def test_every_answer_has_the_policy_headers(page):
