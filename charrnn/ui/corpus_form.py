@@ -20,6 +20,7 @@ UPLOAD, PASTE = "upload", "paste"
 OFFLINE: Final = "python-stdlib"
 DEFAULT_SOURCE: Final = "shakespeare"
 EXCERPT: Final = 250  # characters
+MAX_FILES: Final = 200  # that are uploaded to be joined
 SHOWN_PARTS: Final = 5  # names of joined texts
 
 
@@ -62,6 +63,11 @@ def _are_several(source: str, files: list[str] | None) -> bool:
 
 
 def _read_files(files: list[str], separator: str, limit: int) -> Corpus:
+    if len(files) > MAX_FILES:  # a browser may name one file any number of times
+        raise CorpusError(
+            f"{len(files):,} files are given: at most {MAX_FILES:,} are taken as one "
+            "text. Put them into a zip."
+        )
     paths = sorted(map(Path, files), key=lambda path: path.name)
     name = joined.name_of_all([path.name for path in paths])
     try:

@@ -209,11 +209,15 @@ class Rules:
         """The page's own names, as the browser that sent a request knows them."""
         if self.own_hosts:
             return self.own_hosts
-        host = headers.get("host", "")
-        forwarded = headers.get("x-forwarded-host", "").split(",")
-        if self.proxies and forwarded[0]:  # each proxy adds its own on the right
-            host = forwarded[-min(self.proxies, len(forwarded))]
-        return (host.strip().lower(),)
+        host = headers.get("host", "").strip().lower()
+        return (self._forwarded(headers, "x-forwarded-host") or host,)
+
+    def _forwarded(self, headers: Headers, name: str) -> str:
+        """What the farthest trusted proxy says; each adds its own on the right."""
+        sent = ",".join(headers.getlist(name)).split(",")
+        if not self.proxies:
+            return ""
+        return sent[-min(self.proxies, len(sent))].strip().lower()
 
     def is_foreign(self, headers: Headers) -> bool:
         """Whether a browser says that another website makes a request.
@@ -237,13 +241,8 @@ class Rules:
 
     def is_encrypted(self, scope: Scope) -> bool:
         """Whether the browser that sent a request speaks TLS, as far as is known."""
-        sent = Headers(scope=scope).getlist("x-forwarded-proto")
-        forwarded = ",".join(sent).split(",") if self.proxies and sent else []
-        farthest = forwarded[-min(self.proxies, len(forwarded))] if forwarded else ""
-        return self.on_space or "https" in (
-            scope.get("scheme"),
-            farthest.strip().lower(),
-        )
+        forwarded = self._forwarded(Headers(scope=scope), "x-forwarded-proto")
+        return self.on_space or "https" in (scope.get("scheme"), forwarded)
 
     def headers(self) -> dict[str, str]:
         """The headers of every answer.

@@ -254,7 +254,10 @@ def test_an_upload_is_refused_by_its_size_before_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole, which no memory would hold
     with pytest.raises(CorpusError, match=r"large\.txt has 1,099,511\.6 MB"):
-        corpus_form.read_corpus(corpus_form.UPLOAD, str(path), "")
+        corpus_form.read_corpus(corpus_form.UPLOAD, [str(path)], "", None)
+    many = [str(path)] * (corpus_form.MAX_FILES + 1)
+    with pytest.raises(CorpusError, match="201 files are given: at most 200 are"):
+        corpus_form.read_corpus(corpus_form.UPLOAD, many, "", None)
     with pytest.raises(CorpusError, match="at most 10 bytes"):
         sources.read_file(path, max_bytes=10)
 
