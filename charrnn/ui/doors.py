@@ -46,6 +46,7 @@ logger: Final = logging.getLogger("charrnn.page")
 MEGABYTE: Final = 1_000_000
 BODY_BYTES: Final = 2 * MEGABYTE  # without the text that some requests carry
 MULTIPART_BYTES: Final = 64_000  # that a form adds to the file in it
+FILE_BYTES: Final = 8192  # of disk that an uploaded file takes beside its content
 MAX_BODIES: Final = 20  # of the largest size, whose bytes are held together
 UPLOADS_SHARE: Final = 0.1  # of the disk for runs, that uploads may take as well
 COLLECT_BYTES: Final = 64 * MEGABYTE  # of bodies, until what they left is collected
@@ -317,19 +318,24 @@ class _Body:
         self._sender = address(scope)
         self.limit = limit
         self.count = 0  # of bytes that have arrived
+        self._taken = 0  # of bytes that are kept for it
         self.refused: RefusedError | None = None
 
     async def receive(self) -> Message:
         if self._again:
             return self._again.pop()
         message = await self._receive()
-        count = len(message.get("body", b""))
-        if self.count + count > self.limit:
+        body = message.get("body", b"")
+        kept = len(body)
+        if self._upload:  # of which a form names a thousand, a few bytes each
+            kept += FILE_BYTES * body.lower().count(b"filename")
+        if self.count + len(body) > self.limit:
             self.refused = self.too_large()
-        elif not self._held.take(self._sender, count):
+        elif not self._held.take(self._sender, kept):
             self.refused = self._too_many()
         else:
-            self.count += count
+            self.count += len(body)
+            self._taken += kept
         if self.refused:
             raise MultiPartException("the body is refused")
         if self._upload and message["type"] == "http.disconnect":
@@ -349,7 +355,7 @@ class _Body:
 
     def end(self) -> None:
         """The request is over."""
-        self._held.release(self._sender, self.count)
+        self._held.release(self._sender, self._taken)
 
     def too_large(self) -> RefusedError:
         return RefusedError(

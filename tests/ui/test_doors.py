@@ -587,12 +587,14 @@ class Bodies:
         await self.go.wait()
         await JSONResponse(None)(scope, receive, send)
 
-    async def send(self, path: str, sender: str, size: int) -> tuple[int, str]:
+    async def send(
+        self, path: str, sender: str, size: int, content: bytes = b""
+    ) -> tuple[int, str]:
         """Send a body; the status and what is answered."""
         sent: list[Any] = []
 
         async def receive():
-            return {"type": "http.request", "body": bytes(size)}
+            return {"type": "http.request", "body": content + bytes(size)}
 
         async def take(message):
             sent.append(message)
@@ -639,10 +641,13 @@ def test_uploads_of_an_hour_have_a_limit_for_each_address(monkeypatch):
         found.append(await uploads.send(path, "1.1.1.1", 400_000))
         now[0] += 1
         found.append(await uploads.send(path, "1.1.1.1", 400_000))
+        files = b'Content-Disposition: form-data; FileName="a"\r\n' * 100
+        for _ in range(2):  # of nearly nothing, but each takes a block of the disk
+            found.append(await uploads.send(path, "3.3.3.3", 0, files))
         return found
 
     found = asyncio.run(scenario())
-    assert [status for status, _ in found] == [200, 200, 503, 200, 503, 200]
+    assert [status for status, _ in found] == [200, 200, 503, 200, 503, 200, 200, 503]
     assert "Too many files were uploaded" in found[2][1]
 
 
