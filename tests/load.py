@@ -16,8 +16,10 @@ import httpx
 import numpy as np
 import psutil
 
+from tests.builders import form_of
+
 API = "gradio_api"
-LENGTH, TEMPERATURES = 400, (0.2, 0.5, 0.8, 1.1)
+LENGTH = 400
 NO_VALUE = "__type__"  # of an output that keeps what it shows
 TRAINERS = {"train", "baseline"}  # commands of processes that are not the page's
 
@@ -93,11 +95,12 @@ class Site:
     """A page as a visitor reaches it."""
 
     def __init__(
-        self, url: str, client: httpx.AsyncClient, functions: dict[str, int]
+        self, url: str, client: httpx.AsyncClient, config: dict[str, Any]
     ) -> None:
         self.url = url
         self.client = client
-        self._functions = functions
+        self.config = config
+        self._functions = {fn["api_name"]: fn["id"] for fn in config["dependencies"]}
 
     def body(self, session: str, name: str, data: list[Any]) -> dict[str, Any]:
         return {
@@ -180,7 +183,8 @@ class Visitor:
 
     async def compare(self) -> None:
         """Write four texts, and measure how long they took."""
-        form = ["shakespeare", "ROMEO:", LENGTH, 0, True, 0, 1, "", 4, *TEMPERATURES]
+        changed = {"model": "shakespeare", "prompt": "ROMEO:", "length": LENGTH}
+        form = form_of(self.site.config, "compare_1", changed)
         started, first = time.monotonic(), None
         async for message in self.site.stream(self.session, "compare_1", *form):
             if first is None and '["append"' in json.dumps(
@@ -230,7 +234,6 @@ async def visit(url: str, page: psutil.Process, run: str, stay: Stay) -> Measure
         stay: What they do.
     """
     config = httpx.get(f"{url}config").json()
-    functions = {fn["api_name"]: fn["id"] for fn in config["dependencies"]}
     measured, before = Measured(), processor(page)
     watch = asyncio.create_task(_watch(page, measured))
     async with contextlib.AsyncExitStack() as clients, asyncio.TaskGroup() as group:
@@ -238,7 +241,7 @@ async def visit(url: str, page: psutil.Process, run: str, stay: Stay) -> Measure
             # each at an address of its own, since an address has limits
             transport = httpx.AsyncHTTPTransport(local_address=f"127.0.1.{number + 1}")
             client = httpx.AsyncClient(transport=transport, timeout=120)
-            site = Site(url, await clients.enter_async_context(client), functions)
+            site = Site(url, await clients.enter_async_context(client), config)
             visitor = Visitor(site, number, run, measured)
             await visitor.open()
             group.create_task(visitor.poll_often(stay.seconds))
