@@ -31,6 +31,7 @@ class Measured:
     polls: list[float] = field(default_factory=list)
     first_characters: list[float] = field(default_factory=list)
     four_texts: list[float] = field(default_factory=list)
+    bars: list[float] = field(default_factory=list)  # of what may come next
     memory: list[int] = field(default_factory=list)  # while they were there
     memory_after: int = 0
     processor: float = 0.0  # seconds that the page's processes computed
@@ -217,6 +218,36 @@ class Visitor:
             await asyncio.sleep(max(0.0, following - time.monotonic()))
             await self.compare()
             following += self.rng.uniform(*stay.pause)
+
+    async def type_on(self, prompt: str) -> None:
+        """Type a prompt, as fast as people do, and see the bars for each character."""
+        for end in range(1, len(prompt) + 1):
+            asked = {"model": "shakespeare", "prompt": prompt[:end]}
+            asked["session"] = self.session
+            started, wait = time.monotonic(), 0.0
+            while wait is not None:  # asks again, as the page does
+                await asyncio.sleep(wait)
+                answer = await self.site.client.post(
+                    f"{self.site.url}charrnn/next", json=asked
+                )
+                wait = answer.json().get("wait")
+            assert "logits" in answer.json(), answer.text
+            self.measured.bars.append(time.monotonic() - started)
+            await asyncio.sleep(0.4)
+
+
+async def lesson(url: str, pupils: int) -> Measured:
+    """What pupils behind one address met who all compare and type at once."""
+    config = httpx.get(f"{url}config").json()
+    measured = Measured()
+    async with contextlib.AsyncExitStack() as clients, asyncio.TaskGroup() as group:
+        for number in range(pupils):
+            client = await clients.enter_async_context(httpx.AsyncClient(timeout=120))
+            visitor = Visitor(Site(url, client, config), number, "", measured)
+            await visitor.open()
+            group.create_task(visitor.compare())
+            group.create_task(visitor.type_on("ROMEO: to be"))
+    return measured
 
 
 def text_of(card: str) -> str:
