@@ -32,6 +32,7 @@ from charrnn.ui.texts import translate
 
 MAX_READINGS: Final = 3  # 30 MB each: 5,000 characters, two layers of 768
 AT_ONCE: Final = 2  # looks of all visitors; each takes a core
+WAIT_SECONDS: Final = 20.0  # for a place among them
 OPTIONS: Final = ("at", "reach", "against")
 Steps = npt.NDArray[np.intp]
 
@@ -116,29 +117,58 @@ class Readings:
 
 _readings: Final = Readings()
 _searches: Final = units.SearchCache()
-_busy: set[Visitor] = set()
-_busy_lock: Final = threading.Lock()
+_busy: set[Visitor] = set()  # who looks, or waits for it
+_looking: set[str] = set()  # addresses of those who look
+_changed: Final = threading.Condition()  # guards the two above
 
 
 @contextlib.contextmanager
 def one_at_a_time(lang: str, visitor: Visitor) -> Iterator[None]:
     """While a visitor of a hosted page looks at one thing, refuse another.
 
+    Of one address one looks at a time, of all `AT_ONCE`: the others wait for a while.
+    The queue holds most of that as well, but not for a look before a text is written.
+
     Raises:
-        ConfigError: If they already look at something.
+        ConfigError: If they already look at something, or had to wait for too long.
     """
     if not policy().secret_ids:
         yield
         return
-    with _busy_lock:
+    with _changed:
         if visitor in _busy:
             raise ConfigError(translate(lang, "inside.busy"))
         _busy.add(visitor)
     try:
+        with _a_place(lang, visitor.address):
+            yield
+    finally:
+        with _changed:
+            _busy.discard(visitor)
+
+
+@contextlib.contextmanager
+def _a_place(lang: str, address: str) -> Iterator[None]:
+    """One of the places of those who look.
+
+    Raises:
+        ConfigError: If none was free in time.
+    """
+    with _changed:
+        if not _changed.wait_for(lambda: _is_free(address), WAIT_SECONDS):
+            name = "error.network_waits" if address in _looking else "error.all_wait"
+            raise ConfigError(translate(lang, name))
+        _looking.add(address)
+    try:
         yield
     finally:
-        with _busy_lock:
-            _busy.discard(visitor)
+        with _changed:
+            _looking.discard(address)
+            _changed.notify_all()
+
+
+def _is_free(address: str) -> bool:
+    return address not in _looking and len(_looking) < AT_ONCE
 
 
 def checked_text(lang: str, text: str | None) -> str:

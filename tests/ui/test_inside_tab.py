@@ -1,8 +1,11 @@
 """The Inside tab and its endpoints: what they show is what `inspect` computes."""
 
+import contextlib
 import html
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -201,14 +204,40 @@ def test_a_visitor_of_a_hosted_page_looks_at_one_thing_at_a_time(monkeypatch):
     with looking.one_at_a_time("en", one), looking.one_at_a_time("en", one):
         pass  # one's own computer
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    with looking.one_at_a_time("en", one):
+
+    def looks(visitor):
+        with looking.one_at_a_time("en", visitor):
+            pass
+
+    with contextlib.ExitStack() as first:
+        first.enter_context(looking.one_at_a_time("en", one))
         with (
             pytest.raises(ConfigError, match="already"),
             looking.one_at_a_time("en", one),
         ):
             pass
-        with looking.one_at_a_time("en", other):
+        for beside in (Visitor("two", "2.2.2.2"), Visitor("three", "3.3.3.3")):
+            with looking.one_at_a_time("en", beside):
+                pass
+        monkeypatch.setattr(looking, "WAIT_SECONDS", 0.05)
+        with (
+            pytest.raises(ConfigError, match="from your network wait"),
+            looking.one_at_a_time("en", other),
+        ):
             pass
+        with (
+            looking.one_at_a_time("en", Visitor("two", "2.2.2.2")),
+            pytest.raises(ConfigError, match="Too many requests wait here"),
+            looking.one_at_a_time("en", Visitor("three", "3.3.3.3")),
+        ):
+            pass
+        monkeypatch.setattr(looking, "WAIT_SECONDS", 20)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(looks, other)
+            time.sleep(0.05)
+            assert not waiting.done()
+            first.close()
+            waiting.result(10)
     with pytest.raises(KeyError), looking.one_at_a_time("en", one):
         raise KeyError
     with looking.one_at_a_time("en", one):  # an error ends the look as well
