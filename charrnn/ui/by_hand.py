@@ -107,31 +107,30 @@ def build() -> Hand:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to be held.
+    """What is to be held. It is kept while texts are written, the states are not.
 
     Args:
-        reading: The text that the unit's values are taken from.
         layer: Of the unit.
         unit: In the layer.
         mark: What the unit follows.
+        prompt: What the texts go on from.
+        style: The style classes of what the model writes.
+        lows: Lowest output of each unit of the layer over the text, ``(units,)``.
+        highs: The highest ones.
     """
 
-    reading: Reading
     layer: int
     unit: int
     mark: str
-
-    @property
-    def values(self) -> npt.NDArray[np.float64]:
-        """The unit's outputs, shape ``(length,)``."""
-        return self.reading.unit(self.layer, self.unit)
+    prompt: str
+    style: str
+    lows: npt.NDArray[np.floating]
+    highs: npt.NDArray[np.floating]
 
     def ends(self, unit: int) -> tuple[float, float]:
         """The lowest and the highest output of a unit of the layer over the text."""
-        values = self.reading.unit(self.layer, unit)
         low, high = (
-            round(float(values.min()), DIGITS),
-            round(float(values.max()), DIGITS),
+            round(float(values[unit]), DIGITS) for values in (self.lows, self.highs)
         )
         return max(-1.0, low), min(1.0, high)
 
@@ -146,10 +145,10 @@ class Plan:
         part = (value - low) / (high - low) if high > low else 1.0
         return min(1.0, max(0.0, part))
 
-    def prompt(self) -> str:
-        """What the texts go on from: the end of the text, up to its last whole line."""
-        text = self.reading.found.text
-        return (text[: text.rfind("\n") + 1] or text)[-BEFORE:]
+
+def _end_of(text: str) -> str:
+    """What the texts go on from: the end of the text, up to its last whole line."""
+    return (text[: text.rfind("\n") + 1] or text)[-BEFORE:]
 
 
 def numbers(lang: str, unit: str) -> tuple[int, int]:
@@ -176,7 +175,9 @@ def plan(lang: str, reading: Reading, unit: str, mark: str) -> Plan:
     reading.unit(layer, number)  # refuses one that is not there
     if mark not in MARKS:
         raise ConfigError(translate(lang, "hand.no_mark"), field="mark")
-    return Plan(reading, layer, number, mark)
+    style = written_class(reading.model.record)
+    prompt = _end_of(reading.found.text)
+    return Plan(layer, number, mark, prompt, style, *reading.ends(layer))
 
 
 def choose(lang: str, plan: Plan, value: float | None) -> tuple[Update | str, ...]:
@@ -239,8 +240,10 @@ def hold(
     """
     lang, visitor = language(request), visitor_of(request)
     with looking.one_at_a_time(lang, visitor):
-        found = plan(lang, looking.read(lang, model, text), unit or "", mark or "")
-        controls = found.reading.controls(found.layer, found.mark)
+        reading = looking.read(lang, model, text)
+        found = plan(lang, reading, unit or "", mark or "")
+        controls = reading.controls(found.layer, found.mark)
+        del reading  # whose states would be kept while the texts are written
     share = 1.0 if value is None else found.share(value)
     updates = _Writing(lang, visitor, model or "", found).updates(controls, share)
     for update in updates:
@@ -261,12 +264,11 @@ class _Writing:
         plan, lang = self.plan, self.lang
         ends = plan.held(plan.unit, 0.0), plan.held(plan.unit, share)
         titles = heads(lang, ends[0].value, ends[1].value)
-        style = written_class(plan.reading.model.record)
         yield HandUpdate(progress_line(translate(lang, "hand.writing")), table="")
         texts: list[list[str]] = []
         for texts in self._write([ends[0], None, ends[1]]):
             cards = tuple(
-                card(title, own[0], style)
+                card(title, own[0], plan.style)
                 for title, own in zip(titles, texts, strict=True)
             )
             yield HandUpdate(cards=cards)
@@ -288,7 +290,7 @@ class _Writing:
         """The texts so far of each setting, the complete ones last."""
         stream = engine.generate(
             model_folder(self.model),
-            self.plan.prompt(),
+            self.plan.prompt,
             length=CHARACTERS,
             rows=holding.rows_of(settings),
             visitor=self.visitor,

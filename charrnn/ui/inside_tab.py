@@ -152,8 +152,10 @@ def colour(
     with looking.one_at_a_time(lang, visitor_of(request)):
         if not unit:
             return _map(lang, model, text, against), *by_hand.SAME
-        plan = by_hand.plan(lang, looking.read(lang, model, text), unit, mark or "")
-        shown = inside_map.unit_map(lang, model or "", plan.reading, unit, plan.values)
+        reading = looking.read(lang, model, text)
+        plan = by_hand.plan(lang, reading, unit, mark or "")
+        values = reading.unit(plan.layer, plan.unit)
+        shown = inside_map.unit_map(lang, model or "", reading, unit, values)
         return shown, *by_hand.choose(lang, plan, value)
 
 

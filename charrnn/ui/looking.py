@@ -35,6 +35,7 @@ AT_ONCE: Final = 2  # looks of all visitors; each takes a core
 WAIT_SECONDS: Final = 20.0  # for a place among them
 OPTIONS: Final = ("at", "reach", "against")
 Steps = npt.NDArray[np.intp]
+Outputs = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,11 @@ class Reading:
         values = MARKS[mark](self.found.text)
         config = self.model.record.model
         return units.least_correlated(config, self.states, values, layer)
+
+    def ends(self, layer: int) -> tuple[Outputs, Outputs]:
+        """The lowest and the highest output of each unit of a layer, ``(units,)``."""
+        outputs = self.states[self.model.record.model.num_states * layer][1:]
+        return outputs.min(axis=0), outputs.max(axis=0)
 
     def unit(self, layer: int, unit: int) -> npt.NDArray[np.float64]:
         """A unit's output after each character, shape ``(length,)``.
