@@ -46,6 +46,7 @@ from charrnn.ui.texts import FALLBACK, language, translate
 MAX_SENTENCE: Final = 1000  # characters of a message that the page shows
 MAX_LINE: Final = 300  # characters of a line in the log
 MAX_KINDS: Final = 8  # values whose kinds a sentence names
+MAX_FILES: Final = 400  # that a request names: Gradio holds up all for each
 REFUSED: Final = "charrnn.refused"  # in a request's scope: its answer is a sentence
 
 logger: Final = logging.getLogger("charrnn.page")
@@ -159,7 +160,8 @@ def _check_request(fn: BlockFunction, values: Sequence[object]) -> None:
 
     Raises:
         InputError: If the function is the browser's own, the values are too many or
-            too few, or a text in them is none that can be written down.
+            too few, they name too many files, or a text in them is none that can be
+            written down.
     """
     if fn.fn is None:
         raise InputError(f"{_name(fn)} is done in the browser alone.")
@@ -172,8 +174,15 @@ def _check_request(fn: BlockFunction, values: Sequence[object]) -> None:
             f"{_name(fn)} takes {len(fn.inputs)} values{names}, and {len(values)} were "
             "received."
         )
+    text = json.dumps(values, ensure_ascii=False, default=str)
+    files = text.count('"gradio.FileData"')  # inside of a text a quote has a backslash
+    if files > MAX_FILES:
+        raise InputError(
+            f"{files:,} files are named, and at most {MAX_FILES} are taken at once: "
+            "put them into a zip."
+        )
     try:
-        json.dumps(values, ensure_ascii=False, default=str).encode()
+        text.encode()
     except UnicodeEncodeError:
         raise InputError(
             "A text holds half a character (a lone surrogate): expected text that "

@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import re
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,6 +319,24 @@ def test_a_program_reads_an_error_as_it_is_and_the_page_as_html(page: Page) -> N
 
     assert "<b>'x'" in asyncio.run(told("next", "abc"))
     assert "&lt;b&gt;'x'" in asyncio.run(told("ask_delete", None))
+
+
+def test_a_file_that_is_named_any_number_of_times_holds_up_nobody(page: Page) -> None:
+    upload = {"files": ("a.txt", b"hello")}
+    (path,) = httpx.post(f"{page.url}{API}/upload", files=upload).json()
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    by_name = {fn["api_name"]: number for number, fn in page.functions.items()}
+
+    async def told(*values: Any) -> str:
+        async with httpx.AsyncClient(timeout=60) as client:
+            return await join(client, page, by_name["next"], [*values])
+
+    started = time.monotonic()
+    sentence = asyncio.run(told([file] * 20_000, "abc"))
+    assert time.monotonic() - started < 3
+    assert sentence.startswith("20,000 files are named, and at most 400 are taken")
+    written = json.dumps(file) * 401  # a text that speaks of them names none
+    assert "no model or run" in asyncio.run(told("none", written))
 
 
 def test_the_page_calls_private_functions_alone(page: Page) -> None:
