@@ -20,8 +20,8 @@ def written_class(record: Record) -> str:
     return "written code" if record.corpus.key in CODE else "written"
 
 
-def _card_class(*, wide: bool) -> str:
-    return "card wide" if wide else "card"
+def _card_class(*, wide: bool = False, stored: bool = False) -> str:
+    return "card" + (" wide" if wide else "") + (" stored" if stored else "")
 
 
 def resting_card(text: str, *, wide: bool = False) -> str:
@@ -34,7 +34,12 @@ def resting_card(text: str, *, wide: bool = False) -> str:
 
 def file_name(link: Link, temperature: float) -> str:
     """What a downloaded text is called."""
-    return f"{store.slug(link.model)}-{temperature:g}-{link.seed}.txt"
+    parts = [store.slug(link.model), f"{temperature:g}", str(link.seed)]
+    if link.step is not None:
+        parts.append(f"step{link.step}")
+    if link.top_p != Link.top_p:
+        parts.append(f"top{link.top_p:g}")
+    return "-".join(parts) + ".txt"
 
 
 def next_strip(lang: str) -> str:
@@ -89,7 +94,14 @@ def colour_legend(lang: str) -> str:
 
 
 def card_head(
-    lang: str, link: Link, temperature: float, *, written: str, wide: bool
+    lang: str,
+    link: Link,
+    temperature: float,
+    *,
+    written: str,
+    wide: bool = False,
+    stored: bool = False,
+    by: str = Link.by,
 ) -> str:
     """A column up to where the model's own text begins.
 
@@ -102,6 +114,8 @@ def card_head(
         temperature: That of this column.
         written: Style classes of the text.
         wide: Whether the column takes the whole width.
+        stored: Whether the text was written before the visitor came.
+        by: What the text is compared with others by, see `Link`.
     """
     name = html.escape(file_name(link, temperature))
     copied = html.escape(translate(lang, "generate.copied"))
@@ -111,8 +125,9 @@ def card_head(
     own = dataclasses.replace(link, prompt="", temperatures=(temperature,))
     data = html.escape(links.encode(own))
     return (
-        f'<article class="{_card_class(wide=wide)}"><div class="tools">'
-        f"{_earlier(lang, own)}"
+        f'<article class="{_card_class(wide=wide, stored=stored)}">'
+        f'<div class="tools">{_stored_tag(lang) if stored else ""}'
+        f"{_earlier(lang, own, by)}"
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
         f'<button class="tool" type="button" data-act="save" data-file="{name}">'
@@ -123,14 +138,36 @@ def card_head(
     )
 
 
-def _earlier(lang: str, link: Link) -> str:
+def _stored_tag(lang: str) -> str:
+    tag = html.escape(translate(lang, "generate.stored_tag"))
+    return f'<span class="tag">{tag}</span>'
+
+
+def _earlier(lang: str, link: Link, by: str) -> str:
     """Where `generate.js` says that the settings are others than this text's."""
     (temperature,) = link.temperatures
     values = {"temperature": f"{temperature:g}", "seed": link.seed}
-    at = translate(lang, "generate.written_at", **values)
+    own = {
+        "temperature": values["temperature"],
+        "model": link.model,
+        "step": f"{link.step:,}" if link.step is not None else "",
+        "top_p": f"{link.top_p:g}",
+    }
+    at = translate(lang, f"written.{by}", value=own[by])
     since = translate(lang, "generate.changed_since")
     told = translate(lang, "generate.written_with", length=link.length, **values)
-    words = {"data-at": at, "data-since": since, "title": f"{link.model}: {told}"}
+    more = [
+        translate(lang, f"compared.{name}", value=own[name])
+        for name, special in (
+            ("step", link.step is not None),
+            ("top_p", link.top_p != Link.top_p),
+        )
+        if special
+    ]
+    words = {
+        **{"data-by": by, "data-at": at, "data-since": since},
+        "title": f"{link.model}: {', '.join([told, *more])}",
+    }
     named = "".join(f' {name}="{html.escape(word)}"' for name, word in words.items())
     return f'<span class="earlier"{named}></span>'
 
