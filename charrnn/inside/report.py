@@ -1,14 +1,16 @@
 """What a look inside a model found, as JSON takes it: `--json` and the endpoints."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from charrnn.errors import ConfigError
-from charrnn.inside import surprise
+from charrnn.inside import surprise, units
+from charrnn.inside.marks import MARKS
 from charrnn.inside.memory import SHARES, Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
+from charrnn.model.checkpoint import Model
 from charrnn.text.vocabulary import Vocabulary
 
 
@@ -103,6 +105,29 @@ def of_reach(reach: Reach) -> dict[str, Any]:
         "all_but_one_percent_within": reach.within(0.99),
         "shares": reach.shares.tolist(),
     }
+
+
+def course(
+    models: Iterable[tuple[int, Model]], text: str, place: tuple[int, int], mark: str
+) -> list[tuple[int, float]]:
+    """How a unit follows a mark at each of some steps of a training.
+
+    Args:
+        models: Each step, and the model as it was then.
+        text: What they read.
+        place: Layer and unit, from 0.
+        mark: Its name.
+
+    Returns:
+        Steps and correlations on the text's second half.
+    """
+    values = MARKS[mark](text)
+    found = []
+    for step, model in models:
+        _, states = surprise.read(model, text)
+        follows = units.correlation(model.record.model, states, values, place)
+        found.append((step, follows))
+    return found
 
 
 def of_units(found: Sequence[Found], characters: int) -> dict[str, Any]:

@@ -176,6 +176,7 @@ Object.assign(charrnn, (() => {
       begin, done, open, last,
       place: () => [...seen(), place],
       unit: () => [...seen(), unit.unit, unit.mark, unit.value],
+      course: () => [...seen().slice(0, 2), hand().unit, hand().mark],
       held: (value) => {
         const { unit, mark } = hand();
         written = unit;

@@ -24,7 +24,7 @@ from charrnn.inside.marks import MARKS
 from charrnn.inside.memory import Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.model.cache import Stamp, stamp_of
 from charrnn.model.checkpoint import Model
 from charrnn.ui.shared import model_folder
@@ -183,6 +183,24 @@ def search(lang: str, model: str | None, text: str | None) -> list[Found]:
     units.check_count(len(given))
     loaded = checkpoint.load(model_folder(model))
     return _searches.get(loaded, given)
+
+
+def course(
+    lang: str, model: str | None, text: str | None, place: tuple[int, int], mark: str
+) -> list[tuple[int, float]]:
+    """How a unit came to follow a mark: its correlation at each step that was kept.
+
+    Raises:
+        CharrnnError: As in `read`, or if a snapshot is damaged.
+    """
+    reading = read(lang, model, text)
+    path = model_folder(model or "")
+    return report.course(
+        ((step, snapshots.load(path, step)) for step in snapshots.steps(path)),
+        reading.found.text,
+        place,
+        mark,
+    )
 
 
 def _check_options(options: dict[str, Any]) -> None:

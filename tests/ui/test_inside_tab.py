@@ -14,7 +14,7 @@ from charrnn.hosting import Visitor
 from charrnn.inside import memory, surprise, units
 from charrnn.model import checkpoint
 from charrnn.runs import store
-from charrnn.ui import api, inside_beside, inside_map, inside_tab, looking
+from charrnn.ui import api, by_hand, inside_beside, inside_map, inside_tab, looking
 from charrnn.ui.wiring import SKIP
 from tests.builders import ENGLISH, PageRequest, make_folder, make_record, varied_text
 
@@ -352,8 +352,10 @@ def test_japanese_requests_get_japanese(model):
 
 def test_all_looks_share_one_limit():
     named = ("look_inside", "look_and_search", "look_at", "colour", "passage")
-    named += ("inspect", "units")
-    own = {f for m in (inside_tab, api) for f in vars(m).values() if callable(f)}
+    named += ("inspect", "units", "course")
+    own = {
+        f for m in (inside_tab, by_hand, api) for f in vars(m).values() if callable(f)
+    }
     looks = [f for f in app.demo.fns.values() if f.fn in own and f.name in named]
     assert {f.name for f in looks} == set(named)
     assert {f.concurrency_id for f in looks} == {"inside"}
