@@ -70,7 +70,10 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     )
     header = f"<thead><tr>{top}</tr></thead>" if head else ""
     name = html.escape(caption)
-    return f"<table><caption>{name}</caption>{header}<tbody>{body}</tbody></table>"
+    return (
+        f'<table class="figures"><caption>{name}</caption>{header}'
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def folded(name: str, inside: str) -> str:
