@@ -245,7 +245,7 @@ def hold(
     lang, visitor = language(request), visitor_of(request)
     with looking.one_at_a_time(lang, visitor):
         found = plan(lang, looking.read(lang, model, text), unit or "", mark or "")
-        controls = found.reading.controls(found.layer, found.mark)
+        controls = found.reading.controls(found.layer, found.unit, found.mark)
     share = 1.0 if value is None else found.share(value)
     updates = _Writing(lang, visitor, model or "", found).updates(controls, share)
     for update in updates:

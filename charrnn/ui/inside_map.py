@@ -81,7 +81,8 @@ def folded(name: str, inside: str) -> str:
     title = html.escape(name)
     return (
         f'<details class="folded"><summary>{title}</summary>'
-        f'<div class="wide-table">{inside}</div></details>'
+        f'<div class="wide-table" role="region" tabindex="0" '
+        f'aria-label="{title}">{inside}</div></details>'
     )
 
 

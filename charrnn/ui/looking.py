@@ -60,11 +60,12 @@ class Reading:
         ids = self.model.vocabulary.encode(self.found.text)
         return memory.reach(self.model, ids, self.states)
 
-    def controls(self, layer: int, mark: str) -> list[int]:
-        """The two units of a layer that follow a mark of the text least."""
+    def controls(self, layer: int, unit: int, mark: str) -> list[int]:
+        """The two other units of a layer that follow a mark of the text least."""
         values = MARKS[mark](self.found.text)
         config = self.model.record.model
-        return units.least_correlated(config, self.states, values, layer)
+        least = units.least_correlated(config, self.states, values, layer, count=3)
+        return [other for other in least if other != unit][:2]
 
     def unit(self, layer: int, unit: int) -> npt.NDArray[np.float64]:
         """A unit's output after each character, shape ``(length,)``.

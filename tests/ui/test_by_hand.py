@@ -11,7 +11,7 @@ from charrnn.errors import CharrnnError, RunError
 from charrnn.inside import holding, surprise, units
 from charrnn.inside.marks import MARKS
 from charrnn.model import checkpoint, generation, snapshots
-from charrnn.ui import by_hand, writing_request
+from charrnn.ui import by_hand, looking, writing_request
 from tests.builders import (
     ENGLISH,
     PageRequest,
@@ -80,6 +80,14 @@ def test_three_columns_are_written_with_the_statistic_beside_two_controls(model)
 def test_what_cannot_be_held_is_refused(model, unit, mark, said):
     with pytest.raises(CharrnnError, match=said):
         turned(unit, mark)
+
+
+def test_a_unit_is_no_control_of_its_own(model):
+    read = looking.read("en", "m", TEXT)
+    first, second = read.controls(0, 99, MARK)
+    assert first not in read.controls(0, first, MARK)
+    assert read.controls(0, first, MARK)[0] == second
+    assert len(read.controls(0, first, MARK)) == 2
 
 
 def test_texts_that_are_held_count_among_what_a_visitor_has_asked_for(
