@@ -259,6 +259,11 @@ def test_a_passage_is_of_the_validation_part_and_its_owner_s(run, monkeypatch):
         inside_tab.passage(ENGLISH, hosted.name, browser)
 
 
+def test_a_link_that_carries_a_part_says_so(model):
+    assert "Copy a link to this</button>" in look("ab" * 1000)[0]
+    assert "with the first 2,000 characters</button>" in look("ab" * 1000 + "a")[0]
+
+
 def test_a_model_whose_text_is_not_here_has_no_passage(model):
     with pytest.raises(CharrnnError, match="not on this machine"):
         inside_tab.passage(ENGLISH, "m", {})
