@@ -204,29 +204,27 @@ def show_units(args: argparse.Namespace, model: Model, text: str) -> None:
 def _show_course(args: argparse.Namespace, text: str, found: Sequence[Found]) -> None:
     """How the units that follow something came to follow it, step by step."""
     path = resolve(args.model)
-    models = [(step, snapshots.load(path, step)) for step in snapshots.steps(path)]
-    courses = {
-        one.mark: report.course(models, text, (one.layer, one.unit), one.mark)
-        for one in found
-    }
+    models = ((step, snapshots.load(path, step)) for step in snapshots.steps(path))
+    followed = [(one.mark, one.layer, one.unit) for one in found]
+    course = report.course(models, text, followed)
     if args.json:
         marks = [
             {
-                "mark": one.mark,
-                "layer": one.layer,
-                "unit": one.unit,
+                "mark": mark,
+                "layer": layer,
+                "unit": unit,
                 "course": [
-                    {"step": step, "correlation": value}
-                    for step, value in courses[one.mark]
+                    {"step": step, "correlation": values[index]}
+                    for step, values in course
                 ],
             }
-            for one in found
+            for index, (mark, layer, unit) in enumerate(followed)
         ]
         show_json({"model": args.model, "characters": len(text), "marks": marks})
         return
-    rows = [("MARK", "UNIT", *(f"{step:,}" for step, _ in models))]
-    for one in found:
-        values = (f"{value:+.2f}" for _, value in courses[one.mark])
-        rows.append((one.mark, f"{one.layer}.{one.unit}", *values))
+    rows = [("MARK", "UNIT", *(f"{step:,}" for step, _ in course))]
+    for index, (mark, layer, unit) in enumerate(followed):
+        shown = (f"{values[index]:+.2f}" for _, values in course)
+        rows.append((mark, f"{layer}.{unit}", *shown))
     table(rows)
     show("\ncorrelation of the unit with its mark after each step that was kept")

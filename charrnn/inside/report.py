@@ -108,25 +108,30 @@ def of_reach(reach: Reach) -> dict[str, Any]:
 
 
 def course(
-    models: Iterable[tuple[int, Model]], text: str, place: tuple[int, int], mark: str
-) -> list[tuple[int, float]]:
-    """How a unit follows a mark at each of some steps of a training.
+    models: Iterable[tuple[int, Model]],
+    text: str,
+    followed: Sequence[tuple[str, int, int]],
+) -> list[tuple[int, list[float]]]:
+    """How units follow their marks at each of some steps of a training.
 
     Args:
-        models: Each step, and the model as it was then.
+        models: Each step, and the model as it was then; one is held at a time.
         text: What they read.
-        place: Layer and unit, from 0.
-        mark: Its name.
+        followed: Name of a mark, layer and unit from 0.
 
     Returns:
-        Steps and correlations on the text's second half.
+        Each step, and the correlations on the text's second half.
     """
-    values = MARKS[mark](text)
+    marks = {mark: MARKS[mark](text) for mark, _, _ in followed}
     found = []
     for step, model in models:
         _, states = surprise.read(model, text)
-        follows = units.correlation(model.record.model, states, values, place)
-        found.append((step, follows))
+        config = model.record.model
+        values = [
+            units.correlation(config, states, marks[mark], (layer, unit))
+            for mark, layer, unit in followed
+        ]
+        found.append((step, values))
     return found
 
 

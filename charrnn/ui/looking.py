@@ -196,12 +196,9 @@ def course(
     """
     reading = read(lang, model, text)
     path = model_folder(model or "")
-    return report.course(
-        ((step, snapshots.load(path, step)) for step in snapshots.steps(path)),
-        reading.found.text,
-        place,
-        mark,
-    )
+    models = ((step, snapshots.load(path, step)) for step in snapshots.steps(path))
+    steps = report.course(models, reading.found.text, [(mark, *place)])
+    return [(step, value) for step, (value,) in steps]
 
 
 def _check_options(options: dict[str, Any]) -> None:
