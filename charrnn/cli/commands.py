@@ -420,6 +420,8 @@ def run_inspect(args: argparse.Namespace) -> int:
     """`inspect`: what a model makes of each character of a text."""
     from charrnn.cli import inspection
 
+    if args.steps and not args.units:
+        raise ConfigError("--steps is told of --units: give both.", field="steps")
     model = _load_model(args.model)
     text = _text_to_inspect(args, model)
     unknown = model.vocabulary.unknown(text)

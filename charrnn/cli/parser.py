@@ -180,6 +180,9 @@ def _add_inspect(commands: Any) -> None:
     what.add_argument(
         "--units", action="store_true", help="which unit follows what in the text"
     )
+    inspect.add_argument(
+        "--steps", action="store_true", help="of --units: how they came to be in a run"
+    )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)
 
