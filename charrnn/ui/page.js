@@ -289,6 +289,7 @@ Object.assign(window.charrnn, (() => {
     const button = event.target.closest?.("button[data-act=write-on]");
     const written = button?.closest("article").querySelector(".written");
     if (!written) return;
+    if (charrnn.isOthers(written)) { charrnn.goOn(written, written.textContent, ""); return; }
     const most = document.querySelector("#prompt textarea")?.maxLength;
     const text = [...written.textContent];
     put("#prompt textarea", (most > 0 ? text.slice(-most) : text).join(""));
@@ -313,7 +314,8 @@ Object.assign(window.charrnn, (() => {
     if (tab) tabShown(tab.dataset.tabId);
   });
   addEventListener("hashchange", () => {  // a long link, opened in this very page
-    if (!new URLSearchParams(location.hash.slice(1)).has("model")) return;
+    const named = new URLSearchParams(location.hash.slice(1));
+    if (!named.has("model") && !named.has("look")) return;
     charrnn.forget();  // what is kept belongs to the link before
     location.reload();
   });
@@ -378,7 +380,7 @@ Object.assign(window.charrnn, (() => {
     for (const card of all("article.card")) {
       const place = card.closest("[id^=card-], #single")?.id ?? "";
       const slider = place === "single" ? "one-temperature"
-        : place.replace("card", "temperature");
+        : place.replace("card", document.documentElement.dataset.by ?? "temperature");
       const name = title(document.getElementById(slider));
       if (!name) continue;
       set(card, "aria-label", name);
