@@ -92,7 +92,13 @@ Object.assign(charrnn, (() => {
       if ($("#next-said").textContent !== said) $("#next-said").textContent = said;
     };
     const redraw = () => { frame ||= requestAnimationFrame(draw); };
+    // What writes ends after a minute without a question: whoever comes back with the
+    // pointer has it started again before they press.
+    const RESTS = 45_000;  // ms
+    let latest = null, asked = 0;
     const look = async (model, prompt) => {
+      latest = [model, prompt];
+      asked = performance.now();
       try {
         const answer = await ask(model, prompt);
         $("#next-note").textContent = answer.error ?? "";
@@ -109,6 +115,10 @@ Object.assign(charrnn, (() => {
     document.addEventListener("focusin", (event) => {
       const touched = event.target.closest?.(".temperature");
       if (touched) { slider = touched.id; redraw(); }
+    });
+    document.addEventListener("pointerover", () => {
+      const rested = latest && performance.now() - asked > RESTS;
+      if (rested && $("#next-strip")?.checkVisibility()) look(...latest);
     });
     addEventListener("resize", redraw);
     return {

@@ -96,6 +96,8 @@ def test_a_visitor_waits_for_nothing(browser, visit, tmp_path):
             later.append(first_characters(page))
         if number == 2:
             page.wait_for_timeout(1000 * IDLE)
+            page.locator("#compare").hover()
+            page.wait_for_timeout(300)
             idle = first_characters(page)
         served.end()
     tell("start of the program to the first text", statistics.median(starts), 5, "s")
