@@ -73,7 +73,7 @@ def traced(browser: Any, page: Any) -> Iterator[Frames]:
 
 
 def drag(page: Any, slider: str, moves: int) -> None:
-    """Pull a slider to and fro with the mouse, a move every 10 ms or so."""
+    """Pull a slider back and forth with the mouse, a move every 10 ms or so."""
     handle = page.locator(f"{slider} input[type=range]")
     handle.scroll_into_view_if_needed()
     box = handle.bounding_box()

@@ -138,10 +138,13 @@ def test_a_training_on_both_cores_leaves_the_page_quick(fresh, browser, visit):
     polls = sorted(page.evaluate(SPENT, "charrnn/poll"))
     assert len(answers) >= 50
     assert len(polls) >= 20
-    for name, value, bound in (
-        ("a frame of a drag beside a training", busy.percentile(0.95), FRAME),
-        ("the strip beside a training", answers[int(0.95 * len(answers))], 250),
-        ("a poll beside a training", polls[int(0.95 * len(polls))], 50),
-    ):
+    measured = (
+        ("a frame of a drag beside it", busy.percentile(0.95), FRAME),
+        ("the strip beside it", answers[int(0.95 * len(answers))], 250),
+        ("a poll beside it", polls[int(0.95 * len(polls))], 50),
+    )
+    for name, value, bound in measured:
         tell(f"{name}, 95th percentile", value, bound)
-        assert value < bound, name
+    tell("the strip beside it, median", statistics.median(answers), 250)
+    tell("a poll beside it, median", statistics.median(polls), 50)
+    assert [name for name, value, bound in measured if value >= bound] == []
