@@ -42,7 +42,7 @@ Object.assign(charrnn, (() => {
     const REST = 150, SAID = 1200;  // ms after the last key; until it is announced
     const WIDTH = 40;  // px of a bar at least
     const ask = asker();
-    let found = null, slider = "temperature-2", frame = 0, typing, saying;
+    let found = null, slider = "temperature-2", frame = 0, width = 0, typing, saying;
     const settings = () => ({
       temperature: number(`#${slider}`, 1),
       topK: Math.max(0, Math.floor(number("#top-k", 0))),
@@ -59,7 +59,8 @@ Object.assign(charrnn, (() => {
       if (!strip || !found?.logits) return;
       const { ranked, kept, before, after } =
         charrnnSampling.distribution(found.logits, settings());
-      const room = Math.max(6, Math.floor(bars.clientWidth / WIDTH));
+      width ||= bars.clientWidth;  // to ask again would lay the page out anew
+      const room = Math.max(6, Math.floor(width / WIDTH));
       const shown = ranked.slice(0, room);
       const share = (i, place) => (place < kept ? after : before)[i];
       const highest = Math.max(...shown.map(share));
@@ -104,6 +105,7 @@ Object.assign(charrnn, (() => {
         $("#next-note").textContent = answer.error ?? "";
         if (answer.error) return;
         found = answer;
+        width = 0;
         redraw();
       } catch (_) {}  // a later prompt, or no server: Gradio says that
     };
@@ -120,7 +122,7 @@ Object.assign(charrnn, (() => {
       const rested = latest && performance.now() - asked > RESTS;
       if (rested && $("#next-strip")?.checkVisibility()) look(...latest);
     });
-    addEventListener("resize", redraw);
+    addEventListener("resize", () => { width = 0; redraw(); });
     return {
       redraw,
       ask: (model, prompt) => {
