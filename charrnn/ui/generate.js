@@ -357,6 +357,13 @@ Object.assign(charrnn, (() => {
           shared: { model, top_p, temperature, step: null } };
         ask();
       },
+      temperatureMoved: (id, value) => {
+        charrnn.nameTemperature(id, value);
+        if (!form.by) return;
+        if (id === "one-temperature") form.shared.temperature = value;
+        else form.columns.temperature[Number(id.replace("temperature-", ""))] = value;
+        ask();
+      },
       // whether "Generate" would write with other weights or another filter
       isOthers: (written) => {
         const other = others(written, form.shared ?? {});
