@@ -22,7 +22,7 @@ from tests.builders import varied_text
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright")
 FRAME = 8.0  # ms of scripting and layout while a slider is dragged
-NOISE = 2.5  # times a bound where other tests run beside
+NOISE = 2  # times a bound where other tests run beside
 TRAINED = {"rnn_units": 256, "epochs": 10_000, "minutes": 20}
 STORED = "#card-3 .written .prompt"
 IDLE = 70  # seconds, after which the writing process has gone
