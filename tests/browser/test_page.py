@@ -495,29 +495,6 @@ def test_the_page_is_used_by_keyboard(served, visit):
     page.locator("#card-0 button", has_text="Copied").wait_for()
 
 
-def test_the_picture_of_the_readme(request, browser, tmp_path):
-    """Not a test unless asked: writes docs/page.webp."""
-    if not request.config.getoption("--update-screenshot", default=False):
-        pytest.skip("only with --update-screenshot")
-    image = pytest.importorskip("PIL.Image")
-    from tests.browser.conftest import Page, Visitor
-
-    served = Page(tmp_path / "checkpoints")
-    try:
-        visitor = Visitor(browser, viewport={"width": 1280, "height": 900})
-        page = visitor.open(served.url + "?model=shakespeare&prompt=ROMEO%3A&seed=4")
-        compare(page)
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(300)
-        page.screenshot(path=tmp_path / "page.png")
-        visitor.context.close()
-    finally:
-        served.end()
-    target = Path(__file__).parent.parent.parent / "docs" / "page.webp"
-    image.open(tmp_path / "page.png").save(target, quality=82, method=6)
-    assert target.stat().st_size <= 300_000
-
-
 # --- what may come next ----------------------------------------------------
 
 
