@@ -14,6 +14,7 @@ from charrnn.presets import PRESETS
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
+from charrnn.text.parts import PARTS
 from charrnn.ui import chart, labels, texts
 from charrnn.ui.form import GROUPS
 from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
@@ -64,6 +65,9 @@ DYNAMIC = {
         *("colour", "none", "rest"),
     },
     "loss.": set(chart.UNITS),
+    "film.": {"play", "pause", "slider", "about"},
+    "part.": set(PARTS),
+    "parts.": {"part", "nats", "of_loss", "of_text"},
     "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
