@@ -196,7 +196,7 @@ def stream_texts(texts: Iterator[list[str]], heads: Sequence[str]) -> None:
 
     Args:
         texts: From `charrnn.model.generation.generate`.
-        heads: The line above each text; a single text has none.
+        heads: The line above each text; a text may have none.
     """
     printer, rows = _TextPrinter(heads), [""]
     for rows in texts:
@@ -254,7 +254,7 @@ class _TextPrinter:
 
     def grow(self, text: str) -> None:
         """Print what was added to the present text."""
-        if self.shown is None and len(self.heads) > 1:
+        if self.shown is None and self.heads[self.index]:
             show(f"--- {self.heads[self.index]} ---")
         show(text[self.shown :], end="")
         self.shown = len(text)

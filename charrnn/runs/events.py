@@ -81,10 +81,16 @@ class Started(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class Planned(_Event):
-    """The number of steps was settled, or revised."""
+    """The number of steps was settled, or revised: from this step on it holds.
+
+    `resumed` does not take it back: who goes on from an earlier step applies it there.
+    """
 
     type: Literal["planned"] = "planned"
     planned_steps: Count
+    start_step: Count = 0  # from which on the asked length counts
+    validate_every: Positive | None = None  # steps; None as 0.1.0 wrote it
+    epochs_per_validation: Positive = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)

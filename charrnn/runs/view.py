@@ -23,6 +23,7 @@ from charrnn.runs.states import RunState
 MAX_SAMPLES: Final = 200
 PICTURES_A_DOUBLING: Final = 2  # samples that are kept of the steps up to twice as many
 MAX_NOTICES: Final = 100
+MAX_PLANS: Final = 200
 RISING: Final = 3  # validations in a row above the best,
 RISEN: Final = 1.02  # the last of them by so many times: it memorises
 _ROW: Final = np.dtype(
@@ -62,6 +63,7 @@ class RunView:
     pictures: tuple[events.Sample, ...] = ()  # those of a film: closer at the start
     notices: tuple[str, ...] = ()  # each once, the latest `MAX_NOTICES`
     factors: tuple[events.LearningRate, ...] = ()
+    plans: tuple[events.Planned, ...] = ()  # the latest `MAX_PLANS`
 
     @property
     def factor(self) -> float:
@@ -131,7 +133,10 @@ class Reducer:
         self._samples: deque[events.Sample] = deque(maxlen=MAX_SAMPLES)
         self._pictures: dict[int, events.Sample] = {}  # the first of each stretch
         self._notices: dict[str, None] = {}
-        self._factors: list[events.LearningRate] = []
+        self._lasting: dict[type, deque[Any]] = {  # what no `resumed` takes back
+            events.LearningRate: deque(),
+            events.Planned: deque(maxlen=MAX_PLANS),
+        }
         self._began: float | None = None  # when the present process started
         self._before = 0.0  # seconds of the processes before it
         self._view: RunView | None = self._facts
@@ -173,7 +178,8 @@ class Reducer:
             samples=tuple(self._samples),
             pictures=tuple(self._pictures.values()),
             notices=tuple(dict.fromkeys(notices)),
-            factors=tuple(self._factors),
+            factors=tuple(self._lasting[events.LearningRate]),
+            plans=tuple(self._lasting[events.Planned]),
         )
 
     def _measure(self, event: Event) -> None:
@@ -202,8 +208,8 @@ class Reducer:
             case events.Sample():
                 self._samples.append(event)
                 self._pictures.setdefault(_stretch(event.step), event)
-            case events.LearningRate():
-                self._factors.append(event)
+            case events.LearningRate() | events.Planned():
+                self._lasting[type(event)].append(event)
             case events.Notice():
                 self._notices.setdefault(event.message)
                 if len(self._notices) > MAX_NOTICES:

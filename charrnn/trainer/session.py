@@ -29,7 +29,7 @@ from charrnn.model.tensors import (
     tensors_to_parts,
 )
 from charrnn.runs import store
-from charrnn.runs.events import EventLog
+from charrnn.runs.events import EventLog, Planned
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.text import corpus, parts
@@ -39,7 +39,12 @@ from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
 from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
-from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
+from charrnn.trainer.schedule import (
+    Schedule,
+    begin_schedule,
+    plans_ahead,
+    read_schedule,
+)
 
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
 VALIDATION_STREAMS: Final = 128
@@ -108,6 +113,7 @@ class Session:
     writing: float = 0.0  # seconds inside the writer
     outcome: EndReason | None = None
     pending_factors: list[tuple[int, float]] = field(default_factory=list)
+    pending_plans: list[Planned] = field(default_factory=list)  # on record, ahead
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
     longest: float = (
@@ -393,11 +399,21 @@ def open_session(folder: Path, log: EventLog) -> Session:
 def _restore(session: Session) -> None:
     """Bring back a saved state, or the weights that a new run begins with."""
     state = read_state(session.folder)
-    if state is None:
-        if (session.folder / WEIGHTS).is_file():  # --init
-            weights, _ = checkpoint.load_weights(session.folder, session.record.model)
-            assign_weights(session.network, weights)
-        return
+    if state is not None:
+        _restore_state(session, state)
+    elif (session.folder / WEIGHTS).is_file():  # --init
+        weights, _ = checkpoint.load_weights(session.folder, session.record.model)
+        assign_weights(session.network, weights)
+    view, progress = read_view(session.folder), session.progress
+    for event in view.factors:
+        session.request_factor(event.step, event.factor)
+    session.pending_factors = [
+        item for item in session.pending_factors if item[0] > progress.step
+    ]
+    session.pending_plans = plans_ahead(view.plans, progress.schedule, progress.step)
+
+
+def _restore_state(session: Session, state: SavedState) -> None:
     _load_state(session, state)
     session.progress = saved = state.progress
     session.seconds_before = saved.seconds
@@ -413,11 +429,6 @@ def _restore(session: Session) -> None:
             step=saved.step,
             seconds=saved.seconds,
         )
-    for event in read_view(session.folder).factors:
-        session.request_factor(event.step, event.factor)
-    session.pending_factors = [
-        item for item in session.pending_factors if item[0] > saved.step
-    ]
 
 
 def _restore_best(session: Session) -> None:

@@ -83,6 +83,7 @@ def _announce(session: Session) -> None:
             pid=os.getpid(),
         )
     )
+    session.begun = time.monotonic()  # the minutes count from here
     session.notices += damage_notices(view.damaged)
     for device in tf.config.list_physical_devices("GPU"):
         session.notices.append(f"Training on a GPU: {device.name}.")
