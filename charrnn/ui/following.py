@@ -19,8 +19,7 @@ from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
-from charrnn.ui import chart, panel, plot
-from charrnn.ui.cards import written_class
+from charrnn.ui import chart, film, loss_parts, panel, plot
 from charrnn.ui.panel import FrameKey
 from charrnn.ui.shared import (
     Browser,
@@ -50,6 +49,7 @@ class PanelUpdate(NamedTuple):
     legend: Html = SKIP
     loss_unit: str | Update = SKIP
     samples: Html = SKIP
+    loss_parts: Html = SKIP
     stop: Update = SKIP
     write: Update = SKIP  # with the model, once it is trained
     web: Update = SKIP  # its web page, likewise
@@ -157,7 +157,8 @@ def whole_panel(
         plot=plot.drawn(lang, run_id, record, overlay, unit),
         legend=plot.legend_html(lang, run_id, record, overlay, unit),
         loss_unit=unit,
-        samples=panel.samples_html(lang, view, written=written_class(record)),
+        samples=film.film_html(lang, status, record),
+        loss_parts=loss_parts.parts_html(lang, status, record),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
         web=gr.update(
@@ -205,6 +206,7 @@ class TickUpdate(NamedTuple):
     plot: chart.Frame | Update = SKIP
     legend: Html = SKIP
     samples: Html = SKIP
+    loss_parts: Html = SKIP
 
 
 def tick(
@@ -259,8 +261,10 @@ def _progressed(
         legend = plot.legend_html(lang, run_id, record, overlay, unit)
         update = update._replace(legend=legend)
     if changed & {"samples", "last_sample"}:
-        samples = panel.samples_html(lang, view, written=written_class(record))
-        update = update._replace(samples=samples)
+        update = update._replace(samples=film.film_html(lang, status, record))
+    if "validations" in changed:
+        made_of = loss_parts.parts_html(lang, status, record)
+        update = update._replace(loss_parts=made_of)
     if changed & {"validations", "notices", "baseline"}:
         until = kept_until(model_folder(run_id))
         update = update._replace(news=panel.news_html(lang, status, record, until))

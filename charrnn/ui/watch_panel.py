@@ -71,6 +71,7 @@ class Body:
     loss_unit: gr.Radio
     news: gr.HTML
     samples: gr.HTML
+    loss_parts: gr.HTML
     rate: Rate
     overlay: gr.Dropdown
     manage: Manage
@@ -130,7 +131,7 @@ def _plot() -> gr.LinePlot:
         **plot.axes(FALLBACK),
         colors_in_legend=[],  # ours wraps on a phone and tells the levels
         color_map=plot.colour_map(),
-        height=340,
+        height=300,
         show_label=False,
         label=i18n("train.plot"),
         elem_id="plot",
@@ -230,10 +231,11 @@ def _body() -> Body:
         news = gr.HTML(elem_id="news", apply_default_css=False)
         gr.Markdown(i18n("train.samples"), elem_classes="group")
         samples = gr.HTML(elem_id="samples", apply_default_css=False)
+        loss_parts = gr.HTML(elem_id="loss-parts", apply_default_css=False)
         rate, overlay, manage = _rate(), _overlay(), _manage()
     return Body(
         *(body, head, progress, controls, line_plot, legend),
-        *(loss_unit, news, samples),
+        *(loss_unit, news, samples, loss_parts),
         *(rate, overlay, manage),
     )
 

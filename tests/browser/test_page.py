@@ -219,7 +219,7 @@ def test_nothing_that_is_typed_runs(served, visit):
 
 def follow_to_sample(page: Any) -> None:
     page.get_by_role("tab").nth(TRAIN_TAB).click()
-    page.locator("#samples .sample").first.wait_for(timeout=60_000)
+    page.locator("#samples .shown").wait_for(timeout=60_000)
 
 
 def test_a_training_is_watched_left_found_again_and_used(served, visit):
@@ -232,7 +232,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     expect(page).to_have_title("● training · charrnn")
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     drawn = "() => document.querySelectorAll('#plot svg path').length"
-    page.locator("#samples .sample").first.wait_for(timeout=60_000)
+    page.locator("#samples .shown").wait_for(timeout=60_000)
     before = page.evaluate(drawn)
     page.wait_for_function(f"n => ({drawn})() > n", arg=before)
     assert page.evaluate("() => window.node.isConnected")
