@@ -10,16 +10,20 @@ Reference:
     https://github.com/karpathy/nanoGPT, ``estimate_loss``.
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
-from charrnn.model.network import Floats, Ids, Network
+from charrnn.model.blas import unsplit
+from charrnn.model.network import Floats, Ids, Network, States
 from charrnn.text.vocabulary import UNKNOWN_ID
 
 WINDOW: Final = 256
@@ -53,20 +57,74 @@ def _total_nats(logits: Floats, targets: npt.NDArray[np.integer]) -> float:
     return float((normaliser - (wanted - largest)[:, 0]).sum())
 
 
+def _portion(network: Network, batch: int) -> int:
+    """Characters of each row that are read at once."""
+    config = network.config
+    widest = max(config.vocab_size, 4 * config.rnn_units)  # 4: an LSTM's gates
+    return max(1, MAX_NUMBERS // (batch * widest))
+
+
 def _read(network: Network, ids: Ids, progress: Callable[[int], None]) -> float:
-    """Total nats of rows of ids ``(batch, length + 1)``, from zero state."""
+    """Total nats of rows of ids ``(batch, length + 1)``, from zero state.
+
+    A portion of the text goes through one layer after the other; while the second layer
+    reads it, the first one reads the next portion, in a thread of its own.
+    """
     config = network.config
     batch, length = len(ids), ids.shape[1] - 1
-    widest = max(config.vocab_size, 4 * config.rnn_units)  # 4: an LSTM's gates
-    portion = max(1, MAX_NUMBERS // (batch * widest))
-    states, total = network.initial_states(batch), 0.0
-    for start in range(0, length, portion):
-        end = min(start + portion, length)
-        outputs, states = network.scan(ids[:, start:end].astype(np.intp), states)
-        logits = network.logits(outputs.reshape(-1, config.rnn_units))
-        total += _total_nats(logits, ids[:, start + 1 : end + 1].T.ravel())
-        progress(batch * (end - start))
+    portion = _portion(network, batch)
+    zeros = network.initial_states(batch)
+    count = config.num_states
+    states: list[Future[_Scanned]] = [
+        _known(ids, zeros[first : first + count])
+        for first in range(0, len(zeros), count)
+    ]
+    total, coming = 0.0, deque[tuple[Ids, Future[_Scanned]]]()
+    with ThreadPoolExecutor(config.num_layers) as layers:
+        for start in range(0, length, portion):
+            end = min(start + portion, length)
+            read = _known(ids[:, start:end].T.astype(np.intp), ())
+            for index in range(config.num_layers):
+                read = layers.submit(_scan, network, index, read, states[index])
+                states[index] = read
+            coming.append((ids[:, start + 1 : end + 1].T.ravel(), read))
+            if len(coming) > config.num_layers:
+                total += _score(network, *coming.popleft(), progress)
+        while coming:
+            total += _score(network, *coming.popleft(), progress)
     return total
+
+
+class _Scanned(NamedTuple):
+    """A portion as one layer has read it: its outputs and the state after it."""
+
+    outputs: npt.NDArray[Any]
+    state: States
+
+
+def _known(outputs: npt.NDArray[Any], state: States) -> "Future[_Scanned]":
+    future: Future[_Scanned] = Future()
+    future.set_result(_Scanned(outputs, state))
+    return future
+
+
+def _scan(
+    network: Network, index: int, read: "Future[_Scanned]", before: "Future[_Scanned]"
+) -> _Scanned:
+    """Read a portion, as the layer below gives it, after the portion before it."""
+    scanned = network.scan_layer(index, read.result().outputs, before.result().state)
+    return _Scanned(*scanned)
+
+
+def _score(
+    network: Network,
+    targets: Ids,
+    read: "Future[_Scanned]",
+    progress: Callable[[int], None],
+) -> float:
+    outputs = read.result().outputs.reshape(-1, network.config.rnn_units)
+    progress(len(targets))
+    return _total_nats(network.logits(outputs), targets)
 
 
 def _cold(
@@ -96,7 +154,8 @@ def evaluate(
         ids: The text, encoded with the model's vocabulary; shape
             ``(length,)``, at least 2.
         window: Predicted characters in a cold window.
-        progress: Called with the share done, 0 to 1.
+        progress: Called with the share done, 0 to 1, from either of two threads, one
+            at a time.
 
     Raises:
         ConfigError: If the text or the window is too short.
@@ -112,19 +171,24 @@ def evaluate(
         )
     characters = len(ids) - 1
     work = characters + characters // window * window
-    done = 0
+    done, lock = 0, threading.Lock()
 
     def count(predicted: int) -> None:
         nonlocal done
-        done += predicted
-        if progress is not None:
-            progress(done / work)
+        with lock:
+            done += predicted
+            if progress is not None:
+                progress(done / work)
 
     # GEMMs: scores need not be the same bits in any batch, and many rows are faster
     network = Network(model.record.model, model.weights, batch_invariant=False)
+    with unsplit(), ThreadPoolExecutor(1) as beside:
+        windows = beside.submit(_cold, network, ids, window, count)
+        total = _read(network, ids[None], count)
+        cold_nats = windows.result()
     return Scores(
-        nats_per_char=_read(network, ids[None], count) / characters,
-        cold_nats_per_char=_cold(network, ids, window, count),
+        nats_per_char=total / characters,
+        cold_nats_per_char=cold_nats,
         characters=characters,
         unknown=int(np.count_nonzero(ids[1:] == UNKNOWN_ID)),
     )
@@ -142,4 +206,5 @@ def cold(model: checkpoint.Model, ids: Ids, *, window: int = WINDOW) -> float | 
         Mean nats per character over full windows; None if the text holds none.
     """
     network = Network(model.record.model, model.weights, batch_invariant=False)
-    return _cold(network, ids, window, lambda predicted: None)
+    with unsplit():
+        return _cold(network, ids, window, lambda predicted: None)
