@@ -25,6 +25,7 @@ from pydantic.dataclasses import dataclass
 from charrnn.errors import CheckpointError
 from charrnn.files import remedy
 from charrnn.runs.states import EndReason
+from charrnn.text.parts import Parts
 
 FILE_NAME: Final = "events.jsonl"
 MAX_READ: Final = 8_000_000  # bytes of history taken in at once
@@ -111,11 +112,12 @@ class Validation(_Event):
     val_loss: Number  # nats per character
     best: bool  # lower than every one before
     scheduled: bool = True  # False: made because the run was asked to stop
+    parts: Parts | None = None  # what the loss is made of, by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class Sample(_Event):
-    """A text that the network writes after a validation."""
+    """A text that the network writes after a validation or a snapshot."""
 
     type: Literal["sample"] = "sample"
     temperature: Rate

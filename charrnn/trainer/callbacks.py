@@ -178,6 +178,10 @@ class Checkpointer(_Callback):
             weights = to_weights(self.model)
         snapshots.save(session.folder, session.record.model, weights, step)
         session.writing += time.monotonic() - started
+        if not session.progress.schedule.validates(step):  # which writes one, too
+            self.recorder.flush(time.monotonic())
+            self._sample(weights)
+            self.recorder.last_event = time.monotonic()
 
     def _save(self) -> None:
         self.session.log.append(events.Checkpoint(step=self.session.progress.step))
@@ -189,8 +193,9 @@ class Checkpointer(_Callback):
         started = time.monotonic()
         self.recorder.flush(time.monotonic())
         with self.model.averaged():
-            loss = session.validator.loss()
+            parts = session.validator.parts()
             weights = to_weights(self.model)
+        loss = sum(part.loss for part in parts.values())
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The validation loss is {loss} at step {progress.step}: the training "
@@ -199,7 +204,11 @@ class Checkpointer(_Callback):
         best = loss < progress.best_loss
         session.log.append(
             events.Validation(
-                step=progress.step, val_loss=loss, best=best, scheduled=scheduled
+                step=progress.step,
+                val_loss=loss,
+                best=best,
+                scheduled=scheduled,
+                parts=parts,
             )
         )
         self._sample(weights)

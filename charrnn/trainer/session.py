@@ -1,12 +1,12 @@
 """One training process at work on one run's folder: its objects and saved state."""
 
 import dataclasses
+import functools
 import json
 import math
 import platform
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,8 @@ from charrnn.runs import store
 from charrnn.runs.events import EventLog, Planned
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
-from charrnn.text import corpus
+from charrnn.text import corpus, parts
+from charrnn.text.parts import Codes
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
@@ -102,6 +103,7 @@ class Session:
     network: KerasNetwork
     streams: Streams
     validation: Ids
+    codes: Codes  # of the beginning of the validation part: what of it is scored
     validator: Validator
     progress: Progress
     log: EventLog
@@ -168,7 +170,7 @@ def save_state(session: Session) -> None:
     session.progress.seconds = session.elapsed()
     parts = tensors_to_parts(
         {
-            name: partial(_to_array, variable)
+            name: functools.partial(_to_array, variable)
             for name, variable in _state_variables(session).items()
         },
         {"progress": session.progress.to_json()},
@@ -330,6 +332,19 @@ def _sample_prompt(text: str) -> str:
     return text[:200].lstrip("\n").split("\n", 1)[0][:24] + "\n"
 
 
+def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
+    """What scores the beginning of a validation part, from many places at once."""
+    cut = functools.partial(
+        validation_windows,
+        streams=max(1, min(VALIDATION_STREAMS, len(codes) // 800)),
+        seq_length=VALIDATION_WINDOW,
+        warmup=VALIDATION_WARMUP,
+        limit=VALIDATION_LIMIT,
+    )
+    windows = list(cut(ids[: len(codes)]))
+    return Validator(network, windows, [targets for _, targets, _ in cut(codes)])
+
+
 def open_session(folder: Path, log: EventLog) -> Session:
     """Read a run's folder and build everything that training needs.
 
@@ -344,6 +359,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
     prompt = "".join(c for c in _sample_prompt(text) if not vocabulary.unknown(c))
     ids = vocabulary.encode(text)
     split = corpus.split_at(len(ids), record.corpus.split)
+    codes = parts.codes(text[split : split + VALIDATION_LIMIT + 1])
     del text  # from here on the ids are enough
     keep_memory()
     streams = Streams(
@@ -353,16 +369,6 @@ def open_session(folder: Path, log: EventLog) -> Session:
         seed=record.training.seed,
     )
     network = _network(record)
-    count = max(
-        1, min(VALIDATION_STREAMS, min(len(ids) - split, VALIDATION_LIMIT) // 800)
-    )
-    windows = validation_windows(
-        ids[split:],
-        streams=count,
-        seq_length=VALIDATION_WINDOW,
-        warmup=VALIDATION_WARMUP,
-        limit=VALIDATION_LIMIT,
-    )
     session = Session(
         folder=folder,
         record=record,
@@ -370,7 +376,8 @@ def open_session(folder: Path, log: EventLog) -> Session:
         network=network,
         streams=streams,
         validation=ids[split:],
-        validator=Validator(network, list(windows)),
+        codes=codes,
+        validator=_validator(network, ids[split:], codes),
         progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,

@@ -107,7 +107,8 @@ def _final_figures(session: Session) -> None:
     model = checkpoint.load(session.folder)
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
-    result = scores.evaluate(model, session.validation[: limit + 1])
+    read = slice(limit + 1)
+    result = scores.evaluate(model, session.validation[read], codes=session.codes[read])
     known, total = model.record.figures, session.progress.step
     partial = result.characters < len(session.validation) - 1
     update_figures(
@@ -119,6 +120,7 @@ def _final_figures(session: Session) -> None:
             kept_step=known.kept_step if known else total,
             total_steps=total,
             seconds=round(session.elapsed(), 1),
+            parts=result.parts,
             **_format_costs(session, model),
         ),
     )

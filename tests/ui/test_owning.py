@@ -120,7 +120,16 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
     *_, (same, _) = api.generate(f"{path.name}.{who.key}", "the", 10, 0.0)
     assert len(text) == len(same) == 10
     said, _ = sharing.push(
-        ENGLISH, None, None, path.name, "a/b", False, "", "hf_" + "a" * 30, NEW_BROWSER
+        ENGLISH,
+        None,
+        None,
+        path.name,
+        "model",
+        "a/b",
+        False,
+        "",
+        "hf_" + "a" * 30,
+        NEW_BROWSER,
     )
     assert "for the run&#x27;s owner" in said
     with pytest.raises(RunError, match="for the run's owner"):
@@ -132,7 +141,7 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
 
 def start(browser: dict[str, object], init: str = "") -> training.StartedUpdate:
     values = [*training.form.preset_values("quick").values()]
-    form = ("paste", None, TEXT, init, "quick", "epochs", "", browser)
+    form = ("paste", None, TEXT, None, init, "quick", "epochs", "", browser)
     return training.start(ENGLISH, *form, *values)
 
 
@@ -214,7 +223,7 @@ def test_all_of_a_visitors_data_is_deleted_and_nobody_elses(
         "keys": {p.name: who.key for p in (ended, training, others)},
     }
     with store.hold(training):
-        update = visitor_data.delete_all(ENGLISH, browser, str(upload))
+        update = visitor_data.delete_all(ENGLISH, browser, [str(upload)])
         assert not ended.exists()
         assert training.exists()
     welcome = update[PanelUpdate._fields.index("welcome")]["value"]
@@ -234,7 +243,7 @@ def test_deleting_removes_no_file_but_an_upload(tmp_path, monkeypatch):
     mine = tmp_path / "mine.txt"
     mine.touch()
     for name in (mine, tmp_path / "gradio" / ".." / "mine.txt", tmp_path / "none"):
-        visitor_data.delete_all(ENGLISH, None, str(name))
+        visitor_data.delete_all(ENGLISH, None, [str(name)])
     assert mine.exists()
 
 
