@@ -55,6 +55,7 @@ DYNAMIC = {
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
+    "sweep.": {"ended", "mean", "spread", "seeds"},
     "series.": set(chart.COLOURS),
     "mark.": set(MARKS),
     "inside.total.": {"bits", "perplexity", "characters", "unknown"},
