@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from xdist.scheduler import LoadFileScheduling
 
 from charrnn.hosting import LIMITS
 from charrnn.runs import control, preparation
@@ -18,8 +17,13 @@ from tests.builders import TINY, varied_text, with_baseline
 # a background job of a script ignores Ctrl-C, and so would all that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-BROWSER = "tests/browser/"
-SLOWEST_FIRST = (BROWSER, "tests/trainer/", "tests/cli/")  # folders; then all others
+# what takes longest, a worker's share each; then all others
+SLOWEST_FIRST = (
+    "tests/browser/test_page.py",
+    "tests/trainer/",
+    "tests/browser/",
+    "tests/cli/",
+)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -32,22 +36,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(os.cpu_count() or 1, 4) + 1
 
 
-class ByFile(LoadFileScheduling):
-    """Hands a file to one worker, and the browser's, which share pages, to the same."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
-    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slowest files first, so that no worker is left alone with one."""
 
     def rank(item: pytest.Item) -> int:
-        slow = [item.nodeid.startswith(folder) for folder in SLOWEST_FIRST]
+        slow = [item.nodeid.startswith(start) for start in SLOWEST_FIRST]
         return slow.index(True) if any(slow) else len(slow)
 
     items.sort(key=rank)

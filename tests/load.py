@@ -152,7 +152,7 @@ class Visitor:
         answer = await self.site.client.get(self.site.url)
         answer.raise_for_status()
         browser = {"run": self.run, "held": []}
-        await self.site.run(self.session, "opened", "", browser)  # Generate
+        await self.site.run(self.session, "opened", "", browser, True)  # Generate
         await self.site.run(self.session, "opened_1", browser)  # Train
 
     async def poll(self) -> None:

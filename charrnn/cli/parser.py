@@ -117,7 +117,7 @@ def _add_sweep(commands: Any) -> None:
 
 def _add_generate(commands: Any) -> None:
     generate = commands.add_parser("generate", help="write text")
-    generate.add_argument("model", metavar="MODEL")
+    generate.add_argument("model", nargs="+", metavar="MODEL")
     generate.add_argument("--prompt", default="", help="text to go on from")
     generate.add_argument(
         "--length", type=int, default=DEFAULT_LENGTH, help="characters"
@@ -130,12 +130,22 @@ def _add_generate(commands: Any) -> None:
         metavar="T",
     )
     generate.add_argument(
+        "--step",
+        type=int,
+        nargs="+",
+        default=[None],
+        metavar="S",
+        help="of a run, as it was then; if absent, its kept weights",
+    )
+    generate.add_argument(
         "--samples", type=int, default=1, metavar="N", help="texts, each its own seed"
     )
     generate.add_argument("--seed", type=int, help="of the first; drawn if absent")
     defaults = SamplingConfig()
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
-    generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
+    generate.add_argument(
+        "--top-p", type=float, nargs="+", default=[defaults.top_p], metavar="P"
+    )
     generate.add_argument("--stop", default="", metavar="STRING")
     generate.add_argument(
         "--hold",
@@ -157,6 +167,9 @@ def _add_evaluate(commands: Any) -> None:
     _add_corpus(evaluate, required=True)
     evaluate.add_argument("--split", choices=("val", "train", "all"), default="val")
     evaluate.add_argument("--window", type=int, default=256, metavar="N")
+    evaluate.add_argument(
+        "--parts", action="store_true", help="what the score is made of, by place"
+    )
     evaluate.add_argument("--json", action="store_true")
     evaluate.set_defaults(run=run_evaluate)
 

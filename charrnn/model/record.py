@@ -19,6 +19,7 @@ from charrnn.files import TEXT_LIMIT, is_safe
 from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_config
 from charrnn.text.corpus import MAX_PARTS, SPLIT
 from charrnn.text.named import named_key, shown_name
+from charrnn.text.parts import Parts
 
 FORMAT_VERSION: Final = 2
 CONFIG, VOCAB, WEIGHTS, CARD = (
@@ -85,6 +86,7 @@ class Figures:
         seconds: Of the whole training.
         float16_cost: Nats per character that weights in float16 lose.
         int8_cost: Likewise in int8.
+        parts: What ``val_loss`` is made of, by name; None where it was not split.
     """
 
     val_loss: _Loss
@@ -96,6 +98,7 @@ class Figures:
     seconds: Annotated[float, Field(ge=0, le=1e12)]
     float16_cost: _Cost | None = None
     int8_cost: _Cost | None = None
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

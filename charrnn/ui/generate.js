@@ -21,10 +21,10 @@ Object.assign(charrnn, (() => {
   // says to wait, the question is put again.
   const asker = () => {
     let control;
-    return async (model, prompt) => {
+    return async (model, prompt, step = null) => {
       control?.abort();
       const { signal } = control = new AbortController();
-      const body = JSON.stringify({ model, prompt, session });
+      const body = JSON.stringify({ model, prompt, session, step });
       while (!signal.aborted) {
         const answer = await fetch(new URL("charrnn/next", location.href), {
           method: "POST", body, signal, headers: { "content-type": "application/json" },
@@ -245,8 +245,9 @@ Object.assign(charrnn, (() => {
       const written = character.closest(".written"), text = before(written, character);
       mark(character);
       try {
-        const model = new URLSearchParams(written.dataset.link).get("model");
-        const found = await ask(model, text);
+        const query = new URLSearchParams(written.dataset.link);
+        const found = await ask(query.get("model"), text,
+          Number(query.get("steps")) || null);
         if (current !== character || !character.isConnected) return;
         show(character, found.error ? make("p", found.error)
           : table(written, text, character.textContent, found));
@@ -281,7 +282,7 @@ Object.assign(charrnn, (() => {
         at < 0 ? 0 : at + STEPS[event.key]))]);
       event.preventDefault();
     });
-    return { place: () => chosen };
+    return { place: () => chosen, goOn };
   })();
 
   // --- a text says so where the form now asks for another than it
@@ -289,17 +290,35 @@ Object.assign(charrnn, (() => {
     let form = {}, asked = 0;
     const differs = (value, other) =>
       Number.isFinite(value) && Math.abs(value - Number(other)) > 1e-9;
+    // what the form asks for in the place of a text
+    const wanted = (place) => {
+      const { by, shared, columns } = form;
+      if (!by || place === "single") return shared;
+      return { ...shared, [by]: columns[by][Number(place.replace("card-", ""))] };
+    };
+    // in which settings of its own a text differs from what is wanted
+    const others = (written, want) => {
+      const query = new URLSearchParams(written.dataset.link);
+      return {
+        temperature: differs(want.temperature, written.dataset.temperature),
+        model: !!want.model && want.model !== query.get("model"),
+        step: (want.step ?? "") !== (query.get("steps") ?? ""),
+        top_p: differs(want.top_p, query.get("top_p")),
+      };
+    };
     const word = (written, line) => {
-      const place = written.closest("[id^=card-], #single")?.id;
-      if (differs(form[place], written.dataset.temperature)) return line.dataset.at;
+      if (!form.by) return "";
+      const place = written.closest("[id^=card-], #single")?.id ?? "single";
+      const other = others(written, wanted(place));
+      if (other[line.dataset.by]) return line.dataset.at;
       const query = new URLSearchParams(written.dataset.link);
       const prompt = written.querySelector(".prompt").textContent;
       // what was gone on with from a character has a length of its own
       const begun = prompt === $("#prompt textarea")?.value;
-      const other = (form.model && form.model !== query.get("model"))
+      const changed = Object.values(other).some(Boolean)
         || differs(form.seed, query.get("seed"))
         || (begun && differs(form.length, query.get("length")));
-      return other ? line.dataset.since : "";
+      return changed ? line.dataset.since : "";
     };
     const look = () => {
       asked = 0;
@@ -315,12 +334,33 @@ Object.assign(charrnn, (() => {
     const ask = () => { asked ||= requestAnimationFrame(look); };
     new MutationObserver(ask).observe(document.documentElement,
       { subtree: true, childList: true, attributeFilter: ["disabled"] });
-    return (model, length, seed, single, ...temperatures) => {
-      form = { model, length, seed, single };
-      temperatures.forEach((value, i) => { form[`card-${i}`] = value; });
-      ask();
+    return {
+      earlier: (model, length, seed, top_p, temperature, by, ...fields) => {
+        const count = fields.length / 4;
+        const columns = {};
+        ["temperature", "model", "step", "top_p"].forEach((name, i) => {
+          columns[name] = fields.slice(i * count, (i + 1) * count);
+        });
+        form = { length, seed, by, columns,
+          shared: { model, top_p, temperature, step: null } };
+        ask();
+      },
+      // whether "Generate" would write with other weights or another filter
+      isOthers: (written) => {
+        const other = others(written, form.shared ?? {});
+        return other.model || other.step || other.top_p;
+      },
     };
   })();
+
+  // --- a beginning that is chosen becomes the prompt
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest?.("button[data-act=example]");
+    if (chip) charrnn.put("#prompt textarea", chip.dataset.prompt);
+  });
+
+  // --- what the columns differ in: each has the field of that
+  const compareBy = (by) => { document.documentElement.dataset.by = by; };
 
   // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
   const stopped = () => {
@@ -334,5 +374,5 @@ Object.assign(charrnn, (() => {
     if (asked && event.target.closest?.("#prompt")) $("#compare").click();
   });
 
-  return { next, colour, earlier, stopped, ...choice };
+  return { next, colour, compareBy, stopped, ...earlier, ...choice };
 })());

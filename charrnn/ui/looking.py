@@ -20,7 +20,8 @@ from charrnn.errors import ConfigError
 from charrnn.files import quoted
 from charrnn.hosting import Visitor, policy
 from charrnn.inside import memory, report, surprise, units
-from charrnn.inside.memory import Look
+from charrnn.inside.marks import MARKS
+from charrnn.inside.memory import Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
 from charrnn.model import checkpoint
@@ -29,7 +30,7 @@ from charrnn.model.checkpoint import Model
 from charrnn.ui.shared import model_folder
 from charrnn.ui.texts import translate
 
-MAX_READINGS: Final = 2  # 30 MB each: 5,000 characters, two layers of 768
+MAX_READINGS: Final = 3  # 30 MB each: 5,000 characters, two layers of 768
 AT_ONCE: Final = 2  # looks of all visitors; each takes a core
 OPTIONS: Final = ("at", "reach", "against")
 Steps = npt.NDArray[np.intp]
@@ -53,6 +54,17 @@ class Reading:
         """What the model looked at for the character at a place, from 1."""
         ids = self.model.vocabulary.encode(self.found.text)
         return memory.look(self.model, ids, self.states, place)
+
+    def reach(self) -> Reach | None:
+        """How far back the model looks in the text; None where it never does."""
+        ids = self.model.vocabulary.encode(self.found.text)
+        return memory.reach(self.model, ids, self.states)
+
+    def controls(self, layer: int, mark: str) -> list[int]:
+        """The two units of a layer that follow a mark of the text least."""
+        values = MARKS[mark](self.found.text)
+        config = self.model.record.model
+        return units.least_correlated(config, self.states, values, layer)
 
     def unit(self, layer: int, unit: int) -> npt.NDArray[np.float64]:
         """A unit's output after each character, shape ``(length,)``.
@@ -219,6 +231,5 @@ def inspect(
         other = read(lang, options["against"], text)
         return report.of_difference(reading.found, other.found)
     if options.get("reach"):
-        found = memory.reach(reading.model, vocabulary.encode(text), reading.states)
-        return report.of_reach(report.measured(found))
+        return report.of_reach(report.measured(reading.reach()))
     return report.of_text(reading.found, vocabulary)

@@ -134,6 +134,6 @@ def write_with(
         RunError: If there is no such run.
     """
     model_folder(run_id)
-    model = generate_form.refresh(request, run_id, browser)
+    (model,) = generate_form.refresh(request, run_id, browser)
     suggested = generate_form.suggest_prompt(run_id, prompt)
     return WriteUpdate(gr.update(selected="generate"), model, suggested)

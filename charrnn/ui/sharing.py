@@ -6,19 +6,22 @@ visitor gives a token. What is pulled there gets an id, and a key that only the
 visitor's browser holds.
 """
 
+import dataclasses
 import html
 import os
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import gradio as gr
 
+from charrnn.card import check_license
 from charrnn.errors import CharrnnError, HubError
 from charrnn.hosting import policy
 from charrnn.hub import transfer
 from charrnn.hub.names import endpoint_of
 from charrnn.hub.pull import Pulled, pull_model
-from charrnn.hub.push import Pushed, push_model
+from charrnn.hub.push import Pushed, push_model, push_space
 from charrnn.model import checkpoint
 from charrnn.runs import store
 from charrnn.runs.owner import check_owner, new_owner
@@ -34,6 +37,9 @@ from charrnn.ui.shared import (
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import SKIP, Form, Update
+from charrnn.web import bundle
+
+KINDS: Final = ("model", "space")  # what a push makes: its files, or its web page
 
 
 def has_login() -> bool:
@@ -119,6 +125,7 @@ class PushRequest(Form):
     """What the Push button sends."""
 
     model: str | None
+    kind: str
     repo: str
     public: bool
     license: str
@@ -131,6 +138,30 @@ class PushUpdate(NamedTuple):
 
     pushed: str  # HTML
     push_token: str | Update  # emptied when it went well
+
+
+def _push_files(
+    path: Path, asked: PushRequest, connection: transfer.Connection
+) -> Pushed:
+    return push_model(
+        path,
+        asked.repo,
+        connection,
+        private=not asked.public,
+        license=asked.license or None,
+        keep_card=not store.is_shipped(path),
+    )
+
+
+def _push_space(
+    path: Path, asked: PushRequest, connection: transfer.Connection
+) -> Pushed:
+    """The model's web page, with the licence that was chosen, else the model's own."""
+    model = checkpoint.load(path)
+    chosen = check_license(asked.license or None) or model.record.license
+    record = dataclasses.replace(model.record, license=chosen)
+    page = bundle.page(dataclasses.replace(model, record=record))
+    return push_space(page, record, asked.repo, connection, private=not asked.public)
 
 
 def push(
@@ -152,13 +183,9 @@ def push(
         path = model_folder(asked.model)
         key = Browser.of(asked.browser).keys.get(asked.model, "")
         check_owner(path, key)
-        pushed = push_model(
-            path,
-            asked.repo,
-            transfer.Connection(token=token, on_progress=_reporter(progress)),
-            private=not asked.public,
-            license=asked.license or None,
-            keep_card=not store.is_shipped(path),
+        connection = transfer.Connection(token=token, on_progress=_reporter(progress))
+        pushed = (_push_space if asked.kind == "space" else _push_files)(
+            path, asked, connection
         )
     except CharrnnError as error:  # in place, where it stays to be read
         return PushUpdate(note(say(lang, str(error)), "warn"), SKIP)

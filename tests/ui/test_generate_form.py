@@ -1,6 +1,6 @@
 from charrnn.model import checkpoint
 from charrnn.runs.events import EventLog
-from charrnn.ui import generate_form, links, shared
+from charrnn.ui import examples, generate_form, links, shared
 from charrnn.ui.wiring import SKIP
 from charrnn.ui.writing_request import DRAWN_SEEDS
 from tests.builders import ENGLISH, PageRequest, make_event, make_folder, make_record
@@ -25,10 +25,10 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     (folder / "state").mkdir()
     (folder / "state" / "corpus.txt").touch()
     EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
-    assert generate_form.suggest_prompt("r", generate_form.DEFAULT_PROMPT) == "the sea"
+    assert generate_form.suggest_prompt("r", examples.DEFAULT_PROMPT) == "the sea"
     assert generate_form.suggest_prompt("m", "the sea") == ""
     assert generate_form.suggest_prompt("m", "my own words") == SKIP
-    assert generate_form.suggest_prompt("nobody", generate_form.DEFAULT_PROMPT) == SKIP
+    assert generate_form.suggest_prompt("nobody", examples.DEFAULT_PROMPT) == SKIP
 
 
 def test_a_page_opens_with_a_model_and_a_seed(model):
@@ -41,12 +41,12 @@ def test_a_page_opens_with_a_model_and_a_seed(model):
 
 
 def test_a_list_that_is_made_anew_chooses_only_what_was_chosen_before(model):
-    again = generate_form.refresh(ENGLISH, "m", shared.NEW_BROWSER)
+    (again,) = generate_form.refresh(ENGLISH, "m", shared.NEW_BROWSER)
     assert again["value"] == "m"
-    gone = generate_form.refresh(ENGLISH, "gone", shared.NEW_BROWSER)
+    (gone,) = generate_form.refresh(ENGLISH, "gone", shared.NEW_BROWSER)
     assert gone["value"] in {value for _, value in gone["choices"]}
     # while the page opens: the link in the address chooses
-    assert "value" not in generate_form.refresh(ENGLISH, None, shared.NEW_BROWSER)
+    assert "value" not in generate_form.refresh(ENGLISH, None, shared.NEW_BROWSER)[0]
 
 
 def test_a_page_opened_by_a_link_is_filled_from_it(model):

@@ -120,7 +120,16 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
     *_, (same, _) = api.generate(f"{path.name}.{who.key}", "the", 10, 0.0)
     assert len(text) == len(same) == 10
     said, _ = sharing.push(
-        ENGLISH, None, None, path.name, "a/b", False, "", "hf_" + "a" * 30, NEW_BROWSER
+        ENGLISH,
+        None,
+        None,
+        path.name,
+        "model",
+        "a/b",
+        False,
+        "",
+        "hf_" + "a" * 30,
+        NEW_BROWSER,
     )
     assert "for the run&#x27;s owner" in said
     with pytest.raises(RunError, match="for the run's owner"):

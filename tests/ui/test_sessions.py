@@ -71,7 +71,7 @@ def test_a_tab_stays_open_whoever_else_comes(served, numbers):
     with httpx.Client(timeout=60) as client:
         client.post(
             f"{served.url}gradio_api/run/predict",
-            json=body(numbers["opened"], "tab", "", {"run": None, "held": []}),
+            json=body(numbers["opened"], "tab", "", {"run": None, "held": []}, True),
         ).raise_for_status()
         assert write(client, served, numbers, "tab")["success"]
         for number in range(2000):

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Iterator
 
 import gradio as gr
@@ -9,6 +10,7 @@ from charrnn.runs import store
 from charrnn.ui import shared, sharing
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.wiring import SKIP
+from charrnn.web import bundle
 from tests.builders import ENGLISH, make_folder, make_record
 from tests.hub.hub_server import Hub
 
@@ -34,14 +36,14 @@ def there(server, monkeypatch):
 def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
     make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
     said, token = sharing.push(
-        ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN, NEW_BROWSER
+        ENGLISH, None, None, "m", "model", "alice/mine", False, "", TOKEN, NEW_BROWSER
     )
     assert "Pushed" in said
     assert f'href="{there.url}/alice/mine"' in said
     assert token == ""
     assert there.repositories["alice/mine"].private
     again, _ = sharing.push(
-        ENGLISH, None, None, "m", "alice/mine", False, "", TOKEN, NEW_BROWSER
+        ENGLISH, None, None, "m", "model", "alice/mine", False, "", TOKEN, NEW_BROWSER
     )
     assert "Nothing had changed" in again
     pulled = sharing.pull(ENGLISH, None, None, "alice/mine", "", TOKEN, NEW_BROWSER)
@@ -52,6 +54,23 @@ def test_a_model_goes_to_the_hub_and_comes_back(there, isolated):
     assert checkpoint.read_record(store.find(model_id)).origin.repo == "alice/mine"
     assert model_id in pulled.browser["held"]
     assert TOKEN not in pulled.pulled + said
+
+
+def test_a_models_web_page_goes_to_a_static_space(there, isolated):
+    folder = make_folder(isolated / "m", make_record(title=f"Mine {EVIL}"))
+    asked = ("m", "space", "alice/shown", False, "mit", TOKEN, NEW_BROWSER)
+    said, token = sharing.push(ENGLISH, None, None, *asked)
+    assert f'href="{there.url}/spaces/alice/shown"' in said
+    assert token == ""
+    space = there.repositories["spaces/alice/shown"]
+    assert space.private
+    model = checkpoint.load(folder)
+    licensed = dataclasses.replace(model.record, license="mit")
+    page = bundle.page(dataclasses.replace(model, record=licensed))
+    assert space.head.files["index.html"] == page.encode()
+    assert "sdk: static" in space.head.files["README.md"].decode()
+    again, _ = sharing.push(ENGLISH, None, None, *asked)
+    assert "Nothing had changed" in again
 
 
 def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatch):
@@ -102,13 +121,17 @@ def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     make_folder(isolated / "m", make_record())
     said, _ = sharing.push(
-        ENGLISH, None, None, None, "a/b", False, "", TOKEN, NEW_BROWSER
+        ENGLISH, None, None, None, "model", "a/b", False, "", TOKEN, NEW_BROWSER
     )
     assert "Choose a model" in said
-    said, _ = sharing.push(ENGLISH, None, None, "m", "a/b", False, "", "", NEW_BROWSER)
+    said, _ = sharing.push(
+        ENGLISH, None, None, "m", "model", "a/b", False, "", "", NEW_BROWSER
+    )
     assert "access token with write permission is needed" in said
     assert f'href="{there.url}/settings/tokens"' in said
-    said, _ = sharing.push(ENGLISH, None, None, "m", " ", False, "", "", NEW_BROWSER)
+    said, _ = sharing.push(
+        ENGLISH, None, None, "m", "model", " ", False, "", "", NEW_BROWSER
+    )
     assert "Give the repository" in said
     assert "token" not in said
     assert TOKEN not in said

@@ -123,7 +123,8 @@ def test_passages_learnt_by_heart_are_marked(model):
     (model / "state").mkdir()
     text = "a rather long sentence that the model has learnt by heart, all of it"
     (model / "state" / "corpus.txt").write_text(text, encoding="utf-8")
-    prepared = prepare("en", writing_request(prompt="A rather long"), at_least=2)
+    asked = writing_request(prompt="A rather long", temperatures=(0.5, 0.8))
+    prepared = prepare("en", asked, at_least=2)
     texts = [" sentence that the model has learnt by heart, yes", "nothing"]
     written = [Written(text, [1.25] * len(text)) for text in texts]
     bodies, meaning = writing.final_bodies("en", prepared, written)

@@ -8,7 +8,7 @@ from tests.builders import writing_request
 
 def test_a_request_carries_all_settings_to_every_row(model):
     prepared = prepare("en", writing_request(top_k=3, top_p=0.5, stop="\n"), at_least=2)
-    assert prepared.path == model
+    assert prepared.paths() == [model]
     assert prepared.columns == (0, 1, 2, 3)
     assert [row.temperature for row in prepared.rows()] == [0.2, 0.5, 0.8, 1.1]
     assert {(r.top_k, r.top_p, r.stop, r.seed) for r in prepared.rows()} == {

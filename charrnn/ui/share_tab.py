@@ -1,4 +1,4 @@
-"""The Hub tab: push a model to the Hub, pull one from it, take a zip in."""
+"""The Share tab: push a model to the Hub, pull one from it, take a zip in."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +29,7 @@ class PushColumn:
     """Where a model goes, named as the request and the update name it."""
 
     model: gr.Dropdown
+    kind: gr.Radio
     repo: gr.Textbox
     license: gr.Dropdown
     public: gr.Checkbox
@@ -73,6 +74,13 @@ def _push_column() -> PushColumn:
         gr.Markdown(i18n("hub.push_lead"))
         return PushColumn(
             model=id_dropdown(label=i18n("generate.model"), elem_id="push-model"),
+            kind=gr.Radio(
+                [(i18n(f"hub.kind.{kind}"), kind) for kind in sharing.KINDS],
+                value=sharing.KINDS[0],
+                label=i18n("hub.kind"),
+                info=i18n("hub.kind_info"),
+                elem_id="push-kind",
+            ),
             repo=gr.Textbox(
                 "",
                 label=i18n("hub.repo"),
