@@ -19,7 +19,7 @@ from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
-from charrnn.ui import chart, film, loss_parts, panel, plot
+from charrnn.ui import chart, comparison, film, loss_parts, panel, plot
 from charrnn.ui.panel import FrameKey
 from charrnn.ui.shared import (
     Browser,
@@ -40,6 +40,8 @@ class PanelUpdate(NamedTuple):
     frame_key: FrameKey | Update | None = SKIP
     choice: Update = SKIP  # the list of runs to follow
     overlay: Update = SKIP
+    sweep: Html = SKIP  # the runs that it is compared with
+    lay_sweep: Update = SKIP
     welcome: Update = SKIP
     body: Update = SKIP  # all that is about the run
     head: Html = SKIP
@@ -144,11 +146,14 @@ def whole_panel(
     choices = run_choices(lang, browser)
     rest = [choice for choice in choices if choice[1] != run_id]
     laid_over = [value for _, value in rest if value in overlay]
+    groups = comparison.groups_beside(record, browser)
     return PanelUpdate(
         followed=run_id,
         frame_key=panel.frame_key(status, view, others(status.state, overlay)),
         choice=gr.update(choices=choices, value=run_id, visible=True),
         overlay=gr.update(choices=rest, value=laid_over, visible=bool(rest)),
+        sweep=comparison.sweep_html(lang, run_id, groups),
+        lay_sweep=gr.update(visible=bool(groups)),
         welcome=gr.update(visible=False),
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),

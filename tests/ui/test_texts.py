@@ -62,6 +62,7 @@ DYNAMIC = {
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
+    "sweep.": {"ended", "mean", "spread", "seeds"},
     "hub.kind.": set(sharing.KINDS),
     "series.": set(chart.COLOURS),
     "mark.": set(MARKS),
