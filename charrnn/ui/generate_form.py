@@ -290,7 +290,8 @@ def _step_columns(lang: str, link: Link) -> tuple[Update, ...]:
     choices = step_choices(lang, link.model)
     asked: list[str | None] = [str(step) for step in link.steps]
     if len(asked) == 1:
-        asked += spread([value for _, value in choices])[1:]
+        rest = [value for _, value in choices if value not in asked]
+        asked += spread(rest)
     asked += [None] * MAX_COLUMNS
     return tuple(_chosen_steps(choices, asked[:MAX_COLUMNS]))
 
