@@ -297,7 +297,10 @@ Object.assign(charrnn, (() => {
       // what was gone on with from a character has a length of its own
       const begun = prompt === $("#prompt textarea")?.value;
       const other = (form.model && form.model !== query.get("model"))
+        || (form.stop ?? query.get("stop") ?? "") !== (query.get("stop") ?? "")
         || differs(form.seed, query.get("seed"))
+        || differs(form.topK, query.get("top_k"))
+        || differs(form.topP, query.get("top_p"))
         || (begun && differs(form.length, query.get("length")));
       return other ? line.dataset.since : "";
     };
@@ -315,8 +318,10 @@ Object.assign(charrnn, (() => {
     const ask = () => { asked ||= requestAnimationFrame(look); };
     new MutationObserver(ask).observe(document.documentElement,
       { subtree: true, childList: true, attributeFilter: ["disabled"] });
-    return (model, length, seed, single, ...temperatures) => {
-      form = { model, length, seed, single };
+    const ENTERED = { n: "\n", t: "\t", "\\": "\\" };  // as `links.read_stop`
+    return (model, entered, length, seed, topK, topP, single, ...temperatures) => {
+      const stop = (entered ?? "").replace(/\\([nt\\])/g, (_, sign) => ENTERED[sign]);
+      form = { model, stop, length, seed, topK, topP, single };
       temperatures.forEach((value, i) => { form[`card-${i}`] = value; });
       ask();
     };

@@ -19,6 +19,7 @@ from charrnn.ui.shared import (
     model_choices,
     model_folder,
     note,
+    relisted,
 )
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import SKIP, Html, Update, flat
@@ -32,6 +33,7 @@ from charrnn.ui.writing_request import (
 MAX_SUGGESTED: Final = 40  # characters
 PROMPTS: Final = {"shakespeare": "ROMEO:\nO", "python-stdlib": "def "}
 DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
+FORMER_PROMPT: Final = "ROMEO:"  # what version 0.1.0 put there; browsers keep it
 READY: Final[Update] = gr.update(interactive=True)
 SAME: Final = (SKIP,) * MAX_COLUMNS
 
@@ -82,6 +84,17 @@ def suggest_prompt(model: str | None, prompt: str) -> str | Update:
     return SKIP if suggested is None or prompt not in untouched else suggested
 
 
+def propose_prompt(model: str | None, prompt: str | None) -> list[str]:
+    """The prompt that the answer is for, and what shall stand there instead of it.
+
+    Whoever types while the answer is on its way has written a prompt: `generate.js`
+    takes the second only where the first still stands there.
+    """
+    asked = prompt or ""
+    suited = suggest_prompt(model, "" if asked == FORMER_PROMPT else asked)
+    return [asked, suited if isinstance(suited, str) else asked]
+
+
 def listed(
     lang: str, model: str | None, browser: object
 ) -> tuple[list[Choice], str | None]:
@@ -98,9 +111,7 @@ def refresh(request: gr.Request, model: str | None, browser: object) -> Update:
     chosen then is for `opened` to say, from the link in the address.
     """
     choices, chosen = listed(language(request), model, browser)
-    if model is None:
-        return gr.update(choices=choices)
-    return gr.update(choices=choices, value=chosen)
+    return relisted(choices, model, chosen if model else None)
 
 
 class OpenedUpdate(NamedTuple):

@@ -284,8 +284,15 @@ def _connect_writing(tab: GenerateTab) -> None:
 
 def _connect_form(tab: GenerateTab) -> None:
     settings = tab.settings
+    proposed = gr.JSON(visible=False)
     tab.model.input(
-        generate_form.suggest_prompt, [tab.model, tab.prompt], tab.prompt, **QUIET
+        generate_form.propose_prompt, [tab.model, tab.prompt], proposed, **QUIET
+    ).success(
+        None,
+        [proposed, tab.prompt],
+        tab.prompt,
+        js="([asked, suited], now) => (now ?? '') === asked ? suited : now",
+        **QUIET,
     )
     numbers = [tab.length, settings.seed, settings.top_k, settings.top_p]
     gr.on(
@@ -303,7 +310,8 @@ def _connect_form(tab: GenerateTab) -> None:
         js="(model, prompt) => charrnn.next.ask(model, prompt)",
         **QUIET,
     )
-    asked: list[Any] = [tab.model, tab.length, settings.seed]
+    asked: list[Any] = [tab.model, settings.stop, tab.length, settings.seed]
+    asked += [settings.top_k, settings.top_p]
     asked += [tab.single_temperature, *tab.temperatures]
     gr.on(
         [field.change for field in asked],

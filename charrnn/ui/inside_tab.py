@@ -11,7 +11,7 @@ from charrnn.ui import inside_map, looking
 from charrnn.ui.generate_form import listed
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
-from charrnn.ui.shared import note
+from charrnn.ui.shared import note, relisted
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import PRIVATE, Update
@@ -130,9 +130,8 @@ def refresh(
     """
     wanted = model or writing
     choices, chosen = listed(language(request), wanted, browser)
-    if wanted is None:  # the page still opens: a link may name one
-        return gr.update(choices=choices)
-    return gr.update(choices=choices, value=chosen)
+    # while the page opens none is proposed: a link may name one
+    return relisted(choices, model, chosen if wanted else None)
 
 
 def _layout() -> InsideTab:

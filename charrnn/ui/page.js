@@ -237,6 +237,9 @@ Object.assign(window.charrnn, (() => {
     return found;
   };
   const found = read();
+  // a value is kept only once what was kept of it has been put back: else a page that
+  // is left while it opens would keep the values it opened with
+  const waiting = new Set(Object.keys(found));
 
   const card = (id) => document.querySelector(`#${id} article.card`);
   let forgotten = false;  // the visitor has had all of their data deleted
@@ -322,14 +325,16 @@ Object.assign(window.charrnn, (() => {
 
   return {
     word,
-    keep: (name, value) => write(name, value ?? null),
+    keep: (name, value) => { if (!waiting.has(name)) write(name, value ?? null); },
     forget: () => {
       forgotten = true;
       for (const key of Object.keys(sessionStorage))
         if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
     },
-    kept: (names) => names.map((name) =>
-      name in found ? { ...SAME, value: found[name] } : SAME),
+    kept: (names) => names.map((name) => {
+      waiting.delete(name);
+      return name in found ? { ...SAME, value: found[name] } : SAME;
+    }),
     // two rows, the cards of `ids` and the status, which is the last of them
     keptTexts: (ids) => {
       const kept = found.texts;

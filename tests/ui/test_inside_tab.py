@@ -217,7 +217,7 @@ def test_the_list_proposes_what_is_chosen_on_the_generate_tab(model):
     opening = inside_tab.refresh(ENGLISH, None, browser, None)
     assert "value" not in opening
     kept = inside_tab.refresh(ENGLISH, "other", browser, "m")
-    assert kept["value"] == "other"
+    assert "value" not in kept  # another one may be chosen by now
     assert {"m", "other"} <= {value for _, value in kept["choices"]}
 
 
