@@ -473,7 +473,7 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
         "seconds": entry.now.view.seconds,
         "shipped": entry.shipped,
         "parameters": record.model.num_parameters(),
-        "corpus": record.corpus.name,
+        "corpus": record.corpus.shown_name,
         "figures": None if record.figures is None else asdict(record.figures),
         "origin": None if record.origin is None else asdict(record.origin),
         "sweep": None if record.sweep is None else record.sweep.id,
