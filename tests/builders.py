@@ -26,7 +26,7 @@ from typing import Any, Final
 import numpy as np
 
 from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
-from charrnn.model import checkpoint, generation
+from charrnn.model import checkpoint, generation, snapshots
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
@@ -111,6 +111,19 @@ def make_folder(folder: Path, record: Record, seed: int = 4) -> Path:
     checkpoint.save_record(folder, record)
     checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
     checkpoint.save_weights(folder, record.model, contractive(weights))
+    return folder
+
+
+def make_stepped(folder: Path, kept: int, *steps: int, seed: int = 0) -> Path:
+    """The same after ``kept`` steps, with snapshots of earlier ones, each its own."""
+    record = make_record()
+    figures = dataclasses.replace(record.figures, kept_step=kept)
+    record = dataclasses.replace(record, figures=figures)
+    make_folder(folder, record, seed=100 + seed)
+    whole = checkpoint.load(folder).weights
+    for step in steps:
+        weights = {name: array * (step / kept) for name, array in whole.items()}
+        snapshots.save(folder, record.model, weights, step)
     return folder
 
 
@@ -371,6 +384,23 @@ class Served:
         self.process.send_signal(number)
         self.process.wait(30)
         return self.said()
+
+
+def form_of(
+    config: Mapping[str, Any], name: str, changed: Mapping[str, Any]
+) -> list[Any]:
+    """What a page that was just opened sends to one of its functions.
+
+    Args:
+        config: What the page answers at ``/config``.
+        name: The function.
+        changed: Other values, by the `elem_id` of their fields.
+    """
+    fields = {one["id"]: one["props"] for one in config["components"]}
+    (function,) = (fn for fn in config["dependencies"] if fn["api_name"] == name)
+    asked = [fields[number] for number in function["inputs"]]
+    assert changed.keys() <= {field["elem_id"] for field in asked}
+    return [changed.get(field["elem_id"], field.get("value")) for field in asked]
 
 
 class PageRequest:

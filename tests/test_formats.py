@@ -16,10 +16,12 @@ from charrnn.model.record import (
     Machine,
     Origin,
     Record,
+    SweepRecord,
 )
 from charrnn.runs import events, store
 from charrnn.runs.states import LIVE, RESUMABLE, EndReason, RunState
 from charrnn.runs.status import START_GRACE
+from charrnn.ui.stored import Stored, StoredText
 from tests.builders import (
     EVENT_TYPES,
     make_event,
@@ -145,6 +147,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
         ("corpus", CorpusRecord),
         ("machine", Machine),
         ("origin", Origin),
+        ("sweep", SweepRecord),
     ):
         found = re.findall(r"`(\w+)`", described[f"`{key}`"])
         assert [name for name in found if name in field_names(owner)] == field_names(
@@ -162,3 +165,12 @@ def test_the_documented_check_finds_what_the_program_wrote(tmp_path: Path) -> No
     path = folder / "vocab.json"
     path.write_bytes(path.read_bytes().replace(b"a", b"A", 1))
     assert run_program(program) == "False\n"
+
+
+def test_the_stored_comparison_has_the_keys_of_the_document() -> None:
+    stored, text = (
+        [key for row in table for key in names(row[0])]
+        for table in tables("The stored comparison")
+    )
+    assert stored == list(Stored.model_fields)
+    assert text == list(StoredText.model_fields)

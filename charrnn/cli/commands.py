@@ -8,6 +8,7 @@ standard error.
 import argparse
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import signal
@@ -16,9 +17,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from charrnn import config
+from charrnn.cli import comparison
 from charrnn.cli.output import (
     Printer,
     date,
@@ -29,14 +31,16 @@ from charrnn.cli.output import (
     show,
     show_figures,
     show_json,
+    show_parts,
     stream_texts,
     table,
     transfer_progress,
 )
 from charrnn.errors import CharrnnError, ConfigError
+from charrnn.files import unescaped
 from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.model.checkpoint import Model
 from charrnn.model.generation import Written, samples_of, write
 from charrnn.model.record import Record
@@ -49,6 +53,7 @@ from charrnn.runs import (
     preparation,
     status,
     store,
+    sweeps,
 )
 from charrnn.runs.events import Baseline, Ended, EventLog
 from charrnn.runs.figures import TextFigures, count
@@ -58,7 +63,7 @@ from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
 from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
-from charrnn.text import sources
+from charrnn.text import parts, sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
@@ -70,7 +75,7 @@ FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 MAX_INSPECTED = 20_000  # characters: all states of two layers of 384 take 60 MB
 
 
-def _load_corpus(source: str) -> Corpus:
+def _load_corpus(args: argparse.Namespace) -> Corpus:
     last_line = [0.0]
 
     def progress(done: int, total: int) -> None:
@@ -79,7 +84,12 @@ def _load_corpus(source: str) -> Corpus:
             last_line[0] = now
             emit(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
+    return sources.load_all(
+        args.corpus,
+        max_bytes=policy().max_text_bytes,
+        separator=unescaped(args.separator),
+        progress=progress,
+    )
 
 
 def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -89,7 +99,7 @@ def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _prepare_new(args: argparse.Namespace) -> Path:
     init = None if args.init is None else store.resolve(args.init)
-    corpus = _load_corpus(args.corpus)
+    corpus = _load_corpus(args)
     prepared = preparation.prepare(
         corpus, preset=args.preset, settings=_given_settings(args), init=init
     )
@@ -97,8 +107,9 @@ def _prepare_new(args: argparse.Namespace) -> Path:
     for notice in prepared.notices:
         emit(f"note: {notice}")
     model = prepared.model
+    joined = f" of {corpus.texts:,} texts" if corpus.texts > 1 else ""
     emit(
-        f"{corpus.name}: {len(corpus.text):,} characters, "
+        f"{corpus.name}: {len(corpus.text):,} characters{joined}, "
         f"{len(prepared.vocabulary) - 1:,} distinct; "
         f"{model.num_layers} x {model.cell} of {model.rnn_units}, "
         f"{model.num_parameters():,} parameters; "
@@ -137,6 +148,27 @@ def run_train(args: argparse.Namespace) -> int:
             process.capture_output(path)
         log = EventLog(path, listener=printer)
         return _train_in_turn(path, log, printer)
+
+
+def run_sweep(args: argparse.Namespace) -> int:
+    """`sweep`: train each combination of settings; what is there already stays."""
+    at_once = policy().at_once if args.at_once is None else args.at_once
+    os.environ["CHARRNN_AT_ONCE"] = str(at_once)  # for the trainers' queue as well
+    corpus = _load_corpus(args)
+    members = sweeps.plan(
+        corpus, preset=args.preset, settings=_given_settings(args), sweep_id=args.id
+    )
+    for notice in members[0].prepared.notices:
+        emit(f"note: {notice}")
+    sweep_id = members[0].label.id
+    emit(
+        f"sweep {sweep_id} of {len(members):,} runs: see them with `{program()} runs "
+        f"--sweep {sweep_id}`, end it with Ctrl-C or `{program()} stop {sweep_id}`; "
+        "the same command goes on with it"
+    )
+    complete = sweeps.train(members, at_once=policy().at_once, say=emit)
+    comparison.show_sweep(sweep_id)
+    return FINE if complete else FAILED
 
 
 def _printer(path: Path) -> Printer:
@@ -178,24 +210,75 @@ def _record_stopped(log: EventLog) -> None:
     log.append(Ended(step=step, reason=EndReason.STOPPED))
 
 
-def _load_model(name: str) -> Model:
-    model = checkpoint.load(store.resolve(name))
+def _load_model(name: str, step: int | None = None) -> Model:
+    model = snapshots.load(store.resolve(name), step)
     for notice in model.notices:
         emit(f"note: {notice}")
     return model
 
 
-def _same_texts_note(temperatures: list[float], samples: int) -> str:
+class _Asked(NamedTuple):
+    """One of the texts that `generate` writes: by whose weights, and how drawn."""
+
+    model: str
+    step: int | None  # of its training; None: its kept weights
+    row: config.SamplingConfig
+
+    def told(self, name: str) -> str:
+        """What it is told by where texts are compared by this setting."""
+        if name in ("model", "step"):
+            return f"{name} {getattr(self, name)}"
+        return f"{name.replace('_', '-')} {getattr(self.row, name):g}"
+
+
+COMPARED: Final = ("model", "step", "temperature", "top_p")
+
+
+def _compared_by(args: argparse.Namespace) -> str:
+    """The setting that has several values; temperature where none has."""
+    several = [name for name in COMPARED if len(getattr(args, name)) > 1]
+    if len(several) > 1:
+        first, second = (name.replace("_", "-") for name in several[:2])
+        raise ConfigError(
+            f"Several values are given of {first} and of {second}: texts are compared "
+            f"by one of them. Give one value of the other."
+        )
+    return several[0] if several else "temperature"
+
+
+def _asked(args: argparse.Namespace, seed: int) -> list[_Asked]:
+    """The texts that the arguments ask for, in their order."""
+    settings = {
+        **{"top_k": args.top_k, "stop": args.stop, "seed": seed},
+        "hold": tuple(map(config.Hold.parse, args.hold)),
+    }
+    rows = samples_of(
+        [
+            config.SamplingConfig(temperature=temperature, top_p=top_p, **settings)
+            for temperature in args.temperature
+            for top_p in args.top_p
+        ],
+        args.samples,
+    )
+    return [
+        _Asked(model, step, row)
+        for model in args.model
+        for step in args.step
+        for row in rows
+    ]
+
+
+def _same_texts_note(asked: list[_Asked], by: str, samples: int) -> str:
     """What to say where several texts are bound to be the same; empty if none are."""
-    for temperature in temperatures:
-        count = temperatures.count(temperature)
+    for one in asked:
+        count = asked.count(one)
         if count > 1:
             return (
-                f"temperature {temperature:g} is given {count} times with one seed, "
+                f"{one.told(by)} is given {count} times with one seed, "
                 "and writes the same text each time: "
                 f"--samples {count * samples} writes different ones"
             )
-    if 0 in temperatures and samples > 1:
+    if samples > 1 and any(one.row.temperature == 0 for one in asked):
         return (
             "temperature 0 always takes the likeliest character: its "
             f"{samples} samples are the same text"
@@ -203,71 +286,81 @@ def _same_texts_note(temperatures: list[float], samples: int) -> str:
     return ""
 
 
-def _heads(rows: list[config.SamplingConfig], samples: int) -> list[str]:
+def _heads(asked: list[_Asked], by: str, samples: int) -> list[str]:
     """The line above each of several texts: what tells it from the others."""
-    heads = [f"temperature {row.temperature:g}" for row in rows]
+    heads = [one.told(by) for one in asked]
     if samples == 1:
         return heads
-    return [f"{head}, seed {row.seed}" for head, row in zip(heads, rows, strict=True)]
+    return [
+        f"{head}, seed {one.row.seed}" for head, one in zip(heads, asked, strict=True)
+    ]
 
 
 def _generate_json(
     args: argparse.Namespace,
-    rows: list[config.SamplingConfig],
+    asked: list[_Asked],
     written: list[Written],
     counted: list[TextFigures],
 ) -> dict[str, Any]:
     samples: list[dict[str, Any]] = [
-        {"temperature": row.temperature, "seed": row.seed, "text": one.text}
-        for row, one in zip(rows, written, strict=True)
+        {
+            **{"model": one.model, "step": one.step},
+            **{"temperature": one.row.temperature, "top_p": one.row.top_p},
+            **{"seed": one.row.seed, "text": text.text},
+        }
+        for one, text in zip(asked, written, strict=True)
     ]
     for sample, figures in zip(samples, counted, strict=False):  # perhaps of none
         sample["figures"] = asdict(figures)
+    first = asked[0].row
     return {
-        "model": args.model,
+        "model": args.model[0] if len(args.model) == 1 else None,
         "prompt": args.prompt,
-        "seed": rows[0].seed,
-        "hold": [hold._asdict() for hold in rows[0].hold],
+        "seed": first.seed,
+        "hold": [hold._asdict() for hold in first.hold],
         "samples": samples,
     }
 
 
 def run_generate(args: argparse.Namespace) -> int:
-    """`generate`: text at one or several temperatures, one or several of each."""
-    model = _load_model(args.model)
+    """`generate`: text by one or several models, steps, temperatures or top-p."""
+    by = _compared_by(args)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
-    settings = {
-        **{"top_k": args.top_k, "top_p": args.top_p, "stop": args.stop},
-        "hold": tuple(map(config.Hold.parse, args.hold)),
-    }
-    rows = samples_of(
-        [
-            config.SamplingConfig(temperature=temperature, seed=seed, **settings)
-            for temperature in args.temperature
-        ],
-        args.samples,
-    )
-    if unknown := model.vocabulary.unknown(args.prompt):
-        emit(f"note: the model does not know {unknown!r}: read as [UNK]")
-    if note := _same_texts_note(args.temperature, args.samples):
+    asked = _asked(args, seed)
+    for name, step, _ in asked:  # before anything is written
+        snapshots.source_of(store.resolve(name), step)
+    if note := _same_texts_note(asked, by, args.samples):
         emit(f"note: {note}")
     if args.seed is None and not args.json:
         emit(f"seed {seed}")
-    written, counted = _write(args, model, rows), list[TextFigures]()
-    if args.figures:
-        folder = store.resolve(args.model)
-        counted = count(folder, model.record, args.prompt, written).figures
+    heads = _heads(asked, by, args.samples)
+    written, counted = list[Written](), list[TextFigures]()
+    for (name, step), group in itertools.groupby(asked, lambda one: one[:2]):
+        rows = [one.row for one in group]
+        model = _load_model(name, step)
+        done = len(written)
+        shown = heads[done : done + len(rows)] if len(asked) > 1 else [""]
+        texts = _write(args, model, rows, shown)
+        written += texts
+        if args.figures:
+            folder = store.resolve(name)
+            counted += count(folder, model.record, args.prompt, texts).figures
     if args.json:
-        show_json(_generate_json(args, rows, written, counted))
+        show_json(_generate_json(args, asked, written, counted))
     else:
-        show_figures(_heads(rows, args.samples), counted)
+        show_figures(heads, counted)
     return FINE
 
 
 def _write(
-    args: argparse.Namespace, model: Model, rows: list[config.SamplingConfig]
+    args: argparse.Namespace,
+    model: Model,
+    rows: list[config.SamplingConfig],
+    heads: list[str],
 ) -> list[Written]:
     """Write the texts and, unless they are wanted as JSON, print them as they grow."""
+    if unknown := model.vocabulary.unknown(args.prompt):
+        emit(f"note: the model does not know {unknown!r}: read as [UNK]")
     written: list[Written] = []
 
     def texts() -> Iterator[list[str]]:
@@ -277,13 +370,13 @@ def _write(
     if args.json:
         *_, _ = texts()
     else:
-        stream_texts(texts(), _heads(rows, args.samples))
+        stream_texts(texts(), heads)
     return written
 
 
-def _part(model: Model, source: str, split: str) -> str:
+def _part(model: Model, args: argparse.Namespace, split: str) -> str:
     """A text, or the part of it that trains or validates."""
-    corpus = _load_corpus(source)
+    corpus = _load_corpus(args)
     for notice in corpus.notices:
         emit(f"note: {notice}")
     text = corpus.text
@@ -296,9 +389,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from charrnn.model.scores import evaluate
 
     model = _load_model(args.model)
-    part = _part(model, args.corpus, args.split)
-    scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
-    result = {
+    text = _part(model, args, args.split)
+    codes = parts.codes(text) if args.parts else None
+    ids = model.vocabulary.encode(text)
+    scores = evaluate(model, ids, window=args.window, codes=codes)
+    result: dict[str, Any] = {
         "nats_per_char": scores.nats_per_char,
         "bits_per_char": scores.nats_per_char / math.log(2),
         f"cold{args.window}_nats_per_char": scores.cold_nats_per_char,
@@ -306,7 +401,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "unknown": scores.unknown,
     }
     if args.json:
-        show_json(result)
+        split = {name: asdict(part) for name, part in scores.parts.items()}
+        show_json({**result, "parts": split} if args.parts else result)
         return FINE
     if scores.cold_nats_per_char is None:
         emit(
@@ -318,6 +414,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
             continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
+    if args.parts:
+        show("")
+        show_parts(scores.parts)
     return FINE
 
 
@@ -330,7 +429,7 @@ def _text_to_inspect(args: argparse.Namespace, model: Model) -> str:
             field="characters",
         )
     if args.text is None:
-        return _part(model, args.corpus, args.split)[: args.characters]
+        return _part(model, args, args.split)[: args.characters]
     if len(args.text) > MAX_INSPECTED:
         raise ConfigError(
             f"The text has {len(args.text):,} characters: at most {MAX_INSPECTED:,} "
@@ -344,6 +443,8 @@ def run_inspect(args: argparse.Namespace) -> int:
     """`inspect`: what a model makes of each character of a text."""
     from charrnn.cli import inspection
 
+    if args.steps and not args.units:
+        raise ConfigError("--steps is told of --units: give both.", field="steps")
     model = _load_model(args.model)
     text = _text_to_inspect(args, model)
     unknown = model.vocabulary.unknown(text)
@@ -375,12 +476,16 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
         "corpus": record.corpus.shown_name,
         "figures": None if record.figures is None else asdict(record.figures),
         "origin": None if record.origin is None else asdict(record.origin),
+        "sweep": None if record.sweep is None else record.sweep.id,
         "problem": entry.problem,
     }
 
 
 def _unreadable_json(folder: Unreadable) -> dict[str, Any]:
-    keys = ("title", "started", "seconds", "parameters", "corpus", "figures", "origin")
+    keys = (
+        *("title", "started", "seconds", "parameters", "corpus", "figures"),
+        *("origin", "sweep"),
+    )
     return {
         "id": folder.model_id,
         "state": RunState.UNREADABLE,
@@ -436,6 +541,8 @@ def run_models(args: argparse.Namespace) -> int:
 
 def run_runs(args: argparse.Namespace) -> int:
     """`runs`: what has been or is being trained here."""
+    if args.sweep is not None:
+        return comparison.show_sweep(args.sweep, as_json=args.json)
     found = list_runs()
     damaged = [folder for folder in unreadable() if folder.is_run]
     if args.json:
@@ -461,7 +568,11 @@ def run_runs(args: argparse.Namespace) -> int:
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    """`stop`: ask a training to end well."""
+    """`stop`: ask a training, or all of a sweep, to end well."""
+    if sweeps.is_sweep(args.id):
+        count = sweeps.stop(args.id)
+        emit(f"{args.id}: {count} end after their steps; no other run is begun")
+        return FINE
     path = store.check_own_run(store.resolve(args.id))
     waiting = status_of(path).state is RunState.QUEUED
     control.ask_to_stop(path)
@@ -623,7 +734,7 @@ def run_web(args: argparse.Namespace) -> int:
     model = _load_model(args.model)
     costs = bundle.known_costs(model.record.figures)
     if args.corpus is not None:
-        part = _part(model, args.corpus, "val")
+        part = _part(model, args, "val")
         costs = measure_costs(model, model.vocabulary.encode(part))
     chosen = args.weights or bundle.choose_format(costs)
     for name, cost in costs.items():

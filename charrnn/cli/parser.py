@@ -27,6 +27,7 @@ from charrnn.cli.commands import (
     run_push,
     run_runs,
     run_stop,
+    run_sweep,
     run_train,
     run_unpack,
     run_web,
@@ -34,9 +35,10 @@ from charrnn.cli.commands import (
 from charrnn.cli.output import emit
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
-from charrnn.files import quoted
+from charrnn.files import escaped, quoted
 from charrnn.machine import program
 from charrnn.text import sources
+from charrnn.text.joined import SEPARATOR
 
 FORMATS = ("int8", "float16", "float32")  # of a web page's weights
 
@@ -48,7 +50,7 @@ def _number(text: str) -> int | float:
         return float(text)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     group = parser.add_argument_group("settings, instead of the preset's")
     for name in (*config.MODEL_SETTINGS, *config.TRAINING_SETTINGS):
         item = config.setting_field(name)
@@ -61,14 +63,34 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             type=kind,
             choices=item.metadata["choices"] or None,
             metavar=None if item.metadata["choices"] else "N",
+            nargs="+" if several else None,
             help=item.metadata["help"].replace("%", "%%") + bounds,
         )
 
 
+def _add_corpus(
+    parser: argparse.ArgumentParser, text: str = "", *, required: bool = False
+) -> None:
+    """The text, of whatever it is put together."""
+    named = ", ".join(sources.NAMED)
+    parser.add_argument(
+        "--corpus",
+        nargs="+",
+        required=required,
+        metavar="NAME|PATH",
+        help=text or f"{named}, or files, folders and zips of texts",
+    )
+    parser.add_argument(
+        "--separator",
+        default=escaped(SEPARATOR),
+        metavar="STRING",
+        help="between two texts; the default is an empty line, as \\n\\n",
+    )
+
+
 def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model on a text")
-    named = ", ".join(sources.NAMED)
-    train.add_argument("--corpus", metavar="NAME|PATH", help=f"{named}, or a file")
+    _add_corpus(train)
     train.add_argument("--resume", metavar="RUN", help="go on with a run")
     train.add_argument("--preset", choices=tuple(presets.PRESETS))
     train.add_argument("--id", help="name of the run's folder")
@@ -79,9 +101,23 @@ def _add_train(commands: Any) -> None:
     train.set_defaults(run=run_train)
 
 
+def _add_sweep(commands: Any) -> None:
+    sweep = commands.add_parser(
+        "sweep", help="train a model with each combination of some settings"
+    )
+    _add_corpus(sweep, required=True)
+    sweep.add_argument("--preset", choices=tuple(presets.PRESETS))
+    sweep.add_argument("--id", help="name of the sweep, made of all else if absent")
+    sweep.add_argument(
+        "--at-once", type=int, metavar="N", help="runs that train side by side"
+    )
+    _add_settings(sweep, several=True)
+    sweep.set_defaults(run=run_sweep)
+
+
 def _add_generate(commands: Any) -> None:
     generate = commands.add_parser("generate", help="write text")
-    generate.add_argument("model", metavar="MODEL")
+    generate.add_argument("model", nargs="+", metavar="MODEL")
     generate.add_argument("--prompt", default="", help="text to go on from")
     generate.add_argument(
         "--length", type=int, default=DEFAULT_LENGTH, help="characters"
@@ -94,12 +130,22 @@ def _add_generate(commands: Any) -> None:
         metavar="T",
     )
     generate.add_argument(
+        "--step",
+        type=int,
+        nargs="+",
+        default=[None],
+        metavar="S",
+        help="of a run, as it was then; if absent, its kept weights",
+    )
+    generate.add_argument(
         "--samples", type=int, default=1, metavar="N", help="texts, each its own seed"
     )
     generate.add_argument("--seed", type=int, help="of the first; drawn if absent")
     defaults = SamplingConfig()
     generate.add_argument("--top-k", type=int, default=defaults.top_k, metavar="K")
-    generate.add_argument("--top-p", type=float, default=defaults.top_p, metavar="P")
+    generate.add_argument(
+        "--top-p", type=float, nargs="+", default=[defaults.top_p], metavar="P"
+    )
     generate.add_argument("--stop", default="", metavar="STRING")
     generate.add_argument(
         "--hold",
@@ -118,9 +164,12 @@ def _add_generate(commands: Any) -> None:
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="score a model on a text")
     evaluate.add_argument("model", metavar="MODEL")
-    evaluate.add_argument("--corpus", required=True, metavar="NAME|PATH")
+    _add_corpus(evaluate, required=True)
     evaluate.add_argument("--split", choices=("val", "train", "all"), default="val")
     evaluate.add_argument("--window", type=int, default=256, metavar="N")
+    evaluate.add_argument(
+        "--parts", action="store_true", help="what the score is made of, by place"
+    )
     evaluate.add_argument("--json", action="store_true")
     evaluate.set_defaults(run=run_evaluate)
 
@@ -129,7 +178,7 @@ def _add_inspect(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="look inside a model with a text")
     inspect.add_argument("model", metavar="MODEL")
     inspect.add_argument("--text", metavar="T", help="a text as it is")
-    inspect.add_argument("--corpus", metavar="NAME|PATH", help="or one that lies here")
+    _add_corpus(inspect, "or one that lies here")
     inspect.add_argument("--split", choices=("val", "train", "all"), default="val")
     inspect.add_argument(
         "--characters", type=int, default=2000, metavar="N", help="of the corpus"
@@ -146,6 +195,9 @@ def _add_inspect(commands: Any) -> None:
     )
     what.add_argument(
         "--units", action="store_true", help="which unit follows what in the text"
+    )
+    inspect.add_argument(
+        "--steps", action="store_true", help="of --units: how they came to be in a run"
     )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)
@@ -195,10 +247,28 @@ def _add_web(commands: Any) -> None:
         choices=FORMATS,
         help="their format; if absent, the smallest that costs little",
     )
-    web.add_argument(
-        "--corpus", metavar="NAME|PATH", help="its text: measure what formats cost"
-    )
+    _add_corpus(web, "its text: measure what formats cost")
     web.set_defaults(run=run_web)
+
+
+def _add_runs(commands: Any) -> None:
+    for name, run, text in (
+        ("models", run_models, "list what text can be generated from"),
+        ("runs", run_runs, "list trainings and their states"),
+    ):
+        listing = commands.add_parser(name, help=text)
+        listing.add_argument("--json", action="store_true")
+        if name == "runs":
+            listing.add_argument("--sweep", metavar="ID", help="of a sweep, compared")
+        listing.set_defaults(run=run)
+    for name, run, text in (
+        ("stop", run_stop, "end a training well"),
+        ("follow", run_follow, "watch a training"),
+        ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
+    ):
+        one = commands.add_parser(name, help=text)
+        one.add_argument("id", metavar="RUN|SWEEP" if name == "stop" else "RUN")
+        one.set_defaults(run=run)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -209,24 +279,11 @@ def parser() -> argparse.ArgumentParser:
     page = commands.add_parser("page", help="open the web page")
     page.set_defaults(run=run_page)
     _add_train(commands)
+    _add_sweep(commands)
     _add_generate(commands)
     _add_evaluate(commands)
     _add_inspect(commands)
-    for name, run, text in (
-        ("models", run_models, "list what text can be generated from"),
-        ("runs", run_runs, "list trainings and their states"),
-    ):
-        listing = commands.add_parser(name, help=text)
-        listing.add_argument("--json", action="store_true")
-        listing.set_defaults(run=run)
-    for name, run, text in (
-        ("stop", run_stop, "end a training well"),
-        ("follow", run_follow, "watch a training"),
-        ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
-    ):
-        one = commands.add_parser(name, help=text)
-        one.add_argument("id", metavar="RUN")
-        one.set_defaults(run=run)
+    _add_runs(commands)
     export = commands.add_parser("export", help="write a TensorFlow SavedModel")
     export.add_argument("model", metavar="MODEL")
     export.add_argument("path", metavar="PATH")

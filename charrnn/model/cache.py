@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.model.network import Network, network_bytes
 from charrnn.model.record import CONFIG, VOCAB, WEIGHTS, Record
+from charrnn.model.snapshots import Source
 from charrnn.text.vocabulary import Vocabulary
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -48,28 +49,33 @@ class ModelCache:
     ) -> None:
         self.max_models = max_models
         self.max_bytes = max_bytes
-        self._current: collections.OrderedDict[Path, tuple[Stamp, Loaded]] = (
+        self._current: collections.OrderedDict[Source, tuple[Stamp, Loaded]] = (
             collections.OrderedDict()  # those used last at the end
         )
         self._users: collections.Counter[Loaded] = collections.Counter()
         self._lock = threading.Lock()  # guards the two above
         self._loading = threading.Lock()  # one at a time: it triples a model's memory
 
-    def acquire(self, path: Path | str) -> Loaded | None:
+    def acquire(self, path: Path | str, step: int | None = None) -> Loaded | None:
         """The model of a folder as it is now, to be given back by `release`.
+
+        Args:
+            path: The folder.
+            step: Of the model's training, see `snapshots`; None: its kept weights.
 
         Returns:
             None while models in use leave no room for it.
 
         Raises:
-            CheckpointError: If the folder is no model, or no longer.
+            CheckpointError: If the folder is no model, or no longer, or does not have
+                the step.
         """
-        folder = Path(path).absolute()
+        source = Source(Path(path).absolute(), step)
         with self._loading:
-            stamp = stamp_of(folder)  # before: a change while loading is seen next time
+            stamp = stamp_of(*source)  # before: a change while loading is seen later
             with self._lock:
-                found = self._find(folder, stamp)
-            return found or self._load(folder, stamp)
+                found = self._find(source, stamp)
+            return found or self._load(source, stamp)
 
     def release(self, loaded: Loaded) -> None:
         """Give back what `acquire` gave, once for each time."""
@@ -86,24 +92,24 @@ class ModelCache:
     def _models(self) -> set[Loaded]:
         return {loaded for _, loaded in self._current.values()} | self._users.keys()
 
-    def _find(self, folder: Path, stamp: Stamp) -> Loaded | None:
-        entry = self._current.get(folder)
+    def _find(self, source: Source, stamp: Stamp) -> Loaded | None:
+        entry = self._current.get(source)
         if entry is None or entry[0] != stamp:
-            self._current.pop(folder, None)  # a text in the making holds the old one
+            self._current.pop(source, None)  # a text in the making holds the old one
             return None
-        self._current.move_to_end(folder)
+        self._current.move_to_end(source)
         self._users[entry[1]] += 1
         return entry[1]
 
-    def _load(self, folder: Path, stamp: Stamp) -> Loaded | None:
-        size = network_bytes(checkpoint.read_record(folder).model)
+    def _load(self, source: Source, stamp: Stamp) -> Loaded | None:
+        size = network_bytes(checkpoint.read_record(source.path).model)
         with self._lock:
             if not self._make_room(size):
                 return None
-        model = checkpoint.load(folder)
+        model = snapshots.load(*source)
         loaded = Loaded(model.vocabulary, Network(model.record.model, model.weights))
         with self._lock:
-            self._current[folder] = stamp, loaded
+            self._current[source] = stamp, loaded
             self._users[loaded] += 1
         return loaded
 
@@ -113,11 +119,11 @@ class ModelCache:
         Returns:
             Whether so many more bytes may be taken: beside nothing else, always.
         """
-        unused = [f for f, (_, m) in self._current.items() if not self._users[m]]
-        for kept, folder in zip(range(len(unused), 0, -1), unused, strict=True):
+        unused = [s for s, (_, m) in self._current.items() if not self._users[m]]
+        for kept, source in zip(range(len(unused), 0, -1), unused, strict=True):
             if kept < self.max_models and self.bytes_held + size <= self.max_bytes:
                 break
-            del self._current[folder]
+            del self._current[source]
         return self.bytes_held + size <= self.max_bytes or not self._users
 
 
@@ -167,9 +173,12 @@ class DescriptionCache:
         return found
 
 
-def stamp_of(folder: Path) -> Stamp:
+def stamp_of(folder: Path, step: int | None = None) -> Stamp:
     """Changes with the folder's files: time, size and inode of each."""
-    return tuple(_file_stamp(folder / name) for name in (CONFIG, VOCAB, WEIGHTS))
+    files = [folder / name for name in (CONFIG, VOCAB, WEIGHTS)]
+    if step is not None:
+        files.append(snapshots.file_of(folder, step))
+    return tuple(map(_file_stamp, files))
 
 
 def _file_stamp(path: Path) -> tuple[int, int, int] | None:

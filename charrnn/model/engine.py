@@ -185,7 +185,7 @@ class Engine:
         if request.done:
             return True
         try:
-            loaded = self.models.acquire(request.job.path)
+            loaded = self.models.acquire(request.job.path, request.job.step)
         except CharrnnError as error:
             request.fail(error)
             return True

@@ -39,6 +39,7 @@ class Job:
         length: Characters to write, 1 to `MAX_LENGTH`.
         rows: How each text is drawn.
         visitor: Who asks.
+        step: Of the model's training, see `snapshots`; None: its kept weights.
 
     Raises:
         ConfigError: If it is more than one visitor should ask of a shared machine.
@@ -49,6 +50,7 @@ class Job:
     length: int
     rows: tuple[SamplingConfig, ...]
     visitor: Visitor = UNKNOWN_VISITOR
+    step: int | None = None
 
     def __post_init__(self) -> None:
         check_length(self.length)
@@ -89,6 +91,7 @@ class Job:
             length=values["length"],
             rows=tuple(SamplingConfig(**row) for row in values["rows"]),
             visitor=Visitor(**values["visitor"]),
+            step=values["step"],
         )
 
     @property

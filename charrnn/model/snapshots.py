@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,13 @@ MAX_SNAPSHOTS: Final = 12
 MAX_BYTES: Final = 40 * MEGABYTE
 BYTES_EACH: Final = 2  # of a parameter
 _NAME: Final = re.compile(r"([1-9][0-9]{0,11})\.safetensors")
+
+
+class Source(NamedTuple):
+    """Whose weights write: a model's kept ones, or those of a step of its training."""
+
+    path: Path
+    step: int | None = None
 
 
 def is_due(step: int) -> bool:
@@ -61,7 +68,8 @@ def most_of(model: ModelConfig) -> int:
     return min(MAX_SNAPSHOTS, MAX_BYTES // (BYTES_EACH * model.num_parameters()))
 
 
-def _file(path: Path, step: int) -> Path:
+def file_of(path: Path, step: int) -> Path:
+    """Where the weights of a step lie, if they do."""
     return path / FOLDER / f"{step}.safetensors"
 
 
@@ -101,17 +109,17 @@ def save(
             raise CheckpointError(
                 f"{path.name}/{FOLDER} cannot be written ({error.strerror})."
             ) from error
-        write_file(_file(path, step), parts)
+        write_file(file_of(path, step), parts)
     for other in _taken(path):
         if other not in kept:
-            _file(path, other).unlink(missing_ok=True)
+            file_of(path, other).unlink(missing_ok=True)
 
 
 def remove_beyond(path: Path, step: int) -> None:
     """Remove what a run took after the step that it goes on from."""
     for taken in _taken(path):
         if taken > step:
-            _file(path, taken).unlink(missing_ok=True)
+            file_of(path, taken).unlink(missing_ok=True)
 
 
 def _kept_step(path: Path, record: Record) -> int | None:
@@ -135,28 +143,45 @@ def steps(path: Path) -> tuple[int, ...]:
     return (*(step for step in _taken(path) if step < kept), kept)
 
 
-def load(path: Path | str, step: int) -> Model:
-    """A model as it was after a step of its training, see `checkpoint.load`.
+def source_of(path: Path | str, step: int | None) -> Source:
+    """The weights of a step; those of the last one are the kept weights.
 
     Args:
         path: The run's folder.
-        step: One of `steps`.
+        step: One of `steps`; None for the kept weights.
 
     Raises:
-        CheckpointError: If there is no such step, or a file is damaged.
+        CheckpointError: If there is no such step.
     """
     folder = Path(path)
+    if step is None:
+        return Source(folder)
     known = steps(folder)
     if step not in known:
         listed = ", ".join(f"{each:,}" for each in known) or "none"
         raise CheckpointError(
             f"{folder.name} has no snapshot of step {step:,}: there are {listed}."
         )
-    record = checkpoint.read_record(folder)
-    if step == _kept_step(folder, record):
+    kept = _kept_step(folder, checkpoint.read_record(folder))
+    return Source(folder, None if step == kept else step)
+
+
+def load(path: Path | str, step: int | None) -> Model:
+    """A model as it was after a step of its training, see `checkpoint.load`.
+
+    Args:
+        path: The run's folder.
+        step: One of `steps`; None for the kept weights.
+
+    Raises:
+        CheckpointError: If there is no such step, or a file is damaged.
+    """
+    folder, step = source_of(path, step)
+    if step is None:
         return checkpoint.load(folder)
+    record = checkpoint.read_record(folder)
     weights, digest = checkpoint.load_weights(
-        folder, record.model, path=_file(folder, step), dtype="F16"
+        folder, record.model, path=file_of(folder, step), dtype="F16"
     )
     vocabulary = checkpoint.read_vocabulary(folder, record)
     return Model(record, vocabulary, weights, digest)

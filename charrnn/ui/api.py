@@ -18,7 +18,9 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.files import quoted
 from charrnn.hosting import policy
 from charrnn.inside import report
+from charrnn.model import snapshots
 from charrnn.model.generation import Written
+from charrnn.model.request import texts_of
 from charrnn.model.sampling import next_char_probs
 from charrnn.runs import control, events, figures, listing
 from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
@@ -47,16 +49,9 @@ def _write(
 ) -> Iterator[tuple[list[str], int]]:
     """The texts so far and the seed, which was drawn if none was given."""
     prepared = prepare(FALLBACK, asked, at_least=at_least)
-    rows = prepared.rows()
-    stream = engine.generate(
-        prepared.path,
-        asked.prompt,
-        length=prepared.link.length,
-        rows=rows,
-        visitor=visitor_of(request),
-    )
-    for texts in stream:
-        yield texts, rows[0].seed
+    seed = prepared.rows()[0].seed
+    for texts in texts_of(prepared.updates(visitor_of(request))):
+        yield texts, seed
 
 
 def generate(
@@ -158,8 +153,9 @@ def write(
         model: Id of a model, as `/models` lists them.
         prompt: How the texts begin; unknown characters are read as [UNK].
         options: Any of `length` (characters of each text), `seed` (drawn if null),
-            `samples` (texts, with seeds of their own), `figures` (true: count at the
-            end), `temperature`, `top_k`, `top_p` and `stop`.
+            `samples` (texts, with seeds of their own), `step` (of the training, as it
+            was then; null: the kept weights), `figures` (true: count at the end),
+            `temperature`, `top_k`, `top_p` and `stop`.
         request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
@@ -168,10 +164,10 @@ def write(
         (bits per character).
     """
     path = model_folder(_id(model))
-    length, figured, rows = options_of(options)
-    stream = engine.write(
-        path, prompt, length=length, rows=rows, visitor=visitor_of(request)
-    )
+    length, step, figured, rows = options_of(options)
+    sources = [snapshots.source_of(path, step)] * len(rows)
+    who = visitor_of(request)
+    stream = engine.write_each(sources, prompt, length=length, rows=rows, visitor=who)
     written: list[Written] = []
     for written in stream:
         yield [
@@ -187,12 +183,15 @@ def write(
         ]
 
 
-def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
+def next_character(
+    model: str, prompt: str = "", request: gr.Request | None = None
+) -> list[tuple[str, float]]:
     """What may come next after a prompt.
 
     Args:
         model: Id of a model, as `/models` lists them.
-        prompt: The text so far, at most 100,000 characters.
+        prompt: The text so far, at most 100,000 characters; 40,000 on a hosted page.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
         Each character that can be written and its probability at temperature 1, the
@@ -200,7 +199,8 @@ def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
     """
     path = model_folder(_id(model))
     characters = engine.models.get(path).vocabulary.entries[1:]
-    logits = np.array(engine.next_logits(path, prompt))
+    visitor = visitor_of(request)
+    logits = np.array(engine.next_logits(path, prompt, visitor=visitor))
     probs = next_char_probs(logits, temperature=1).tolist()
     return sorted(zip(characters, probs, strict=True), key=lambda pair: -pair[1])
 

@@ -21,10 +21,10 @@ Object.assign(charrnn, (() => {
   // says to wait, the question is put again.
   const asker = () => {
     let control;
-    return async (model, prompt) => {
+    return async (model, prompt, step = null) => {
       control?.abort();
       const { signal } = control = new AbortController();
-      const body = JSON.stringify({ model, prompt, session });
+      const body = JSON.stringify({ model, prompt, session, step });
       while (!signal.aborted) {
         const answer = await fetch(new URL("charrnn/next", location.href), {
           method: "POST", body, signal, headers: { "content-type": "application/json" },
@@ -42,7 +42,7 @@ Object.assign(charrnn, (() => {
     const REST = 150, SAID = 1200;  // ms after the last key; until it is announced
     const WIDTH = 40;  // px of a bar at least
     const ask = asker();
-    let found = null, slider = "temperature-2", frame = 0, typing, saying;
+    let found = null, slider = "temperature-2", frame = 0, width = 0, typing, saying;
     const settings = () => ({
       temperature: number(`#${slider}`, 1),
       topK: Math.max(0, Math.floor(number("#top-k", 0))),
@@ -59,7 +59,8 @@ Object.assign(charrnn, (() => {
       if (!strip || !found?.logits) return;
       const { ranked, kept, before, after } =
         charrnnSampling.distribution(found.logits, settings());
-      const room = Math.max(6, Math.floor(bars.clientWidth / WIDTH));
+      width ||= bars.clientWidth;  // to ask again would lay the page out anew
+      const room = Math.max(6, Math.floor(width / WIDTH));
       const shown = ranked.slice(0, room);
       const share = (i, place) => (place < kept ? after : before)[i];
       const highest = Math.max(...shown.map(share));
@@ -92,12 +93,19 @@ Object.assign(charrnn, (() => {
       if ($("#next-said").textContent !== said) $("#next-said").textContent = said;
     };
     const redraw = () => { frame ||= requestAnimationFrame(draw); };
+    // What writes ends after a minute without a question: whoever comes back with the
+    // pointer has it started again before they press.
+    const RESTS = 45_000;  // ms
+    let latest = null, asked = 0;
     const look = async (model, prompt) => {
+      latest = [model, prompt];
+      asked = performance.now();
       try {
         const answer = await ask(model, prompt);
         $("#next-note").textContent = answer.error ?? "";
         if (answer.error) return;
         found = answer;
+        width = 0;
         redraw();
       } catch (_) {}  // a later prompt, or no server: Gradio says that
     };
@@ -110,7 +118,11 @@ Object.assign(charrnn, (() => {
       const touched = event.target.closest?.(".temperature");
       if (touched) { slider = touched.id; redraw(); }
     });
-    addEventListener("resize", redraw);
+    document.addEventListener("pointerover", () => {
+      const rested = latest && performance.now() - asked > RESTS;
+      if (rested && $("#next-strip")?.checkVisibility()) look(...latest);
+    });
+    addEventListener("resize", () => { width = 0; redraw(); });
     return {
       redraw,
       ask: (model, prompt) => {
@@ -245,8 +257,9 @@ Object.assign(charrnn, (() => {
       const written = character.closest(".written"), text = before(written, character);
       mark(character);
       try {
-        const model = new URLSearchParams(written.dataset.link).get("model");
-        const found = await ask(model, text);
+        const query = new URLSearchParams(written.dataset.link);
+        const found = await ask(query.get("model"), text,
+          Number(query.get("steps")) || null);
         if (current !== character || !character.isConnected) return;
         show(character, found.error ? make("p", found.error)
           : table(written, text, character.textContent, found));
@@ -281,7 +294,7 @@ Object.assign(charrnn, (() => {
         at < 0 ? 0 : at + STEPS[event.key]))]);
       event.preventDefault();
     });
-    return { place: () => chosen };
+    return { place: () => chosen, goOn };
   })();
 
   // --- a text says so where the form now asks for another than it
@@ -289,20 +302,37 @@ Object.assign(charrnn, (() => {
     let form = {}, asked = 0;
     const differs = (value, other) =>
       Number.isFinite(value) && Math.abs(value - Number(other)) > 1e-9;
+    // what the form asks for in the place of a text
+    const wanted = (place) => {
+      const { by, shared, columns } = form;
+      if (!by || place === "single") return shared;
+      return { ...shared, [by]: columns[by][Number(place.replace("card-", ""))] };
+    };
+    // in which settings of its own a text differs from what is wanted
+    const others = (written, want) => {
+      const query = new URLSearchParams(written.dataset.link);
+      return {
+        temperature: differs(want.temperature, written.dataset.temperature),
+        model: !!want.model && want.model !== query.get("model"),
+        step: (want.step ?? "") !== (query.get("steps") ?? ""),
+        top_p: differs(want.top_p, query.get("top_p")),
+      };
+    };
     const word = (written, line) => {
-      const place = written.closest("[id^=card-], #single")?.id;
-      if (differs(form[place], written.dataset.temperature)) return line.dataset.at;
+      if (!form.by) return "";
+      const place = written.closest("[id^=card-], #single")?.id ?? "single";
+      const other = others(written, wanted(place));
+      if (other[line.dataset.by]) return line.dataset.at;
       const query = new URLSearchParams(written.dataset.link);
       const prompt = written.querySelector(".prompt").textContent;
       // what was gone on with from a character has a length of its own
       const begun = prompt === $("#prompt textarea")?.value;
-      const other = (form.model && form.model !== query.get("model"))
-        || (form.stop ?? query.get("stop") ?? "") !== (query.get("stop") ?? "")
+      const changed = Object.values(other).some(Boolean)
+        || form.stop !== (query.get("stop") ?? "")
         || differs(form.seed, query.get("seed"))
         || differs(form.topK, query.get("top_k"))
-        || differs(form.topP, query.get("top_p"))
         || (begun && differs(form.length, query.get("length")));
-      return other ? line.dataset.since : "";
+      return changed ? line.dataset.since : "";
     };
     const look = () => {
       asked = 0;
@@ -319,13 +349,41 @@ Object.assign(charrnn, (() => {
     new MutationObserver(ask).observe(document.documentElement,
       { subtree: true, childList: true, attributeFilter: ["disabled"] });
     const ENTERED = { n: "\n", t: "\t", "\\": "\\" };  // as `links.read_stop`
-    return (model, entered, length, seed, topK, topP, single, ...temperatures) => {
-      const stop = (entered ?? "").replace(/\\([nt\\])/g, (_, sign) => ENTERED[sign]);
-      form = { model, stop, length, seed, topK, topP, single };
-      temperatures.forEach((value, i) => { form[`card-${i}`] = value; });
-      ask();
+    return {
+      earlier: (model, entered, length, seed, topK, top_p, temperature, by, ...fields) => {
+        const count = fields.length / 4;
+        const columns = {};
+        ["temperature", "model", "step", "top_p"].forEach((name, i) => {
+          columns[name] = fields.slice(i * count, (i + 1) * count);
+        });
+        const stop = (entered ?? "").replace(/\\([nt\\])/g, (_, sign) => ENTERED[sign]);
+        form = { stop, length, seed, topK, by, columns,
+          shared: { model, top_p, temperature, step: null } };
+        ask();
+      },
+      temperatureMoved: (id, value) => {
+        charrnn.nameTemperature(id, value);
+        if (!form.by) return;
+        if (id === "one-temperature") form.shared.temperature = value;
+        else form.columns.temperature[Number(id.replace("temperature-", ""))] = value;
+        ask();
+      },
+      // whether "Generate" would write with other weights or another filter
+      isOthers: (written) => {
+        const other = others(written, form.shared ?? {});
+        return other.model || other.step || other.top_p;
+      },
     };
   })();
+
+  // --- a beginning that is chosen becomes the prompt
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest?.("button[data-act=example]");
+    if (chip) charrnn.put("#prompt textarea", chip.dataset.prompt);
+  });
+
+  // --- what the columns differ in: each has the field of that
+  const compareBy = (by) => { document.documentElement.dataset.by = by; };
 
   // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
   const stopped = () => {
@@ -339,5 +397,5 @@ Object.assign(charrnn, (() => {
     if (asked && event.target.closest?.("#prompt")) $("#compare").click();
   });
 
-  return { next, colour, earlier, stopped, ...choice };
+  return { next, colour, compareBy, stopped, ...earlier, ...choice };
 })());

@@ -1,7 +1,7 @@
-"""The Generate tab: one prompt, one text or several temperatures side by side."""
+"""The Generate tab: one prompt, one text or several side by side."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import gradio as gr
 from gradio.blocks import Block
@@ -14,15 +14,19 @@ from charrnn.config import (
     setting_bounds,
 )
 from charrnn.ui import generate_form, links, writing
-from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
+from charrnn.ui.examples import DEFAULT_PROMPT
+from charrnn.ui.generate_form import OpenedUpdate
 from charrnn.ui.labels import i18n
-from charrnn.ui.links import MAX_COLUMNS
+from charrnn.ui.links import MAX_COLUMNS, Link
 from charrnn.ui.sessions import id_dropdown
+from charrnn.ui.shared import PageState
 from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
 from charrnn.ui.writing import CONCURRENCY, WritingUpdate
 from charrnn.ui.writing_request import WritingRequest
 
 SLIDER_LENGTHS: Final = (10, 2000)  # the number beside the slider takes more
+TOP_P_SLIDER: Final = (0.05, 1)
+TOP_PS: Final = (0.3, 0.6, 0.9, 1)  # of the columns at first
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class GenerateTab:
     """The tab's components, named as the requests and updates name them."""
 
     prompt: gr.Textbox
+    examples: gr.HTML
     model: gr.Dropdown
     length_slider: gr.Slider
     length: gr.Number
@@ -52,7 +57,12 @@ class GenerateTab:
     status: gr.HTML
     columns: gr.Row
     column_boxes: tuple[gr.Column, ...]
+    by: gr.Radio
+    by_note: gr.HTML
     temperatures: tuple[gr.Slider, ...]
+    models: tuple[gr.Dropdown, ...]
+    steps: tuple[gr.Dropdown, ...]
+    top_ps: tuple[gr.Slider, ...]
     cards: tuple[gr.HTML, ...]
     single: gr.Row
     single_card: gr.HTML
@@ -62,8 +72,18 @@ class GenerateTab:
         """The outputs of `generate_form.opened`."""
         return outputs(OpenedUpdate, self, self.settings)
 
+    def chosen(self, page: PageState) -> list[Any]:
+        """The inputs of `generate_form.refresh`."""
+        return [self.model, page.browser, *self.models]
 
-def _temperature(value: float, label: I18nData, elem_id: str) -> gr.Slider:
+    def lists(self) -> list[Block]:
+        """The outputs of `generate_form.refresh`."""
+        return [self.model, *self.models]
+
+
+def _temperature(
+    value: float, label: I18nData, elem_id: str, *classes: str
+) -> gr.Slider:
     """A temperature's slider; the browser shows its name by its value."""
     slider = gr.Slider(
         *setting_bounds("temperature"),
@@ -71,23 +91,59 @@ def _temperature(value: float, label: I18nData, elem_id: str) -> gr.Slider:
         step=0.05,
         label=label,
         elem_id=elem_id,
-        elem_classes="temperature",
+        elem_classes=["temperature", *classes],
         buttons=[],
     )
-    name = f"(value) => charrnn.nameTemperature('{elem_id}', value)"
+    name = f"(value) => charrnn.temperatureMoved('{elem_id}', value)"
     slider.change(None, slider, None, js=name)
     return slider
 
 
-def _column(index: int) -> tuple[gr.Column, gr.Slider, gr.HTML]:
+class _Column(NamedTuple):
+    """One column: a field for each thing that can be compared, of which one is seen."""
+
+    box: gr.Column
+    temperature: gr.Slider
+    model: gr.Dropdown
+    step: gr.Dropdown
+    top_p: gr.Slider
+    card: gr.HTML
+
+
+def _column(index: int) -> _Column:
+    def named(by: str) -> dict[str, Any]:
+        return {
+            "label": i18n(f"column.{by}.{index}"),
+            "elem_id": f"{by}-{index}",
+            "elem_classes": f"by-{by}",
+        }
+
     with gr.Column(min_width=230) as box:
-        slider = _temperature(
+        temperature = _temperature(
             DEFAULT_TEMPERATURES[index],
-            i18n(f"temperature.{index}"),
+            i18n(f"column.temperature.{index}"),
             f"temperature-{index}",
+            "by-temperature",
+        )
+        model = id_dropdown(**named("model"))
+        step = id_dropdown(**named("step"))
+        top_p = gr.Slider(
+            *TOP_P_SLIDER, TOP_PS[index], step=0.05, buttons=[], **named("top_p")
         )
         card = gr.HTML(i18n("card"), elem_id=f"card-{index}", apply_default_css=False)
-    return box, slider, card
+    return _Column(box, temperature, model, step, top_p, card)
+
+
+def _by() -> tuple[gr.Radio, gr.HTML]:
+    """What the columns differ in, and what there is to say of it."""
+    by = gr.Radio(
+        [(i18n(f"by.{name}"), name) for name in links.COMPARED],
+        value=Link.by,
+        label=i18n("generate.by"),
+        elem_id="by",
+    )
+    by.change(None, by, None, js="(by) => charrnn.compareBy(by)", **QUIET)
+    return by, gr.HTML(elem_id="by-note", apply_default_css=False)
 
 
 def _length() -> tuple[gr.Slider, gr.Number]:
@@ -212,11 +268,15 @@ def _layout() -> GenerateTab:
                 max_length=links.MAX_LINK_PROMPT,
                 elem_id="prompt",
             )
+            examples = gr.HTML(
+                i18n("examples"), elem_id="examples", apply_default_css=False
+            )
             gr.HTML(i18n("next.strip"), elem_id="next", apply_default_css=False)
             length_slider, length = _length()
         with gr.Column(scale=2, min_width=260):
             model = id_dropdown(label=i18n("generate.model"), elem_id="model")
             run, one, stop = _buttons()
+            by, by_note = _by()
             single_temperature = _temperature(
                 SamplingConfig.temperature,
                 i18n("generate.one_temperature"),
@@ -227,11 +287,13 @@ def _layout() -> GenerateTab:
     status = gr.HTML(elem_id="writing-status", apply_default_css=False)
     _colours()
     with gr.Row(elem_id="columns") as columns:
-        boxes, sliders, cards = zip(*map(_column, range(MAX_COLUMNS)), strict=True)
+        boxes, *compared, cards = zip(*map(_column, range(MAX_COLUMNS)), strict=True)
+    temperatures, models, steps, top_ps = compared
     with gr.Row(visible=False) as single:
         single_card = gr.HTML(elem_id="single", apply_default_css=False)
     return GenerateTab(
         prompt=prompt,
+        examples=examples,
         model=model,
         length_slider=length_slider,
         length=length,
@@ -242,7 +304,12 @@ def _layout() -> GenerateTab:
         status=status,
         columns=columns,
         column_boxes=boxes,
-        temperatures=sliders,
+        by=by,
+        by_note=by_note,
+        temperatures=temperatures,
+        models=models,
+        steps=steps,
+        top_ps=top_ps,
         cards=cards,
         single=single,
         single_card=single_card,
@@ -253,8 +320,6 @@ def _layout() -> GenerateTab:
 def _connect_writing(tab: GenerateTab) -> None:
     settings = tab.settings
     many = inputs(WritingRequest, tab, settings)
-    # a single text takes its temperature from another field
-    one = [*many[: -len(tab.temperatures)], tab.single_temperature]
     shared: dict[str, Any] = {
         "outputs": outputs(WritingUpdate, tab, settings),
         "concurrency_id": "generate",
@@ -264,7 +329,7 @@ def _connect_writing(tab: GenerateTab) -> None:
     }
     events: list[Any] = [
         tab.compare.click(writing.compare, many, **shared),
-        tab.generate.click(writing.generate, one, **shared),
+        tab.generate.click(writing.generate, many, **shared),
     ]
     place = gr.Textbox("", visible=False)  # the browser gives its value
     on = gr.Button("", elem_id="go-on", elem_classes="offstage")
@@ -294,6 +359,7 @@ def _connect_form(tab: GenerateTab) -> None:
         js="([asked, suited], now) => (now ?? '') === asked ? suited : now",
         **QUIET,
     )
+    tab.model.change(generate_form.show_examples, tab.model, tab.examples, **QUIET)
     numbers = [tab.length, settings.seed, settings.top_k, settings.top_p]
     gr.on(
         [number.change for number in numbers],
@@ -311,10 +377,12 @@ def _connect_form(tab: GenerateTab) -> None:
         **QUIET,
     )
     asked: list[Any] = [tab.model, settings.stop, tab.length, settings.seed]
-    asked += [settings.top_k, settings.top_p]
-    asked += [tab.single_temperature, *tab.temperatures]
+    asked += [settings.top_k, settings.top_p, tab.single_temperature, tab.by]
+    asked += [*tab.temperatures, *tab.models, *tab.steps, *tab.top_ps]
+    # a temperature tells its own value: to gather all of them takes a frame's time
+    moving = {tab.single_temperature, *tab.temperatures}
     gr.on(
-        [field.change for field in asked],
+        [field.change for field in asked if field not in moving],
         None,
         asked,
         js="(...form) => charrnn.earlier(...form)",
@@ -330,9 +398,22 @@ def _connect_form(tab: GenerateTab) -> None:
     )
 
 
-def build() -> GenerateTab:
+def _connect_compared(tab: GenerateTab, page: PageState) -> None:
+    """What there is to compare, as it follows the choice and the model."""
+    gr.on(
+        [tab.by.change, tab.model.change],
+        generate_form.show_compared,
+        [tab.by, tab.model, page.browser, *tab.steps],
+        outputs(generate_form.ComparedUpdate, tab),
+        trigger_mode="always_last",
+        **QUIET,
+    )
+
+
+def build(page: PageState) -> GenerateTab:
     """Lay the tab out and connect it."""
     tab = _layout()
     _connect_writing(tab)
     _connect_form(tab)
+    _connect_compared(tab, page)
     return tab

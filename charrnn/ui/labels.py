@@ -11,7 +11,8 @@ from typing import Final
 import gradio as gr
 
 from charrnn.ui.cards import colour_legend, next_strip, resting_card
-from charrnn.ui.links import MAX_COLUMNS
+from charrnn.ui.examples import EXAMPLES, example_chips
+from charrnn.ui.links import COMPARED, MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
 from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
@@ -34,10 +35,9 @@ def _chooser(lang: str) -> str:
 def _composed(lang: str) -> dict[str, str]:
     title = html.escape(translate(lang, "title"))
     tagline = html.escape(translate(lang, "tagline"))
-    temperatures = {
-        f"temperature.{index}": translate(
-            lang, "generate.temperature_of", number=index + 1
-        )
+    columns = {
+        f"column.{name}.{index}": translate(lang, f"column_of.{name}", number=index + 1)
+        for name in COMPARED
         for index in range(MAX_COLUMNS)
     }
     names = "".join(
@@ -56,11 +56,12 @@ def _composed(lang: str) -> dict[str, str]:
     return {
         **chips,
         **{f"help.{name}": describe(lang, name) for name in SETTINGS},
-        **temperatures,
+        **columns,
         "temperature.names": f'<p id="temperature-names">{names}</p>',
         "page.words": f'<p id="page-words">{words}</p>',
         "card": resting_card(translate(lang, "generate.card")),
         "inside.rest": resting_card(translate(lang, "inside.empty"), wide=True),
+        "examples": example_chips(lang, EXAMPLES["shakespeare"]),
         "next.strip": next_strip(lang),
         "colours": colour_legend(lang),
         "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'

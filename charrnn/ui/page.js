@@ -93,9 +93,11 @@ window.charrnn = (() => {
     }
     const at = line.getBoundingClientRect(), frame = plot.getBoundingClientRect();
     name.textContent = item.textContent;
-    const point = at.width < 20;  // curves end in it from above
-    name.style.top = `${at.top - frame.top + (point ? 6 : -20)}px`;
-    name.style.right = `${Math.max(4, frame.right - at.right - 60)}px`;
+    name.style.top = `${at.top - frame.top - (at.width < 20 ? 24 : 20)}px`;
+    // curves begin high: at the left of the n-grams' line there is room
+    if (item === item.parentElement.children[5])
+      name.style.left = `${at.left - frame.left + 6}px`;
+    else name.style.right = `${Math.max(4, frame.right - at.right - 60)}px`;
   };
   const nameLines = () => setTimeout(() => {  // once Vega has drawn
     const plot = document.querySelector("#plot");
@@ -248,7 +250,7 @@ Object.assign(window.charrnn, (() => {
     const writing = document.querySelector("#stop-writing:not([disabled])");
     const status = document.querySelector("#writing-status .html-container");
     const texts = {};
-    for (const written of document.querySelectorAll("article.card .written")) {
+    for (const written of document.querySelectorAll("article.card:not(.stored) .written")) {
       const id = written.closest("[id^=card-], #single")?.id;
       if (id) texts[id] = written.closest("article").outerHTML;
     }
@@ -292,6 +294,7 @@ Object.assign(window.charrnn, (() => {
     const button = event.target.closest?.("button[data-act=write-on]");
     const written = button?.closest("article").querySelector(".written");
     if (!written) return;
+    if (charrnn.isOthers(written)) { charrnn.goOn(written, written.textContent, ""); return; }
     const most = document.querySelector("#prompt textarea")?.maxLength;
     const text = [...written.textContent];
     put("#prompt textarea", (most > 0 ? text.slice(-most) : text).join(""));
@@ -316,7 +319,8 @@ Object.assign(window.charrnn, (() => {
     if (tab) tabShown(tab.dataset.tabId);
   });
   addEventListener("hashchange", () => {  // a long link, opened in this very page
-    if (!new URLSearchParams(location.hash.slice(1)).has("model")) return;
+    const named = new URLSearchParams(location.hash.slice(1));
+    if (!named.has("model") && !named.has("look")) return;
     charrnn.forget();  // what is kept belongs to the link before
     location.reload();
   });
@@ -331,6 +335,11 @@ Object.assign(window.charrnn, (() => {
       for (const key of Object.keys(sessionStorage))
         if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
     },
+    // nothing is kept that would stand where a first visitor finds texts of a model
+    isFirst: (model) => (found.model ?? model) === model
+      && !Object.keys(found.texts?.cards ?? {}).length,
+    // fill a field as if it were typed into
+    put,
     kept: (names) => names.map((name) => {
       waiting.delete(name);
       return name in found ? { ...SAME, value: found[name] } : SAME;
@@ -367,6 +376,7 @@ Object.assign(window.charrnn, (() => {
       set(group, "aria-label", title(group));
     for (const range of all("input[type=range]")) {
       const block = range.closest(".block"), name = title(block);
+      if (!name) continue;  // the film's slider, which has its own
       set(range, "aria-label", name);
       const number = block.querySelector("input[type=number]");
       if (number) set(number, "aria-label", `${name}, ${word("as-number")}`);
@@ -378,7 +388,7 @@ Object.assign(window.charrnn, (() => {
     for (const card of all("article.card")) {
       const place = card.closest("[id^=card-], #single")?.id ?? "";
       const slider = place === "single" ? "one-temperature"
-        : place.replace("card", "temperature");
+        : place.replace("card", document.documentElement.dataset.by ?? "temperature");
       const name = title(document.getElementById(slider));
       if (!name) continue;
       set(card, "aria-label", name);

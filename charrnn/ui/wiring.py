@@ -38,7 +38,7 @@ def _hints(form: type["Form"]) -> dict[str, Any]:
 class Form:
     """What a visitor has entered: each field is the value of an input component.
 
-    One field may be a tuple: it stands for several components.
+    A field may be a tuple: it stands for several components, as many as others.
     """
 
     @classmethod
@@ -53,7 +53,8 @@ class Form:
             InputError: If a value is not of its field's type.
         """
         hints, given = _hints(cls), iter(values)
-        several = len(values) - len(hints) + 1
+        tuples = sum(typing.get_origin(hint) is tuple for hint in hints.values())
+        several = (len(values) - len(hints) + tuples) // max(1, tuples)
         fields: dict[str, Any] = {}
         for name, hint in hints.items():
             if typing.get_origin(hint) is tuple:

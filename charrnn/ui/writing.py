@@ -25,7 +25,6 @@ from charrnn.ui.wiring import SKIP, Html, Update, flat
 from charrnn.ui.writing_request import (
     PreparedWriting,
     WritingRequest,
-    engine,
     prepare,
     prepare_link,
 )
@@ -58,18 +57,24 @@ def write(
     Args:
         lang: Language code.
         prepared: The request.
-        columns: How many columns the page has for it; those without a
-            temperature say so.
+        columns: How many columns the page has for it; those without a text say so.
         wide: Whether a column takes the whole width.
         visitor: Who asks.
 
     Raises:
         CharrnnError: If the model cannot be loaded, or too much is asked for.
     """
-    link, style = prepared.link, cards.written_class(prepared.record)
+    link = prepared.link
     heads = [
-        cards.card_head(lang, link, temperature, written=style, wide=wide)
-        for temperature in link.temperatures
+        cards.card_head(
+            lang,
+            text.link,
+            text.link.temperatures[0],
+            written=cards.written_class(text.record),
+            wide=wide,
+            by=link.by,
+        )
+        for text in prepared.texts
     ]
     off = cards.resting_card(translate(lang, "generate.card"), wide=wide)
 
@@ -80,18 +85,14 @@ def write(
         return Frame(tuple(shown), status)
 
     warning = cards.unknown_note(lang, prepared.unknown) + "".join(
-        note(notice, "warn") for notice in checkpoint.notices_of(prepared.path)
+        note(notice, "warn")
+        for path in prepared.paths()
+        for notice in checkpoint.notices_of(path)
     )
     started = cards.started_line(lang, link) + warning
     written = [Written("", [])] * len(heads)
     yield frame([""] * len(heads), started, off)
-    stream = engine.write(
-        prepared.path,
-        link.prompt,
-        length=link.length,
-        rows=prepared.rows(),
-        visitor=visitor,
-    )
+    stream = prepared.updates(visitor)
     pace, shown = policy().frame_seconds, -math.inf
     with contextlib.closing(stream):  # a visitor who leaves stops the writing
         for written in stream:
@@ -111,16 +112,23 @@ def final_bodies(
 
     Returns:
         The texts, and a note that says what the highlights mean; empty where
-        the training text is not on this machine.
+        no training text is on this machine.
     """
-    prompt = prepared.link.prompt
-    counted = figures.count(prepared.path, prepared.record, prompt, written)
-    copied = counted.copied or [[] for _ in written]
-    bodies = [
-        cards.highlight(one.text, spans) + cards.card_tail(lang, found, one.bits)
-        for one, spans, found in zip(written, copied, counted.figures, strict=True)
-    ]
-    if counted.copied is None:
+    bodies, prompt = [""] * len(written), prepared.link.prompt
+    copied: list[bool] = []  # of each text whose model's training text is here
+    for path in prepared.paths():
+        own = [i for i, text in enumerate(prepared.texts) if text.source.path == path]
+        record, texts = prepared.texts[own[0]].record, [written[i] for i in own]
+        counted = figures.count(path, record, prompt, texts)
+        if counted.copied is not None:
+            copied += map(bool, counted.copied)
+        spans = counted.copied or [[] for _ in own]
+        for place, one, marked, found in zip(
+            own, texts, spans, counted.figures, strict=True
+        ):
+            tail = cards.card_tail(lang, found, one.bits)
+            bodies[place] = cards.highlight(one.text, marked) + tail
+    if not copied:
         return bodies, ""
     meaning = translate(
         lang, "generate.verbatim" if any(copied) else "generate.no_verbatim"
@@ -217,7 +225,7 @@ def _until_next_press(
 
 
 def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
-    """Write at two to four temperatures side by side, from one batch."""
+    """Write two to four texts side by side: temperatures, models, steps or top-p."""
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
     updates = stream(lang, asked, single=False, visitor=visitor)
@@ -226,7 +234,7 @@ def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]
 
 def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
     """Write one text, at one temperature."""
-    asked = WritingRequest.read(values)
+    asked = WritingRequest.read(values).single()
     lang, visitor = language(request), visitor_of(request)
     updates = stream(lang, asked, single=True, visitor=visitor)
     yield from map(flat, _until_next_press(_session(request), updates))

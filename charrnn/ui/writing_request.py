@@ -1,23 +1,29 @@
 """What the Generate tab's form asks for, checked before anything is written."""
 
 import dataclasses
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charrnn.config import (
     DEFAULT_LENGTH,
     MAX_LENGTH,
+    MAX_ROWS,
     MAX_VOCAB_SIZE,
     SamplingConfig,
     setting_bounds,
 )
 from charrnn.errors import ConfigError
 from charrnn.files import quoted
+from charrnn.hosting import Visitor
+from charrnn.model import snapshots
 from charrnn.model.generation import samples_of
 from charrnn.model.record import Record
+from charrnn.model.request import Updates
+from charrnn.model.snapshots import Source
 from charrnn.runs.writer import Writer
 from charrnn.ui import links
 from charrnn.ui.links import Link
@@ -49,36 +55,84 @@ class WritingRequest(Form):
     top_k: float | None
     top_p: float | None
     stop: str
-    column_count: int | None  # of the temperatures that are compared; None: all
+    column_count: int | None  # of those that are compared; None: all
     temperatures: tuple[float | None, ...]
+    single_temperature: float | None = None  # of a single text, or of all
+    by: str | None = Link.by  # what is compared
+    models: tuple[str | None, ...] = ()
+    steps: tuple[str | None, ...] = ()
+    top_ps: tuple[float | None, ...] = ()
 
-    def shown(self) -> tuple[float | None, ...]:
-        """The temperatures of the columns that are there."""
-        return self.temperatures[: self.column_count]
+    @property
+    def compared(self) -> str:
+        """What is compared, one of `links.COMPARED`."""
+        return self.by if self.by in links.COMPARED else Link.by
+
+    def shown(self) -> tuple[Any, ...]:
+        """What is compared, in each of the columns that are there."""
+        values: tuple[Any, ...] = getattr(self, f"{self.compared}s")
+        return values[: self.column_count]
+
+    def single(self) -> "WritingRequest":
+        """The same for one text."""
+        return dataclasses.replace(
+            self,
+            by=Link.by,
+            temperatures=(self.single_temperature,),
+            column_count=None,
+        )
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """One of the texts of a request."""
+
+    column: int  # where it is shown
+    source: Source
+    record: Record
+    link: Link  # of this text alone
+
+    def row(self) -> SamplingConfig:
+        """How it is drawn."""
+        return SamplingConfig(
+            temperature=self.link.temperatures[0],
+            top_k=self.link.top_k,
+            top_p=self.link.top_p,
+            stop=self.link.stop,
+            seed=self.link.seed or 0,
+        )
 
 
 @dataclass(frozen=True)
 class PreparedWriting:
     """A request that has been checked: all that is needed to write it."""
 
-    path: Path
-    record: Record
-    link: Link
-    columns: tuple[int, ...]  # where each of the temperatures is shown
-    unknown: str  # characters of the prompt that the model does not know
+    link: Link  # of all texts
+    texts: tuple[PreparedText, ...]
+    unknown: str  # characters of the prompt that a model does not know
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Where each text is shown."""
+        return tuple(text.column for text in self.texts)
+
+    def paths(self) -> list[Path]:
+        """The folders of the models, each once."""
+        return list(dict.fromkeys(text.source.path for text in self.texts))
 
     def rows(self) -> list[SamplingConfig]:
         """The settings of each text."""
-        return [
-            SamplingConfig(
-                temperature=temperature,
-                top_k=self.link.top_k,
-                top_p=self.link.top_p,
-                stop=self.link.stop,
-                seed=self.link.seed or 0,
-            )
-            for temperature in self.link.temperatures
-        ]
+        return [text.row() for text in self.texts]
+
+    def updates(self, visitor: Visitor) -> Updates:
+        """Have the texts written, see `Writer.write_each`."""
+        return engine.write_each(
+            [text.source for text in self.texts],
+            self.link.prompt,
+            length=self.link.length,
+            rows=self.rows(),
+            visitor=visitor,
+        )
 
 
 def field_problem(
@@ -95,20 +149,27 @@ def field_problem(
     )
 
 
+def _numbers(request: WritingRequest) -> Iterator[tuple[str, float | None, bool]]:
+    """The numbers of a form: what each sets, its value, whether it may be missing."""
+    by = request.compared
+    for name in NUMBERS:
+        if name != by and not (name == "seed" and request.new_seed):
+            yield name, getattr(request, name), False
+    if by != "temperature":
+        yield "temperature", request.single_temperature, False
+    if by in ("temperature", "top_p"):
+        for value in request.shown():
+            yield by, value, True
+
+
 def first_problem(lang: str, request: WritingRequest) -> tuple[str, str]:
     """Name and sentence of the first field that is wrong; empty if none is."""
-    for name, bounds in NUMBERS.items():
-        if name == "seed" and request.new_seed:
-            continue
-        value = getattr(request, name)
-        problem = field_problem(lang, value, bounds, optional=False)
+    for name, value, optional in _numbers(request):
+        bounds = NUMBERS.get(name, TEMPERATURES)
+        problem = field_problem(lang, value, bounds, optional=optional)
         if problem:
-            return name, f"{translate(lang, f'generate.{name}')}: {problem}"
-    for value in request.shown():
-        problem = field_problem(lang, value, TEMPERATURES, optional=True)
-        if problem:
-            label = translate(lang, "generate.temperature")
-            return "temperatures", f"{label}: {problem}"
+            field = f"{name}s" if optional else name
+            return field, f"{translate(lang, f'generate.{name}')}: {problem}"
     return "", ""
 
 
@@ -123,36 +184,49 @@ def prepare(lang: str, request: WritingRequest, *, at_least: int) -> PreparedWri
     Args:
         lang: Language of the sentences.
         request: The form.
-        at_least: Temperatures that are needed.
+        at_least: Texts that are needed.
 
     Raises:
         CharrnnError: If a value is wrong or there is no such model.
     """
-    if not request.model:
+    by = request.compared
+    if by != "model" and not request.model:
         raise ConfigError(translate(lang, "generate.no_model"), field="model")
     name, problem = first_problem(lang, request)
     if problem:
         raise ConfigError(problem, field=name)
-    temperatures = request.shown()
-    columns = tuple(i for i, t in enumerate(temperatures) if t is not None)
-    if len(columns) < at_least:
-        raise ConfigError(translate(lang, "generate.two"), field="temperatures")
-    path = model_folder(request.model)
-    loaded = engine.models.get(path)
+    chosen = {i: v for i, v in enumerate(request.shown()) if v is not None and v != ""}
+    if len(chosen) < at_least:
+        raise ConfigError(translate(lang, f"two.{by}"), field=f"{by}s")
     new_seed = request.new_seed or request.seed is None
+    single = (float(request.single_temperature or 0),)
+    readers: dict[str, Callable[[Any], Any]] = {"model": str, "step": _step}
+    read = readers.get(by, float)
+    values: dict[str, Any] = {"temperatures": single}
+    values[f"{by}s"] = tuple(map(read, chosen.values()))
     link = Link(
-        model=request.model,
-        weights_hash=loaded.weights_hash,
+        model=values["models"][0] if by == "model" else request.model or "",
         prompt=request.prompt,
         seed=draw_seed() if new_seed else int(request.seed or 0),
-        temperatures=tuple(float(t) for t in temperatures if t is not None),
         length=int(request.length or 1),
         top_k=int(request.top_k or 0),
-        top_p=float(request.top_p or 1),
+        top_p=1.0 if by == "top_p" else float(request.top_p or 1),
         stop=links.read_stop(request.stop),
+        by=by,
+        **values,
     )
-    unknown = loaded.vocabulary.unknown(request.prompt)
-    return PreparedWriting(path, loaded.record, link, columns, unknown)
+    return _prepared(link, tuple(chosen))
+
+
+def _step(text: str) -> int:
+    """A step that was chosen.
+
+    Raises:
+        ConfigError: If it is no whole number.
+    """
+    if not re.fullmatch("[1-9][0-9]{0,11}", text):
+        raise ConfigError("step is no whole number.", field="steps")
+    return int(text)
 
 
 def prepare_link(link: Link, column: int) -> PreparedWriting:
@@ -161,26 +235,44 @@ def prepare_link(link: Link, column: int) -> PreparedWriting:
     Raises:
         CharrnnError: If there is no such model.
     """
-    path = model_folder(link.model)
-    loaded = engine.models.get(path)
-    own = dataclasses.replace(
-        link,
-        weights_hash=loaded.weights_hash,
-        seed=link.seed or 0,
-        temperatures=link.temperatures[:1],
-    )
-    unknown = loaded.vocabulary.unknown(link.prompt)
-    return PreparedWriting(path, loaded.record, own, (column,), unknown)
+    own = dataclasses.replace(link.each()[0], seed=link.seed or 0)
+    return _prepared(own, (column,))
 
 
-def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConfig]]:
+def _prepared(link: Link, columns: Sequence[int]) -> PreparedWriting:
+    """The texts of a link, in these columns.
+
+    Raises:
+        CharrnnError: If a model or a step of it is not here.
+    """
+    texts, hashes, unknown = [], dict[str, None](), ""
+    for column, own in zip(columns, link.each(), strict=True):
+        path = model_folder(own.model)
+        known = engine.models.get(path)
+        source = snapshots.source_of(path, own.step)
+        alone = dataclasses.replace(own, weights_hash=known.weights_hash)
+        texts.append(PreparedText(column, source, known.record, alone))
+        hashes[known.weights_hash] = None
+        more = known.vocabulary.unknown(link.prompt)
+        unknown += "".join(one for one in more if one not in unknown)
+    whole = dataclasses.replace(link, weights_hash=",".join(hashes))
+    return PreparedWriting(whole, tuple(texts), unknown)
+
+
+class Options(NamedTuple):
+    """What a program asks for beside model and prompt."""
+
+    length: int
+    step: int | None  # of the model's training
+    figures: bool
+    rows: list[SamplingConfig]
+
+
+def options_of(options: Mapping[str, Any]) -> Options:
     """The options of a text that a program asks for.
 
     Args:
         options: Names and values, as they came.
-
-    Returns:
-        Characters of each text, whether figures are wanted, how each text is drawn.
 
     Raises:
         ConfigError: If an option is unknown or its value is wrong.
@@ -188,16 +280,25 @@ def options_of(options: Mapping[str, Any]) -> tuple[int, bool, list[SamplingConf
     given = dict(options)
     length = given.pop("length", DEFAULT_LENGTH)
     samples = given.pop("samples", 1)
+    step = given.pop("step", None)
     figures = given.pop("figures", False)
     known = [field.name for field in dataclasses.fields(SamplingConfig)]
     if unknown := [name for name in given if name not in known]:
         raise ConfigError(
             f"There is no option {quoted(unknown[0], 40)}: expected "
-            f"{', '.join(['length', 'samples', 'figures', *known])}.",
+            f"{', '.join(['length', 'samples', 'step', 'figures', *known])}.",
             field="options",
         )
     if not isinstance(figures, bool):
         raise ConfigError("figures is neither true nor false.", field="figures")
+    if isinstance(samples, int) and samples > MAX_ROWS:  # before a list has so many
+        raise ConfigError(
+            f"{samples:,} texts are asked for: expected 1 to {MAX_ROWS}.",
+            field="samples",
+        )
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
+        raise ConfigError("step is no whole number.", field="step")
     if given.get("seed") is None:
         given["seed"] = draw_seed()
-    return length, figures, samples_of([SamplingConfig(**given)], samples)
+    rows = samples_of([SamplingConfig(**given)], samples)
+    return Options(length, step, figures, rows)

@@ -8,18 +8,26 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from charrnn.cli.parser import main
 from charrnn.hub import client
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, generation, snapshots
 from charrnn.runs import control, preparation, store
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus
-from tests.builders import make_folder, make_record, wait_for_event, with_baseline
+from tests.builders import (
+    make_folder,
+    make_record,
+    make_stepped,
+    rows,
+    wait_for_event,
+    with_baseline,
+)
 from tests.hub.hub_server import Hub
 
 TINY = [
@@ -78,11 +86,15 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert scores["cold256_nats_per_char"] == figures["cold256_val_loss"]
     assert scores["characters"] == 399
     assert scores["unknown"] == 0
-    code, out, _ = run(
-        capfd,
-        *("evaluate", "sea-stories", "--corpus", str(text_file)),
-        *("--split", "all", "--window", "64"),
+    assert "parts" not in scores
+    asked = ["evaluate", "sea-stories", "--corpus", str(text_file), "--parts"]
+    code, out, _ = run(capfd, *asked, "--json")
+    assert json.loads(out) == {**scores, "parts": figures["parts"]}
+    assert sum(part["loss"] for part in figures["parts"].values()) == pytest.approx(
+        scores["nats_per_char"], rel=1e-9
     )
+    code, out, _ = run(capfd, *asked, "--split", "all", "--window", "64")
+    assert re.search(r"^word_starts +\d\.\d{4} +\d+\.\d% +\d+\.\d% +\d", out, re.M)
     assert "cold64_nats_per_char" in out
     assert re.search(r"^characters +3999$", out, re.M)
 
@@ -184,6 +196,59 @@ def test_what_a_person_can_mend_is_one_sentence_and_exit_2(
     assert message in err
     assert err.startswith("charrnn: ")
     assert err.count("\n") == 1
+
+
+def test_generate_compares_by_model_step_or_top_p(
+    isolated: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for seed, name in enumerate(("sea", "sky")):
+        make_stepped(isolated / name, 100, 25, 50, seed=seed)
+    asked = ["generate", "sea", "--prompt", "the ", "--seed", "3", "--length", "40"]
+
+    def compared(*arguments: str) -> list[dict[str, Any]]:
+        samples = json.loads(run(capfd, *asked, *arguments, "--json")[1])["samples"]
+        return list(samples)
+
+    ((plain,), several) = compared(), ["--step", "25", "50", "100"]
+    by_step = compared(*several)
+    assert [(s["model"], s["step"]) for s in by_step] == [
+        ("sea", 25), ("sea", 50), ("sea", 100)
+    ]  # fmt: skip
+    assert by_step[2]["text"] == plain["text"]  # the last one: the kept weights
+    assert len({s["text"] for s in by_step}) == 3
+    for sample in by_step[:2]:
+        model = snapshots.load(isolated / "sea", sample["step"])
+        *_, (text,) = generation.generate(
+            model, "the ", length=40, rows=rows(0.8, seed=3)
+        )
+        assert sample["text"] == text
+    code, out, _ = run(capfd, *asked, *several, "--figures")
+    heads = [f"--- step {step}" for step in (25, 50, 100)]
+    texts = [s["text"] for s in by_step]
+    shown = "".join(f"{h} ---\n{t}\n" for h, t in zip(heads, texts, strict=True))
+    assert out.startswith(shown)
+    assert re.findall(r"^--- step \d+(?=:)", out[len(shown) :], re.M) == heads
+
+    asked[2:2] = ["sky"]
+    by_model = compared("--samples", "2")
+    assert [(s["model"], s["seed"]) for s in by_model] == [
+        ("sea", 3), ("sea", 4), ("sky", 3), ("sky", 4)
+    ]  # fmt: skip
+    assert by_model[0]["text"] == plain["text"]
+    assert compared("--step", "50")[0]["text"] == by_step[1]["text"]
+    del asked[2]
+    by_top_p = compared("--top-p", "0.1", "1")
+    assert [s["top_p"] for s in by_top_p] == [0.1, 1]
+    assert by_top_p[1]["text"] == plain["text"] != by_top_p[0]["text"]
+
+    for wrong, sentence in (
+        (["--step", "50", "60"], "no snapshot of step 60: there are 25, 50, 100"),
+        (["--step", "25", "50", "--top-p", "0.5", "1"], "of step and of top-p"),
+        (["--top-p", "0.5", "1", "--temperature", "0.5", "1"], "temperature and of"),
+    ):
+        code, out, err = run(capfd, *asked, *wrong)
+        assert (code, out) == (2, "")
+        assert sentence in err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from charrnn.errors import CheckpointError
 from charrnn.model import cache, checkpoint
 from charrnn.model.cache import DescriptionCache, ModelCache
 from charrnn.model.network import Network, network_bytes
-from tests.builders import CELLS, save_model
+from tests.builders import CELLS, make_stepped, save_model
 
 
 def use(models, path):
@@ -82,6 +82,28 @@ def test_models_in_use_count_and_are_never_dropped(tmp_path):
     models.release(found[1])
     assert models.acquire(tmp_path / "9") is not None
     assert models.bytes_held == 3 * size
+
+
+def test_a_step_of_a_run_counts_like_a_model_of_its_own(tmp_path):
+    folder = make_stepped(tmp_path / "m", 100, 25, 50)
+    size = use(ModelCache(), folder).size
+    models = ModelCache(max_bytes=2 * size)
+    kept, early = models.acquire(folder), models.acquire(folder, 25)
+    assert (kept.size, early.size) == (size, size)
+    expected = np.float32(np.float16(checkpoint.load(folder).weights["head.bias"] / 4))
+    assert np.array_equal(early.network._head_bias, expected)
+    assert models.acquire(folder, 50) is None
+    models.release(kept)
+    late = models.acquire(folder, 50)
+    assert late is not early
+    assert models.bytes_held == 2 * size
+    models.release(early)
+    with pytest.raises(CheckpointError, match="no snapshot of step 60"):
+        models.acquire(folder, 60)
+    models.release(late)
+    make_stepped(tmp_path / "m", 100, 50, seed=1)
+    assert use(models, folder) is not kept
+    assert models.acquire(folder, 50) is not late
 
 
 def test_a_model_above_the_limit_comes_alone(tmp_path):

@@ -179,10 +179,10 @@ def test_the_unforeseen_while_loading_ends_that_request_alone(tmp_path):
     """A cache that breaks in a way that is no error of ours."""
 
     class Broken(ModelCache):
-        def acquire(self, path):
+        def acquire(self, path, step=None):
             if path.name == "bad":
                 raise ZeroDivisionError
-            return super().acquire(path)
+            return super().acquire(path, step)
 
     writer = engine.Engine(Broken())
     model = save_model(tmp_path / "good")

@@ -17,14 +17,22 @@ import pytest
 from charrnn.config import MAX_LENGTH
 from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.hosting import Visitor
-from charrnn.model import generation
+from charrnn.model import generation, snapshots
 from charrnn.model.engine import Engine
 from charrnn.model.network import Network
 from charrnn.model.request import UPDATE_SECONDS
+from charrnn.model.snapshots import Source
 from charrnn.runs import in_flight, writer_process
 from charrnn.runs.store import PACKAGE_ROOT
 from charrnn.runs.writer import Writer
-from tests.builders import alone, rows, save_model, wait_until, written
+from tests.builders import (
+    alone,
+    make_stepped,
+    rows,
+    save_model,
+    wait_until,
+    written,
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,7 @@ def test_only_what_is_new_crosses_and_at_a_readable_pace(tmp_path):
             "length": MAX_LENGTH,
             "rows": [{"temperature": 0.8, "seed": 3}],
             "visitor": {"key": "k", "address": "1"},
+            "step": None,
         }
         started = time.monotonic()
         say({"kind": "write", "number": 7, "job": job})
@@ -145,6 +154,46 @@ def test_the_process_loads_neither_gradio_nor_tensorflow_nor_the_hub():
     loaded = {name.split(".")[0] for name in result.stdout.split()}
     assert "numpy" in loaded
     assert not loaded & {"gradio", "tensorflow", "keras", "huggingface_hub", "psutil"}
+
+
+def test_texts_of_several_models_and_steps_are_one_request(shared, tmp_path):
+    folders = [
+        make_stepped(tmp_path / name, 100, 25, 50, seed=seed)
+        for seed, name in enumerate("ab")
+    ]
+    sources = [
+        Source(folders[0], 50),
+        Source(folders[1]),
+        Source(folders[0]),
+        Source(folders[0], 50),
+    ]
+    settings = rows(0.5, 0.5, 0.5, 1.0, seed=4)
+    expected = [
+        alone(snapshots.load(*source), "the ", 300, [row.temperature], seed=4)[0]
+        for source, row in zip(sources, settings, strict=True)
+    ]
+    asked = {"length": 300, "rows": settings, "visitor": Visitor("k", "1")}
+    *_, found = shared.write_each(sources, "the ", **asked)
+    assert [one.text for one in found] == expected
+    assert len(set(expected)) == 4
+    assert all(len(one.bits) == len(one.text) for one in found)
+    assert shared.active == 0
+    logits = shared.ask_next(folders[0], "the ", asker="x", step=50).result()
+    assert logits != shared.next_logits(folders[0], "the ")
+    # one of them that fails ends the others
+    with pytest.raises(CheckpointError, match="no snapshot of step 60"):
+        list(shared.write_each([*sources[:3], Source(folders[0], 60)], "a", **asked))
+    assert shared.active == 0
+
+
+def test_models_of_one_request_are_counted_together(writer, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARRNN_CHARACTERS_IN_FLIGHT", "100")
+    folders = [make_stepped(tmp_path / name, 100) for name in "ab"]
+    sources, settings = [Source(folder) for folder in folders], rows(1.0, 1.0)
+    with pytest.raises(RunError, match=r"102 characters are asked for: a visitor"):
+        next(writer.write_each(sources, "a", length=51, rows=settings))
+    *_, found = writer.write_each(sources, "a", length=50, rows=settings)
+    assert [len(one.text) for one in found] == [50, 50]
 
 
 def test_errors_come_as_what_they_are(shared, tmp_path):
@@ -363,3 +412,33 @@ def test_a_question_ends_with_the_process_and_the_next_one_starts_another(
             long.result()
     assert len(writer.next_logits(tmp_path / "m", "a")) == len("\n abcdefghij")
     assert writer.pid != first
+
+
+def test_prompts_to_be_read_have_a_limit_of_their_own(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    path = tmp_path / "m"
+    save_model(path, units=256)
+    visitor, long = Visitor("reader", "1"), "ab" * 10_000
+    one, two = (
+        shared.ask_next(path, long, asker=asker, visitor=visitor) for asker in "xy"
+    )
+    for ask in (
+        lambda: shared.ask_next(path, "a", visitor=visitor),
+        lambda: next(
+            shared.generate(path, "a", length=9, rows=rows(1.0), visitor=visitor)
+        ),
+    ):
+        with pytest.raises(RunError, match=r"^1 characters are to be read and 40,000"):
+            ask()
+    one.cancel()  # gives its part back at once, and is read no further
+    texts = shared.generate(path, long, length=9, rows=rows(1.0), visitor=visitor)
+    next(texts)
+    with pytest.raises(RunError, match="40,000 of yours are still to be read"):
+        shared.ask_next(path, "a", visitor=visitor)
+    assert len(two.result()) == len("\n abcdefghij")
+    while not next(texts)[0]:
+        pass
+    shared.next_logits(path, long[:19_000], visitor=visitor)  # all of it is read
+    shared.next_logits(path, "a" * 40_000, visitor=visitor)
+    with pytest.raises(RunError, match=r"^40,001 characters are to be read: a visit"):
+        shared.next_logits(path, "a" * 40_001, visitor=visitor)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from charrnn.errors import ConfigError
-from charrnn.model import checkpoint, generation
+from charrnn.errors import CheckpointError, ConfigError
+from charrnn.model import checkpoint, generation, snapshots
 from charrnn.model.generation import samples_of
 from charrnn.runs import control, store
 from charrnn.ui import api
-from tests.builders import rows, varied_text
+from tests.builders import alone, make_stepped, rows, varied_text
 
 
 def test_a_text_that_is_sent_without_a_name_is_not_called_shakespeare(monkeypatch):
@@ -40,6 +40,16 @@ def test_write_takes_every_option_and_counts_at_the_end(model):
         assert text["figures"]["copied"] is None
 
 
+def test_write_takes_a_step_of_a_run(isolated):
+    folder = make_stepped(isolated / "m", 100, 25)
+    for step in (25, 100, None):
+        *_, written = api.write("m", "the ", {"length": 30, "seed": 7, "step": step})
+        expected = alone(snapshots.load(folder, step), "the ", 30, [0.8], seed=7)
+        assert [one["text"] for one in written] == expected
+    with pytest.raises(CheckpointError, match="no snapshot of step 26"):
+        next(api.write("m", "the ", {"step": 26}))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -48,7 +58,10 @@ def test_write_takes_every_option_and_counts_at_the_end(model):
         ({"temperature": "1"}, "temperature is '1'"),
         ({"length": 0}, "length is 0"),
         ({"samples": 17}, "17 texts"),
+        ({"samples": 10**12}, "1,000,000,000,000 texts"),
         ({"figures": 1}, "figures"),
+        ({"hold": [[0, 0, 10**400]]}, "hold has"),
+        ({"step": True}, "step is no whole number"),
     ],
 )
 def test_write_refuses_what_it_cannot_do(model, options, said):

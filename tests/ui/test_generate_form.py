@@ -1,9 +1,16 @@
 from charrnn.model import checkpoint
 from charrnn.runs.events import EventLog
-from charrnn.ui import generate_form, links, shared
+from charrnn.ui import examples, generate_form, links, shared
 from charrnn.ui.wiring import SKIP
 from charrnn.ui.writing_request import DRAWN_SEEDS
-from tests.builders import ENGLISH, PageRequest, make_event, make_folder, make_record
+from tests.builders import (
+    ENGLISH,
+    PageRequest,
+    make_event,
+    make_folder,
+    make_record,
+    make_stepped,
+)
 
 
 def test_the_wrong_fields_are_flagged():
@@ -25,10 +32,10 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     (folder / "state").mkdir()
     (folder / "state" / "corpus.txt").touch()
     EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
-    assert generate_form.suggest_prompt("r", generate_form.DEFAULT_PROMPT) == "the sea"
+    assert generate_form.suggest_prompt("r", examples.DEFAULT_PROMPT) == "the sea"
     assert generate_form.suggest_prompt("m", "the sea") == ""
     assert generate_form.suggest_prompt("m", "my own words") == SKIP
-    assert generate_form.suggest_prompt("nobody", generate_form.DEFAULT_PROMPT) == SKIP
+    assert generate_form.suggest_prompt("nobody", examples.DEFAULT_PROMPT) == SKIP
     # what the page of version 0.1.0 put there is nobody's own
     assert generate_form.propose_prompt("r", "ROMEO:") == ["ROMEO:", "the sea"]
     assert generate_form.propose_prompt("r", "own") == ["own", "own"]
@@ -45,13 +52,13 @@ def test_a_page_opens_with_a_model_and_a_seed(model):
 
 
 def test_a_list_that_is_made_anew_chooses_only_what_was_chosen_before(model):
-    again = generate_form.refresh(ENGLISH, "m", shared.NEW_BROWSER)
+    (again,) = generate_form.refresh(ENGLISH, "m", shared.NEW_BROWSER)
     assert "value" not in again  # another one may be chosen by now
     assert ("A <b>title</b> · 1.500", "m") in again["choices"]
-    gone = generate_form.refresh(ENGLISH, "gone", shared.NEW_BROWSER)
+    (gone,) = generate_form.refresh(ENGLISH, "gone", shared.NEW_BROWSER)
     assert gone["value"] in {value for _, value in gone["choices"]}
     # while the page opens: the link in the address chooses
-    assert "value" not in generate_form.refresh(ENGLISH, None, shared.NEW_BROWSER)
+    assert "value" not in generate_form.refresh(ENGLISH, None, shared.NEW_BROWSER)[0]
 
 
 def test_a_page_opened_by_a_link_is_filled_from_it(model):
@@ -90,3 +97,61 @@ def test_a_link_made_with_other_weights_says_so(model):
 def test_a_link_to_a_model_that_is_not_here_says_so(model):
     opened = generate_form.fill(PageRequest("?model=../../etc/passwd"), "", {})
     assert "not here" in opened.status
+
+
+def show_compared(by, model, *steps):
+    chosen = steps or (None,) * 4
+    values = generate_form.show_compared(ENGLISH, by, model, {}, *chosen)
+    note, named, shared_temperature, *columns = values
+    return note, (named["label"].key, shared_temperature["label"].key), columns
+
+
+def test_what_is_compared_is_offered_or_its_lack_said(isolated):
+    make_stepped(isolated / "run", 1200, 25, 50, 100, 200, 400)
+    make_folder(isolated / "m", make_record())
+    note, labels, columns = show_compared("step", "run")
+    assert note == ""
+    assert labels == ("generate.model", "generate.temperature")
+    assert columns[0]["choices"][::5] == [
+        ("step 25", "25"),
+        ("step 1,200 · kept weights", "1200"),
+    ]
+    assert [column["value"] for column in columns] == ["25", "100", "200", "1200"]
+    _, _, columns = show_compared("step", "run", "50", "7", None, "100")
+    assert [column["value"] for column in columns] == ["50", None, None, "100"]
+    note, _, columns = show_compared("step", "m", "50", None, None, None)
+    assert "no snapshots of its training" in note
+    assert [column["value"] for column in columns] == ["1200", None, None, None]
+    assert "no snapshots" in show_compared("step", "../m")[0]
+    note, labels, columns = show_compared("model", "m")
+    assert (note, columns) == ("", [SKIP] * 4)
+    assert labels == ("generate.model_of_one", "generate.temperature")
+    assert show_compared("temperature", "m")[1][1] == "generate.one_temperature"
+
+
+def test_a_page_opened_by_a_link_to_a_comparison_is_filled_from_it(isolated):
+    make_stepped(isolated / "run", 100, 25, 50)
+    make_folder(isolated / "m", make_record())
+    opened = generate_form.fill(
+        PageRequest("?model=run&by=step&steps=25,100&temperatures=0.4"), "", {}
+    )
+    assert (opened.by, opened.single_temperature) == ("step", 0.4)
+    assert opened.temperatures == (SKIP,) * 4
+    assert [one["value"] for one in opened.steps] == ["25", "100", None, None]
+    assert [one["visible"] for one in opened.column_boxes] == [True, True, False, False]
+    # one step stands beside others of its training
+    alone = generate_form.fill(PageRequest("?model=run&by=step&steps=50"), "", {})
+    assert [one["value"] for one in alone.steps] == ["50", "25", "100", None]
+    opened = generate_form.fill(
+        PageRequest("?model=run&by=model&models=run,gone,m&hash=" + "0" * 16), "", {}
+    )
+    assert [one["value"] for one in opened.models[::2]] == ["run", "m"]
+    assert opened.column_count == 3
+    assert "names a model that is not here" in opened.status
+    hashes = [checkpoint.load(isolated / name).weights_hash for name in ("run", "m")]
+    for digest, differs in ((",".join(hashes), False), (hashes[0], True)):
+        query = f"?model=run&by=model&models=run,m&hash={digest}"
+        opened = generate_form.fill(PageRequest(query), "", {})
+        assert ("will differ" in opened.status) is differs
+    opened = generate_form.fill(PageRequest("?model=m&by=top_p&top_ps=0.5,0.9"), "", {})
+    assert opened.top_ps == (0.5, 0.9, SKIP, SKIP)

@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from charrnn.ui import links
 from charrnn.ui.links import Link
 
+# no lone surrogates, and no spaces at an end
+NAMED = st.characters(exclude_categories=["Cs"])
+
 
 def test_a_link_names_all_that_a_text_depends_on():
     link = Link(
@@ -44,6 +47,45 @@ def test_every_link_comes_back_as_it_was(prompt, seed, temperatures, stop):
         stop=stop,
     )
     assert links.read(links.build(link)) == link
+
+
+@given(
+    by=st.sampled_from(["model", "step", "top_p"]),
+    models=st.lists(st.text(NAMED, min_size=1, max_size=20), min_size=1, max_size=4),
+    steps=st.lists(st.integers(1, links.MAX_STEP), min_size=1, max_size=4),
+    top_ps=st.lists(st.integers(1, 100).map(lambda n: n / 100), min_size=1, max_size=4),
+)
+def test_every_link_to_a_comparison_comes_back(by, models, steps, top_ps):
+    values = {"model": models, "step": steps, "top_p": top_ps}[by]
+    first = models[0] if by == "model" else "m"
+    compared = {"by": by, f"{by}s": tuple(values)}
+    link = Link(model=first, temperatures=(0.8,), seed=3, **compared)
+    assert links.read(links.build(link)) == link
+    for value, own in zip(values, link.each(), strict=True):
+        assert links.read(links.build(own)) == own
+        assert getattr(own, by) == value
+        assert (own.temperatures, own.seed) == ((0.8,), 3)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("by=model", "by=step&steps=0,x,-1,1e3", "by=top_p&top_ps=0,2,nan"),
+        *("by=seed&seeds=1,2", "by=__class__&__class__s=1", "models=a,b&steps=1"),
+    ],
+)
+def test_a_comparison_of_nothing_is_one_of_temperatures(query):
+    link = links.read(f"?model=m&temperatures=0.2,0.4&{query}")
+    assert link == Link(model="m", temperatures=(0.2, 0.4))
+
+
+def test_a_comparison_takes_what_is_good_of_a_strangers_link():
+    link = links.read("?model=m&by=step&steps=25,0,x,100,200,400")
+    assert (link.steps, link.temperatures) == ((25, 100), (0.8,))
+    link = links.read(f"?model=m&by=model&models={'a' * 300},,b%2Cc")
+    assert link.models == ("a" * 200, "b", "c")
+    link = links.read("?model=m&hash=0123456789abcdef,<b>&by=top_p&top_ps=0.5,1")
+    assert (link.weights_hash, link.top_ps) == ("", (0.5, 1))
 
 
 @pytest.mark.parametrize(

@@ -230,13 +230,15 @@ def test_handlers_return_as_many_values_as_their_events_have_outputs():
 
 
 def test_flattened_updates_have_as_many_values_too(model):
-    text = ["m", "so", 5, 1, False, 0, 1, "", 2, 0.5]
+    several = [*[0.5, 0.6, None, None], 0.5, "temperature"]
+    several += [*["m"] * 4, *["25"] * 4, *[0.5] * 4]
+    text = ["m", "so", 5, 1, False, 0, 1, "", 2, *several]
     values = form.preset_values("quick").values()
     training_form = (None, "paste", "", "quick", "epochs", "", *values)
     returned = {
-        generate_form.opened: generate_form.opened(ENGLISH, "", {}),
+        generate_form.opened: generate_form.opened(ENGLISH, "", {}, True),
         writing.generate: next(writing.generate(ENGLISH, *text)),
-        writing.compare: next(writing.compare(ENGLISH, *text, 0.6, None, None)),
+        writing.compare: next(writing.compare(ENGLISH, *text)),
         training.estimate: training.estimate(ENGLISH, *training_form),
         preset_choice.fill: preset_choice.fill(ENGLISH, None, "quick", "", {}, *values),
     }

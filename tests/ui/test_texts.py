@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 
 from charrnn.config import setting_field
+from charrnn.inside.holding import statistic_of
 from charrnn.inside.marks import MARKS
 from charrnn.presets import PRESETS
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
+from charrnn.text.parts import PARTS
 from charrnn.ui import chart, labels, sharing, texts
 from charrnn.ui.form import GROUPS
 from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
-from charrnn.ui.links import MAX_COLUMNS
+from charrnn.ui.links import COMPARED, MAX_COLUMNS
 from charrnn.ui.settings import CHIPS, SETTINGS
 from charrnn.ui.texts import TABLES
 from charrnn.ui.verdict import Standing
@@ -26,21 +28,27 @@ from tests.builders import PageRequest
 
 UI = Path(texts.__file__).parent
 TRANSLATING = {"translate": 1, "i18n": 0}  # function: which argument is the key
+COLUMN_LABELS = {f"column.{by}.{i}" for by in COMPARED for i in range(MAX_COLUMNS)}
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
     "inside.rest",
-    *("card", "temperature.names", "next.strip", "colours", "page.words"),
-    *(f"temperature.{index}" for index in range(MAX_COLUMNS)),
+    *("card", "examples", "temperature.names", "next.strip", "colours", "page.words"),
+    *COLUMN_LABELS,
     *(f"train.chip.{number}" for number in CHIPS),
 }
 # keys that the code puts together: what stands before the part that varies, and
 # all that the part can be
 DYNAMIC = {
-    "temperature.": {
-        *(str(index) for index in range(MAX_COLUMNS)),
-        *TEMPERATURE_NAMES,
+    "temperature.": set(TEMPERATURE_NAMES),
+    "column.temperature.": {str(index) for index in range(MAX_COLUMNS)},
+    "column.": {label.removeprefix("column.") for label in COLUMN_LABELS},
+    **{key: set(COMPARED) for key in ("by.", "column_of.", "written.", "two.")},
+    "compared.": {"step", "top_p"},
+    "generate.": {
+        *NUMBERS,
+        "temperature",
+        *(f"{name}_info" for name in NUMBERS if name != "length"),
     },
-    "generate.": {*NUMBERS, *(f"{name}_info" for name in NUMBERS if name != "length")},
     "page.": set(PAGE_WORDS),
     "help.": set(SETTINGS),
     "figure.": {
@@ -55,16 +63,28 @@ DYNAMIC = {
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
+    "sweep.": {"ended", "mean", "spread", "seeds"},
     "hub.kind.": set(sharing.KINDS),
     "series.": set(chart.COLOURS),
     "mark.": set(MARKS),
-    "inside.total.": {"bits", "perplexity", "characters", "unknown"},
+    "inside.total.": {
+        *("bits", "perplexity", "characters", "unknown"),
+        *("first", "second", "difference"),
+    },
+    "inside.line.": {"bits", "first", "second", "difference", "low", "high"},
+    "inside.nearest.": {"character", "back", "share"},
+    "inside.reach.": {"half", "half_only", "none", "table", "last", "share"},
+    "inside.difference.": {"more", "less", "least"},
+    "hand.statistic.": {statistic_of(name).kind for name in MARKS},
     "inside.worst.": {"character", "bits", "expected"},
     "inside.units.": {
         *("mark", "unit", "correlation", "control", "r2", "r2_control"),
-        *("colour", "none", "rest"),
+        *("colour", "hint", "none", "rest", "comma"),
     },
     "loss.": set(chart.UNITS),
+    "film.": {"play", "pause", "slider", "about"},
+    "part.": set(PARTS),
+    "parts.": {"part", "nats", "of_loss", "of_text"},
     "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }

@@ -6,12 +6,20 @@ import time
 import pytest
 
 from charrnn.errors import ConfigError
-from charrnn.model import checkpoint, generation
+from charrnn.model import checkpoint, generation, snapshots
 from charrnn.model.generation import Written
 from charrnn.ui import cards, links, writing
 from charrnn.ui.writing import WritingUpdate
 from charrnn.ui.writing_request import DRAWN_SEEDS, engine, prepare
-from tests.builders import ENGLISH, make_folder, make_record, rows, writing_request
+from tests.builders import (
+    ENGLISH,
+    alone,
+    make_folder,
+    make_record,
+    make_stepped,
+    rows,
+    writing_request,
+)
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 
@@ -123,7 +131,8 @@ def test_passages_learnt_by_heart_are_marked(model):
     (model / "state").mkdir()
     text = "a rather long sentence that the model has learnt by heart, all of it"
     (model / "state" / "corpus.txt").write_text(text, encoding="utf-8")
-    prepared = prepare("en", writing_request(prompt="A rather long"), at_least=2)
+    asked = writing_request(prompt="A rather long", temperatures=(0.5, 0.8))
+    prepared = prepare("en", asked, at_least=2)
     texts = [" sentence that the model has learnt by heart, yes", "nothing"]
     written = [Written(text, [1.25] * len(text)) for text in texts]
     bodies, meaning = writing.final_bodies("en", prepared, written)
@@ -159,6 +168,24 @@ def test_a_column_writes_on_from_a_link_of_its_own(model):
     assert shown.single_card == writing.SKIP
     (*_, last) = writing.go_on(ENGLISH, f"single {link}")
     assert html.escape(expected[0]) in last[6]
+
+
+def test_texts_of_several_steps_stand_in_their_columns_and_write_on(isolated):
+    folder = make_stepped(isolated / "run", 100, 25)
+    asked = writing_request(
+        model="run", by="step", steps=("25", "100"), single_temperature=0.8
+    )
+    prepared = prepare("en", asked, at_least=2)
+    last = frames(prepared)[-1]
+    for card, step in zip(last.cards, (25, 100), strict=False):
+        (text,) = alone(snapshots.load(folder, step), "the ", 30, [0.8], seed=7)
+        assert f'<span class="prompt">the </span>{html.escape(text)}</div>' in card
+        assert f"Written at step {step}" in card
+        assert "bits per character" in card
+    own = links.encode(prepared.texts[0].link)
+    (*_, last) = writing.go_on(ENGLISH, f"3 {own}")
+    (text,) = alone(snapshots.load(folder, 25), "the ", 30, [0.8], seed=7)
+    assert html.escape(text) in last[5]
 
 
 @pytest.mark.parametrize("place", ["", "4 ?model=m", "-1 ?model=m", "1 ?prompt=a", "1"])
