@@ -350,15 +350,13 @@ Object.assign(charrnn, (() => {
       { subtree: true, childList: true, attributeFilter: ["disabled"] });
     const ENTERED = { n: "\n", t: "\t", "\\": "\\" };  // as `links.read_stop`
     return {
-      earlier: (model, entered, length, seed, topK, top_p, temperature, by,
-        ...fields) => {
-        const stop = (entered ?? "").replace(/\\([nt\\])/g,
-          (_, sign) => ENTERED[sign]);
+      earlier: (model, entered, length, seed, topK, top_p, temperature, by, ...fields) => {
         const count = fields.length / 4;
         const columns = {};
         ["temperature", "model", "step", "top_p"].forEach((name, i) => {
           columns[name] = fields.slice(i * count, (i + 1) * count);
         });
+        const stop = (entered ?? "").replace(/\\([nt\\])/g, (_, sign) => ENTERED[sign]);
         form = { stop, length, seed, topK, by, columns,
           shared: { model, top_p, temperature, step: null } };
         ask();

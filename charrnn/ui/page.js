@@ -381,7 +381,7 @@ Object.assign(window.charrnn, (() => {
       const number = block.querySelector("input[type=number]");
       if (number) set(number, "aria-label", `${name}, ${word("as-number")}`);
     }
-    for (const text of all("#prompt textarea, #pasted textarea, #stop-string input"))
+    for (const text of all("#prompt textarea, #pasted textarea, #stop-string textarea"))
       set(text, "dir", "auto");
   };
   const nameTexts = () => {

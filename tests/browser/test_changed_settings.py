@@ -33,9 +33,9 @@ def test_a_text_says_that_the_settings_were_changed_after_it(served, visit):
         ("#top-p", "0.5", "1"),
         ("#stop-string", r"\n", ""),
     ):
-        page.locator(f"{field} input").fill(other)
+        page.locator(f"{field} :is(input, textarea)").fill(other)
         expect(lines).to_have_text([SINCE, SINCE])
-        page.locator(f"{field} input").fill(own)
+        page.locator(f"{field} :is(input, textarea)").fill(own)
         expect(lines).to_have_text(["", ""])
     page.locator("#seed input").fill("8")
     expect(lines).to_have_text([SINCE, SINCE])
