@@ -173,8 +173,7 @@ def run_sweep(args: argparse.Namespace) -> int:
 
 def _printer(path: Path) -> Printer:
     """What prints a run's events on standard error."""
-    training = checkpoint.read_record(path).training
-    return Printer(sys.stderr.isatty(), training.batch_size * training.seq_length)
+    return Printer(sys.stderr.isatty(), checkpoint.read_record(path).training)
 
 
 def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from charrnn.config import MAX_ROWS
+from charrnn.config import MAX_ROWS, TrainingConfig
 from charrnn.files import replace_unsafe
 from charrnn.model.record import Figures, Record
 from charrnn.runs import events
@@ -86,12 +86,13 @@ class Printer:
 
     Args:
         live: Whether standard error is a terminal.
-        characters_per_step: What a step of the run reads, for the time left.
+        training: The run's settings, for the time left.
     """
 
-    def __init__(self, live: bool, characters_per_step: int) -> None:
+    def __init__(self, live: bool, training: TrainingConfig) -> None:
         self.live = live
-        self.characters_per_step = characters_per_step
+        self.minutes = training.minutes
+        self.characters_per_step = training.batch_size * training.seq_length
         self.reducer = Reducer()
         self.planned: int | None = None  # steps, as last printed
         self.last_line = -math.inf  # time of the step that had a line
@@ -129,7 +130,7 @@ class Printer:
         view = self.reducer.view()
         left = None
         if self.steps > 1:  # the first one's speed is that of making the graph
-            left = view.seconds_left(self.characters_per_step)
+            left = view.seconds_left(self.characters_per_step, self.minutes)
         planned = f" of {view.planned_steps:,}" if view.planned_steps else ""
         time_left = "" if left is None else f", {duration(left)} left"
         return (

@@ -79,12 +79,21 @@ class RunView:
         later = [v.val_loss for v in self.validations if v.step > best.step]
         return len(later) >= RISING and later[-1] > RISEN * best.val_loss
 
-    def seconds_left(self, characters_per_step: int) -> float | None:
-        """Seconds to the planned end at the present speed; None if unknown."""
+    def seconds_left(
+        self, characters_per_step: int, minutes: float | None = None
+    ) -> float | None:
+        """Seconds to the planned end at the present speed; None if unknown.
+
+        Args:
+            characters_per_step: What a step reads.
+            minutes: The run's own, whatever its speed; None where it has epochs.
+        """
         if self.planned_steps is None or not self.chars_per_second:
             return None
         characters = max(0, self.planned_steps - self.step) * characters_per_step
         seconds = characters / self.chars_per_second
+        if minutes is not None:  # the plan is revised where it is slower
+            seconds = min(seconds, max(0.0, 60 * minutes - self.seconds))
         return seconds if math.isfinite(seconds) else None
 
 

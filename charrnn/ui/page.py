@@ -169,7 +169,9 @@ def _lay_out(blocks: gr.Blocks) -> None:
 
 def _build_tabs(page: PageState) -> _Tabs:
     with gr.Tabs(selected="generate") as tabs:
-        with gr.Tab(i18n("generate.tab"), id="generate") as generate_view:
+        with gr.Tab(
+            i18n("generate.tab"), id="generate", elem_id="generate-view"
+        ) as generate_view:
             generating = generate_tab.build(page)
         with (
             gr.Tab(i18n("train.tab"), id="train", elem_id="train-view") as train_view,

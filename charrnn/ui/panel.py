@@ -76,7 +76,9 @@ def figures(
     if status.state not in LIVE or not view.chars_per_second > 0:
         return parts
     parts.append(translate(lang, "progress.speed", speed=round(view.chars_per_second)))
-    seconds = view.seconds_left(training.batch_size * training.seq_length)
+    seconds = view.seconds_left(
+        training.batch_size * training.seq_length, training.minutes
+    )
     if view.planned_steps is None:
         parts.append(translate(lang, "progress.measuring"))
     elif seconds is not None:

@@ -27,6 +27,9 @@ def test_nothing_jumps_during_a_compare(served, visit, size):
         page.wait_for_timeout(300)
         finish(page)
     assert shift(page) < MOST
+    if width == 1280:  # what is written begins in view
+        box = page.locator("#card-0 .written").bounding_box()
+        assert box["y"] + 30 < height
 
 
 def test_nothing_jumps_during_a_training(served, visit):

@@ -13,6 +13,7 @@ from charrnn.cli.output import (
     show_parts,
     stream_texts,
 )
+from charrnn.config import TrainingConfig
 from charrnn.model.generation import MAX_ROWS
 from charrnn.runs.events import (
     Ended,
@@ -28,7 +29,7 @@ from charrnn.runs.view import RunView
 from charrnn.text.parts import Part
 from tests.builders import make_record
 
-PER_STEP = 1000
+SETTINGS = TrainingConfig(batch_size=10, seq_length=100)
 
 
 def started(time: float, planned: int | None, step: int = 0) -> Started:
@@ -54,7 +55,7 @@ def at(time: float, step: int) -> Step:
 
 
 def printed(events, capfd, *, live: bool) -> str:
-    printer = Printer(live, PER_STEP)
+    printer = Printer(live, SETTINGS)
     for event in events:
         printer(event)
     out, err = capfd.readouterr()

@@ -66,6 +66,10 @@ def test_everything_that_a_history_tells():
     assert (view.notices, view.factor, view.baseline) == (("a word",), 0.5, 1.75)
     assert view.chars_per_second == 250.0
     assert view.seconds_left(500) == 150 * 500 / 250
+    assert view.seconds_left(500, 10) == 150 * 500 / 250
+    # a run by minutes ends with them, and its plan is revised where it is slower
+    assert view.seconds_left(500, 0.5) == 30 - 6
+    assert view.seconds_left(500, 0.05) == 0
 
 
 @pytest.mark.parametrize(
