@@ -253,7 +253,7 @@ def _checked_holds(values: Any) -> tuple[Hold, ...]:
         try:
             layer, unit, level = value
             holds.append(Hold(operator.index(layer), operator.index(unit), level + 0.0))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ConfigError(
                 f"hold has {value!r:.60}: expected a layer, a unit and a value.",
                 field="hold",

@@ -104,6 +104,29 @@ def quoted(text: str, limit: int = 80) -> str:
     return f"'{_UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text[:limit])}'"
 
 
+def escaped(text: str) -> str:
+    r"""A text in one line: line feeds and tabs as ``\n`` and ``\t``, a backslash twice.
+
+    Example:
+        >>> print(escaped("a\n\tb"))
+        a\n\tb
+    """
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace("\t", r"\t")
+
+
+def unescaped(text: str) -> str:
+    r"""The reverse of `escaped`; any other backslash is one.
+
+    Example:
+        >>> unescaped(escaped("a\n\\n")) == "a\n\\n"
+        True
+        >>> print(unescaped(r"C:\docs"))
+        C:\docs
+    """
+    plain = {"n": "\n", "t": "\t", "\\": "\\"}
+    return re.sub(r"\\([nt\\])", lambda found: plain[found[1]], text)
+
+
 def one_line(text: str, limit: int | None = TEXT_LIMIT) -> str:
     r"""The text as one line of at most so many characters, empty if none is seen.
 

@@ -72,7 +72,7 @@ class Policy:
     max_zip_bytes: int = _size_limit("MAX_ZIP_MB", "the largest zip")
     max_pull_bytes: int = _size_limit("MAX_PULL_MB", "the largest weights of a pull")
     max_parameters: int | None = _limit(
-        "MAX_PARAMETERS", "parameters of a network that is trained"
+        "MAX_PARAMETERS", "parameters of a network that is trained or taken in"
     )
     max_minutes: float | None = _limit(
         "MAX_MINUTES", "minutes of a training", low=0.02, high=10_080, whole=False
@@ -217,7 +217,7 @@ class Visitor:
     """Whom a limit holds for.
 
     Args:
-        key: A signed-in user, else a session of a browser.
+        key: A signed-in user, else a browser, else a session that a program names.
         address: Where the visitor comes from, see `address_of`.
     """
 

@@ -1,6 +1,7 @@
 """What this machine has, found without TensorFlow, and what our processes inherit."""
 
 import contextlib
+import ctypes
 import os
 import sys
 from collections.abc import Mapping
@@ -34,6 +35,22 @@ NEEDED_FOR_THE_HUB: Final = (
     *("HF_ENDPOINT", "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"),
     *("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"),
 )
+
+LARGE_BYTES: Final = 1 << 20  # of one array
+_M_MMAP_THRESHOLD: Final = -3  # in glibc's malloc.h
+
+
+def give_back_large_arrays() -> None:
+    """Have this process give the memory of a large array back once it is freed.
+
+    glibc by itself counts larger and larger arrays, up to 32 MB, among the small ones,
+    after which whatever lies behind them keeps their memory in the process. Where the
+    C library is another one this does nothing.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def child_environment(

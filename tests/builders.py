@@ -386,6 +386,23 @@ class Served:
         return self.said()
 
 
+def form_of(
+    config: Mapping[str, Any], name: str, changed: Mapping[str, Any]
+) -> list[Any]:
+    """What a page that was just opened sends to one of its functions.
+
+    Args:
+        config: What the page answers at ``/config``.
+        name: The function.
+        changed: Other values, by the `elem_id` of their fields.
+    """
+    fields = {one["id"]: one["props"] for one in config["components"]}
+    (function,) = (fn for fn in config["dependencies"] if fn["api_name"] == name)
+    asked = [fields[number] for number in function["inputs"]]
+    assert changed.keys() <= {field["elem_id"] for field in asked}
+    return [changed.get(field["elem_id"], field.get("value")) for field in asked]
+
+
 class PageRequest:
     """What a handler of the page reads of a request: its headers and its address."""
 

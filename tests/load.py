@@ -16,8 +16,10 @@ import httpx
 import numpy as np
 import psutil
 
+from tests.builders import form_of
+
 API = "gradio_api"
-LENGTH, TEMPERATURES = 400, (0.2, 0.5, 0.8, 1.1)
+LENGTH = 400
 NO_VALUE = "__type__"  # of an output that keeps what it shows
 TRAINERS = {"train", "baseline"}  # commands of processes that are not the page's
 
@@ -29,6 +31,7 @@ class Measured:
     polls: list[float] = field(default_factory=list)
     first_characters: list[float] = field(default_factory=list)
     four_texts: list[float] = field(default_factory=list)
+    bars: list[float] = field(default_factory=list)  # of what may come next
     memory: list[int] = field(default_factory=list)  # while they were there
     memory_after: int = 0
     processor: float = 0.0  # seconds that the page's processes computed
@@ -93,11 +96,12 @@ class Site:
     """A page as a visitor reaches it."""
 
     def __init__(
-        self, url: str, client: httpx.AsyncClient, functions: dict[str, int]
+        self, url: str, client: httpx.AsyncClient, config: dict[str, Any]
     ) -> None:
         self.url = url
         self.client = client
-        self._functions = functions
+        self.config = config
+        self._functions = {fn["api_name"]: fn["id"] for fn in config["dependencies"]}
 
     def body(self, session: str, name: str, data: list[Any]) -> dict[str, Any]:
         return {
@@ -152,7 +156,7 @@ class Visitor:
         answer = await self.site.client.get(self.site.url)
         answer.raise_for_status()
         browser = {"run": self.run, "held": []}
-        await self.site.run(self.session, "opened", "", browser)  # Generate
+        await self.site.run(self.session, "opened", "", browser, True)  # Generate
         await self.site.run(self.session, "opened_1", browser)  # Train
 
     async def poll(self) -> None:
@@ -180,7 +184,8 @@ class Visitor:
 
     async def compare(self) -> None:
         """Write four texts, and measure how long they took."""
-        form = ["shakespeare", "ROMEO:", LENGTH, 0, True, 0, 1, "", 4, *TEMPERATURES]
+        changed = {"model": "shakespeare", "prompt": "ROMEO:", "length": LENGTH}
+        form = form_of(self.site.config, "compare_1", changed)
         started, first = time.monotonic(), None
         async for message in self.site.stream(self.session, "compare_1", *form):
             if first is None and '["append"' in json.dumps(
@@ -214,6 +219,36 @@ class Visitor:
             await self.compare()
             following += self.rng.uniform(*stay.pause)
 
+    async def type_on(self, prompt: str) -> None:
+        """Type a prompt, as fast as people do, and see the bars for each character."""
+        for end in range(1, len(prompt) + 1):
+            asked = {"model": "shakespeare", "prompt": prompt[:end]}
+            asked["session"] = self.session
+            started, wait = time.monotonic(), 0.0
+            while wait is not None:  # asks again, as the page does
+                await asyncio.sleep(wait)
+                answer = await self.site.client.post(
+                    f"{self.site.url}charrnn/next", json=asked
+                )
+                wait = answer.json().get("wait")
+            assert "logits" in answer.json(), answer.text
+            self.measured.bars.append(time.monotonic() - started)
+            await asyncio.sleep(0.4)
+
+
+async def lesson(url: str, pupils: int) -> Measured:
+    """What pupils behind one address met who all compare and type at once."""
+    config = httpx.get(f"{url}config").json()
+    measured = Measured()
+    async with contextlib.AsyncExitStack() as clients, asyncio.TaskGroup() as group:
+        for number in range(pupils):
+            client = await clients.enter_async_context(httpx.AsyncClient(timeout=120))
+            visitor = Visitor(Site(url, client, config), number, "", measured)
+            await visitor.open()
+            group.create_task(visitor.compare())
+            group.create_task(visitor.type_on("ROMEO: to be"))
+    return measured
+
 
 def text_of(card: str) -> str:
     """What stands written in a column."""
@@ -230,7 +265,6 @@ async def visit(url: str, page: psutil.Process, run: str, stay: Stay) -> Measure
         stay: What they do.
     """
     config = httpx.get(f"{url}config").json()
-    functions = {fn["api_name"]: fn["id"] for fn in config["dependencies"]}
     measured, before = Measured(), processor(page)
     watch = asyncio.create_task(_watch(page, measured))
     async with contextlib.AsyncExitStack() as clients, asyncio.TaskGroup() as group:
@@ -238,7 +272,7 @@ async def visit(url: str, page: psutil.Process, run: str, stay: Stay) -> Measure
             # each at an address of its own, since an address has limits
             transport = httpx.AsyncHTTPTransport(local_address=f"127.0.1.{number + 1}")
             client = httpx.AsyncClient(transport=transport, timeout=120)
-            site = Site(url, await clients.enter_async_context(client), functions)
+            site = Site(url, await clients.enter_async_context(client), config)
             visitor = Visitor(site, number, run, measured)
             await visitor.open()
             group.create_task(visitor.poll_often(stay.seconds))

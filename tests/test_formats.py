@@ -20,6 +20,7 @@ from charrnn.model.record import (
 from charrnn.runs import events, store
 from charrnn.runs.states import LIVE, RESUMABLE, EndReason, RunState
 from charrnn.runs.status import START_GRACE
+from charrnn.ui.stored import Stored, StoredText
 from tests.builders import (
     EVENT_TYPES,
     make_event,
@@ -162,3 +163,12 @@ def test_the_documented_check_finds_what_the_program_wrote(tmp_path: Path) -> No
     path = folder / "vocab.json"
     path.write_bytes(path.read_bytes().replace(b"a", b"A", 1))
     assert run_program(program) == "False\n"
+
+
+def test_the_stored_comparison_has_the_keys_of_the_document() -> None:
+    stored, text = (
+        [key for row in table for key in names(row[0])]
+        for table in tables("The stored comparison")
+    )
+    assert stored == list(Stored.model_fields)
+    assert text == list(StoredText.model_fields)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,28 @@ def test_a_trainer_gives_way(niceness: int, batch: bool) -> None:
     nice, is_batch = said.split()
     assert int(nice) == min(19, os.nice(0) + niceness)
     assert is_batch == str(batch and hasattr(os, "SCHED_BATCH"))
+
+
+ARRAYS = """
+import psutil, sys
+from charrnn import machine
+if "given back" in sys.argv:
+    machine.give_back_large_arrays()
+process = psutil.Process()
+before = process.memory_info().rss
+bytearray(24 << 20)  # from which glibc learns that as much is nothing large
+arrays = [bytearray(8 << 20) for _ in range(10)]
+behind = bytearray(100_000)
+arrays.clear()
+print((process.memory_info().rss - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps them")
+def test_memory_of_large_arrays_is_given_back() -> None:
+    kept = {
+        how: int(subprocess.check_output([sys.executable, "-c", ARRAYS, how]))
+        for how in ("given back", "as it is")
+    }
+    assert kept["given back"] < 8  # MB
+    assert kept["as it is"] > 40  # what this is for

@@ -30,11 +30,13 @@ from charrnn.cli.output import (
     show,
     show_figures,
     show_json,
+    show_parts,
     stream_texts,
     table,
     transfer_progress,
 )
 from charrnn.errors import CharrnnError, ConfigError
+from charrnn.files import unescaped
 from charrnn.hosting import policy
 from charrnn.machine import LOWEST, give_way, program
 from charrnn.model import checkpoint, snapshots
@@ -59,7 +61,7 @@ from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
 from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
-from charrnn.text import sources
+from charrnn.text import parts, sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
 from charrnn.trainer.process import quiet_start
@@ -71,7 +73,7 @@ FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 MAX_INSPECTED = 20_000  # characters: all states of two layers of 384 take 60 MB
 
 
-def _load_corpus(source: str) -> Corpus:
+def _load_corpus(args: argparse.Namespace) -> Corpus:
     last_line = [0.0]
 
     def progress(done: int, total: int) -> None:
@@ -80,7 +82,12 @@ def _load_corpus(source: str) -> Corpus:
             last_line[0] = now
             emit(f"downloading: {done / 1e6:.1f} of {total / 1e6:.1f} MB")
 
-    return sources.load(source, max_bytes=policy().max_text_bytes, progress=progress)
+    return sources.load_all(
+        args.corpus,
+        max_bytes=policy().max_text_bytes,
+        separator=unescaped(args.separator),
+        progress=progress,
+    )
 
 
 def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _prepare_new(args: argparse.Namespace) -> Path:
     init = None if args.init is None else store.resolve(args.init)
-    corpus = _load_corpus(args.corpus)
+    corpus = _load_corpus(args)
     prepared = preparation.prepare(
         corpus, preset=args.preset, settings=_given_settings(args), init=init
     )
@@ -98,8 +105,9 @@ def _prepare_new(args: argparse.Namespace) -> Path:
     for notice in prepared.notices:
         emit(f"note: {notice}")
     model = prepared.model
+    joined = f" of {corpus.texts:,} texts" if corpus.texts > 1 else ""
     emit(
-        f"{corpus.name}: {len(corpus.text):,} characters, "
+        f"{corpus.name}: {len(corpus.text):,} characters{joined}, "
         f"{len(prepared.vocabulary) - 1:,} distinct; "
         f"{model.num_layers} x {model.cell} of {model.rnn_units}, "
         f"{model.num_parameters():,} parameters; "
@@ -343,9 +351,9 @@ def _write(
     return written
 
 
-def _part(model: Model, source: str, split: str) -> str:
+def _part(model: Model, args: argparse.Namespace, split: str) -> str:
     """A text, or the part of it that trains or validates."""
-    corpus = _load_corpus(source)
+    corpus = _load_corpus(args)
     for notice in corpus.notices:
         emit(f"note: {notice}")
     text = corpus.text
@@ -358,9 +366,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from charrnn.model.scores import evaluate
 
     model = _load_model(args.model)
-    part = _part(model, args.corpus, args.split)
-    scores = evaluate(model, model.vocabulary.encode(part), window=args.window)
-    result = {
+    text = _part(model, args, args.split)
+    codes = parts.codes(text) if args.parts else None
+    ids = model.vocabulary.encode(text)
+    scores = evaluate(model, ids, window=args.window, codes=codes)
+    result: dict[str, Any] = {
         "nats_per_char": scores.nats_per_char,
         "bits_per_char": scores.nats_per_char / math.log(2),
         f"cold{args.window}_nats_per_char": scores.cold_nats_per_char,
@@ -368,7 +378,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "unknown": scores.unknown,
     }
     if args.json:
-        show_json(result)
+        split = {name: asdict(part) for name, part in scores.parts.items()}
+        show_json({**result, "parts": split} if args.parts else result)
         return FINE
     if scores.cold_nats_per_char is None:
         emit(
@@ -380,6 +391,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
             continue
         shown = f"{value:.4f}" if isinstance(value, float) else f"{value}"
         show(f"{name:24} {shown}")
+    if args.parts:
+        show("")
+        show_parts(scores.parts)
     return FINE
 
 
@@ -392,7 +406,7 @@ def _text_to_inspect(args: argparse.Namespace, model: Model) -> str:
             field="characters",
         )
     if args.text is None:
-        return _part(model, args.corpus, args.split)[: args.characters]
+        return _part(model, args, args.split)[: args.characters]
     if len(args.text) > MAX_INSPECTED:
         raise ConfigError(
             f"The text has {len(args.text):,} characters: at most {MAX_INSPECTED:,} "
@@ -685,7 +699,7 @@ def run_web(args: argparse.Namespace) -> int:
     model = _load_model(args.model)
     costs = bundle.known_costs(model.record.figures)
     if args.corpus is not None:
-        part = _part(model, args.corpus, "val")
+        part = _part(model, args, "val")
         costs = measure_costs(model, model.vocabulary.encode(part))
     chosen = args.weights or bundle.choose_format(costs)
     for name, cost in costs.items():

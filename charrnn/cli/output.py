@@ -7,18 +7,21 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from charrnn.config import MAX_ROWS
 from charrnn.files import replace_unsafe
-from charrnn.model.record import Record
+from charrnn.model.record import Figures, Record
 from charrnn.runs import events
 from charrnn.runs.events import Event
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.listing import ModelEntry
 from charrnn.runs.quality import best_loss, has_diverged, worse_than_guessing
 from charrnn.runs.view import Reducer, RunView
+from charrnn.text.parts import Part
+from charrnn.web.bundle import choose_format, known_costs
+from charrnn.web.weights import MAX_COST
 
 STEP_SECONDS: Final = 30.0  # between two lines of steps in a pipe
 
@@ -134,6 +137,11 @@ class Printer:
             f"nats/char, epoch {event.epoch}, {event.chars_per_second:,.0f} chars/s"
         )
 
+    def _validated(self, step: int) -> bool:
+        """Whether the last line is of this step's validation."""
+        known = self.reducer.view().validations[-1:]
+        return [event.step for event in known] == [step]
+
     def _plan(self, event: events.Started | events.Planned) -> str:
         planned, known = event.planned_steps, self.planned
         self.planned = planned
@@ -149,7 +157,7 @@ class Printer:
                 return self._plan(event)
             case events.Validation():
                 return _validation(event)
-            case events.Sample():
+            case events.Sample() if self._validated(event.step):
                 text = event.text[:150].replace("\n", "\n    ")
                 return f"    {text} ..."
             case events.Queued() if event.position:
@@ -217,6 +225,27 @@ def show_figures(heads: Sequence[str], counted: Sequence[TextFigures]) -> None:
         show(f"--- {head}: {', '.join(told)}")
 
 
+def show_parts(parts: Mapping[str, Part]) -> None:
+    """Print what a loss is made of, a line each part: the second column sums to it.
+
+    Args:
+        parts: By name; at least one.
+    """
+    loss = sum(part.loss for part in parts.values())
+    characters = sum(part.characters for part in parts.values())
+    rows = [("PART", "NATS/CHAR", "OF THE LOSS", "OF THE TEXT", "NATS IN IT")]
+    for name, part in parts.items():
+        share = part.characters / characters
+        rows.append(
+            (
+                *(name, f"{part.loss:.4f}"),
+                f"{part.loss / loss:.1%}" if loss else "-",
+                *(f"{share:.1%}", f"{part.loss / share:.3f}"),
+            )
+        )
+    table(rows)
+
+
 class _TextPrinter:
     def __init__(self, heads: Sequence[str]) -> None:
         self.heads = heads
@@ -267,8 +296,32 @@ def say_outcome(record: Record, view: RunView) -> None:
         f"kept weights of step {best.step:,}: validation {best.loss:.4f} nats/char "
         f"({best.loss / math.log(2):.3f} bits){where}"
     )
+    if costs := _format_costs(record.figures):
+        emit(costs)
     if warning := worse_than_guessing(record, view):
         emit(f"note: {warning}")
+
+
+def _format_costs(figures: Figures | None) -> str:
+    """What smaller formats of the weights lose, and which a web page would take."""
+    costs = known_costs(figures)
+    told = [
+        f"in {name} by {costs[name]:+.4f}"
+        for name in ("float16", "int8")
+        if name in costs
+    ]
+    if not told:
+        return ""
+    chosen, limit = choose_format(costs), f"{MAX_COST:g}"
+    reason = (
+        f"the smallest format that loses less than {limit}"
+        if chosen != "float32"
+        else f"since each smaller format loses {limit} or more"
+    )
+    return (
+        f"their loss changes {', '.join(told)} nats/char; a web page of them takes "
+        f"{chosen}, {reason}"
+    )
 
 
 def transfer_progress() -> Callable[[str, int, int], None]:

@@ -34,9 +34,10 @@ from charrnn.cli.commands import (
 from charrnn.cli.output import emit
 from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
-from charrnn.files import quoted
+from charrnn.files import escaped, quoted
 from charrnn.machine import program
 from charrnn.text import sources
+from charrnn.text.joined import SEPARATOR
 
 FORMATS = ("int8", "float16", "float32")  # of a web page's weights
 
@@ -65,10 +66,29 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def _add_corpus(
+    parser: argparse.ArgumentParser, text: str = "", *, required: bool = False
+) -> None:
+    """The text, of whatever it is put together."""
+    named = ", ".join(sources.NAMED)
+    parser.add_argument(
+        "--corpus",
+        nargs="+",
+        required=required,
+        metavar="NAME|PATH",
+        help=text or f"{named}, or files, folders and zips of texts",
+    )
+    parser.add_argument(
+        "--separator",
+        default=escaped(SEPARATOR),
+        metavar="STRING",
+        help="between two texts; the default is an empty line, as \\n\\n",
+    )
+
+
 def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model on a text")
-    named = ", ".join(sources.NAMED)
-    train.add_argument("--corpus", metavar="NAME|PATH", help=f"{named}, or a file")
+    _add_corpus(train)
     train.add_argument("--resume", metavar="RUN", help="go on with a run")
     train.add_argument("--preset", choices=tuple(presets.PRESETS))
     train.add_argument("--id", help="name of the run's folder")
@@ -128,9 +148,12 @@ def _add_generate(commands: Any) -> None:
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="score a model on a text")
     evaluate.add_argument("model", metavar="MODEL")
-    evaluate.add_argument("--corpus", required=True, metavar="NAME|PATH")
+    _add_corpus(evaluate, required=True)
     evaluate.add_argument("--split", choices=("val", "train", "all"), default="val")
     evaluate.add_argument("--window", type=int, default=256, metavar="N")
+    evaluate.add_argument(
+        "--parts", action="store_true", help="what the score is made of, by place"
+    )
     evaluate.add_argument("--json", action="store_true")
     evaluate.set_defaults(run=run_evaluate)
 
@@ -139,7 +162,7 @@ def _add_inspect(commands: Any) -> None:
     inspect = commands.add_parser("inspect", help="look inside a model with a text")
     inspect.add_argument("model", metavar="MODEL")
     inspect.add_argument("--text", metavar="T", help="a text as it is")
-    inspect.add_argument("--corpus", metavar="NAME|PATH", help="or one that lies here")
+    _add_corpus(inspect, "or one that lies here")
     inspect.add_argument("--split", choices=("val", "train", "all"), default="val")
     inspect.add_argument(
         "--characters", type=int, default=2000, metavar="N", help="of the corpus"
@@ -205,9 +228,7 @@ def _add_web(commands: Any) -> None:
         choices=FORMATS,
         help="their format; if absent, the smallest that costs little",
     )
-    web.add_argument(
-        "--corpus", metavar="NAME|PATH", help="its text: measure what formats cost"
-    )
+    _add_corpus(web, "its text: measure what formats cost")
     web.set_defaults(run=run_web)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from charrnn.errors import CheckpointError, HubError, RunError
+from charrnn.errors import CheckpointError, ConfigError, HubError, RunError
 from charrnn.files import remedy
 from charrnn.hosting import policy
 from charrnn.hub.names import check_revision, parse_source, shown
@@ -19,6 +19,7 @@ from charrnn.model.record import PUBLIC_FILES, Origin
 from charrnn.runs import store
 from charrnn.runs.leftovers import PULLING, remove_leftovers
 from charrnn.runs.owner import Owner, save
+from charrnn.runs.preparation import check_taken_in
 from charrnn.runs.queue import check_kept, one_at_a_time
 
 
@@ -190,7 +191,10 @@ def _check_pulled(folder: Path, origin: Origin) -> tuple[str, ...]:
         HubError: If it is no model that charrnn can open.
     """
     try:
+        check_taken_in(checkpoint.read_record(folder).model)
         model = checkpoint.load(folder)
+    except ConfigError as error:
+        raise HubError(f"{origin.repo} cannot be taken in: {error}") from error
     except CheckpointError as error:
         raise HubError(
             f"{origin.repo} is no model that charrnn can open: {error}"

@@ -21,7 +21,8 @@ from charrnn.model.checkpoint import Model
 from charrnn.model.network import Floats, Network, States
 
 LIKELIEST: Final = 10  # alternatives that are listed for a character
-STEPS: Final = (0.5, 0.2, 0.05, 0.01, 0.001)  # probabilities that part the six steps
+# probabilities that part the six steps of a colour; `web/sampling.js` has them, too
+STEPS: Final = (0.5, 0.25, 0.1, 0.03, 0.01)
 MAX_NUMBERS: Final = 1_000_000  # logits that are held at once
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]

@@ -17,8 +17,9 @@ from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.files import TEXT_LIMIT, is_safe
 from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_config
-from charrnn.text.corpus import SPLIT
+from charrnn.text.corpus import MAX_PARTS, SPLIT
 from charrnn.text.named import named_key, shown_name
+from charrnn.text.parts import Parts
 
 FORMAT_VERSION: Final = 2
 CONFIG, VOCAB, WEIGHTS, CARD = (
@@ -37,13 +38,27 @@ _Cost = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusRecord:
-    """What is told of the text: never the text itself."""
+    """What is told of the text: never the text itself.
+
+    Args:
+        name: What it is called.
+        characters: Its length.
+        distinct: Different characters.
+        sha256: Of the text in UTF-8.
+        split: Share at the beginning that trained.
+        texts: How many texts it was joined of.
+        parts: What they are called, in order; of many, the first.
+        separator: What stands between two of them, as `charrnn.files.escaped` has it.
+    """
 
     name: str
     characters: _Count
     distinct: Annotated[int, Field(ge=0, le=2**21)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # of the text in UTF-8
-    split: Annotated[float, Field(gt=0, lt=1)] = SPLIT  # share that trained
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    split: Annotated[float, Field(gt=0, lt=1)] = SPLIT
+    texts: Annotated[int, Field(ge=1, le=2**53)] = 1
+    parts: Annotated[tuple[str, ...], Field(max_length=MAX_PARTS)] = ()
+    separator: str = ""
 
     @property
     def key(self) -> str | None:
@@ -71,6 +86,7 @@ class Figures:
         seconds: Of the whole training.
         float16_cost: Nats per character that weights in float16 lose.
         int8_cost: Likewise in int8.
+        parts: What ``val_loss`` is made of, by name; None where it was not split.
     """
 
     val_loss: _Loss
@@ -82,6 +98,7 @@ class Figures:
     seconds: Annotated[float, Field(ge=0, le=1e12)]
     float16_cost: _Cost | None = None
     int8_cost: _Cost | None = None
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,13 +165,14 @@ _REQUIRED: Final = {
     "": ("title", "model", "training", "corpus", "figures", "versions", "origin"),
     "model": tuple(item.name for item in dataclasses.fields(ModelConfig)),
     "training": tuple(item.name for item in dataclasses.fields(TrainingConfig)),
-    "corpus": tuple(item.name for item in dataclasses.fields(CorpusRecord)),
+    "corpus": ("name", "characters", "distinct", "sha256", "split"),
 }
 _EXPECTED: Final = {  # pydantic's name of an error: what a person is told
     "int_type": "a whole number",
     "float_type": "a number",
     "finite_number": "a finite number",
     "string_type": "a text",
+    "tuple_type": "a list",
     "dict_type": "an object",
     "mapping_type": "an object",
     "dataclass_type": "an object",

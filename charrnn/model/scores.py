@@ -10,8 +10,8 @@ Reference:
     https://github.com/karpathy/nanoGPT, ``estimate_loss``.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.model.network import Floats, Ids, Network
+from charrnn.text.parts import Codes, Part, Sums
 from charrnn.text.vocabulary import UNKNOWN_ID
 
 WINDOW: Final = 256
@@ -37,24 +38,36 @@ class Scores:
             if the text holds none.
         characters: Predicted characters: the text's, without its first.
         unknown: How many of them the model does not know.
+        parts: What ``nats_per_char`` is made of, by name, see `charrnn.text.parts`;
+            empty where that was not asked for.
     """
 
     nats_per_char: float
     cold_nats_per_char: float | None
     characters: int
     unknown: int
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
-def _total_nats(logits: Floats, targets: npt.NDArray[np.integer]) -> float:
-    """Sum of the cross-entropies of (N, V) logits at (N,) targets, in float64."""
+def _nats(logits: Floats, targets: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """The cross-entropy of each row of (N, V) logits at (N,) targets, in float64."""
     largest = logits.max(axis=1, keepdims=True)
     wanted = np.take_along_axis(logits, targets[:, None].astype(np.intp), axis=1)
     normaliser = np.log(np.exp(logits - largest).sum(axis=1, dtype=np.float64))
-    return float((normaliser - (wanted - largest)[:, 0]).sum())
+    return np.asarray(normaliser - (wanted - largest)[:, 0], np.float64)
 
 
-def _read(network: Network, ids: Ids, progress: Callable[[int], None]) -> float:
-    """Total nats of rows of ids ``(batch, length + 1)``, from zero state."""
+def _read(
+    network: Network,
+    ids: Ids,
+    progress: Callable[[int], None],
+    take: Callable[[int, npt.NDArray[np.float64]], None] | None = None,
+) -> float:
+    """Total nats of rows of ids ``(batch, length + 1)``, from zero state.
+
+    ``take`` gets the column that a portion begins with, and the nats of its
+    characters, those of a column together.
+    """
     config = network.config
     batch, length = len(ids), ids.shape[1] - 1
     widest = max(config.vocab_size, 4 * config.rnn_units)  # 4: an LSTM's gates
@@ -64,7 +77,10 @@ def _read(network: Network, ids: Ids, progress: Callable[[int], None]) -> float:
         end = min(start + portion, length)
         outputs, states = network.scan(ids[:, start:end].astype(np.intp), states)
         logits = network.logits(outputs.reshape(-1, config.rnn_units))
-        total += _total_nats(logits, ids[:, start + 1 : end + 1].T.ravel())
+        nats = _nats(logits, ids[:, start + 1 : end + 1].T.ravel())
+        total += float(nats.sum())
+        if take is not None:
+            take(start, nats)
         progress(batch * (end - start))
     return total
 
@@ -88,6 +104,7 @@ def evaluate(
     *,
     window: int = WINDOW,
     progress: Callable[[float], None] | None = None,
+    codes: Codes | None = None,
 ) -> Scores:
     """Score a model on a text.
 
@@ -97,6 +114,7 @@ def evaluate(
             ``(length,)``, at least 2.
         window: Predicted characters in a cold window.
         progress: Called with the share done, 0 to 1.
+        codes: Of the same text, from `parts.codes`: split the stateful score.
 
     Raises:
         ConfigError: If the text or the window is too short.
@@ -120,13 +138,20 @@ def evaluate(
         if progress is not None:
             progress(done / work)
 
+    sums = Sums()
+
+    def take(start: int, nats: npt.NDArray[np.float64]) -> None:
+        if codes is not None:
+            sums.add(codes[start + 1 : start + 1 + len(nats)], nats)
+
     # GEMMs: scores need not be the same bits in any batch, and many rows are faster
     network = Network(model.record.model, model.weights, batch_invariant=False)
     return Scores(
-        nats_per_char=_read(network, ids[None], count) / characters,
+        nats_per_char=_read(network, ids[None], count, take) / characters,
         cold_nats_per_char=_cold(network, ids, window, count),
         characters=characters,
         unknown=int(np.count_nonzero(ids[1:] == UNKNOWN_ID)),
+        parts=sums.parts(),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import charrnn
 from charrnn.errors import CheckpointError, RunError
-from charrnn.files import one_line, write_file
+from charrnn.files import escaped, one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
 from charrnn.model import checkpoint
@@ -87,6 +87,9 @@ def create(
             characters=len(corpus.text),
             distinct=len(count_characters(corpus.text)),
             sha256=corpus.sha256,
+            texts=corpus.texts,
+            parts=corpus.parts,
+            separator=escaped(corpus.separator),
         ),
         versions={"charrnn": charrnn.__version__},
     )

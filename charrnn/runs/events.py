@@ -25,6 +25,7 @@ from pydantic.dataclasses import dataclass
 from charrnn.errors import CheckpointError
 from charrnn.files import remedy
 from charrnn.runs.states import EndReason
+from charrnn.text.parts import Parts
 
 FILE_NAME: Final = "events.jsonl"
 MAX_READ: Final = 8_000_000  # bytes of history taken in at once
@@ -80,10 +81,16 @@ class Started(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class Planned(_Event):
-    """The number of steps was settled, or revised."""
+    """The number of steps was settled, or revised: from this step on it holds.
+
+    `resumed` does not take it back: who goes on from an earlier step applies it there.
+    """
 
     type: Literal["planned"] = "planned"
     planned_steps: Count
+    start_step: Count = 0  # from which on the asked length counts
+    validate_every: Positive | None = None  # steps; None as 0.1.0 wrote it
+    epochs_per_validation: Positive = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
@@ -105,11 +112,12 @@ class Validation(_Event):
     val_loss: Number  # nats per character
     best: bool  # lower than every one before
     scheduled: bool = True  # False: made because the run was asked to stop
+    parts: Parts | None = None  # what the loss is made of, by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=CONFIG)
 class Sample(_Event):
-    """A text that the network writes after a validation."""
+    """A text that the network writes after a validation or a snapshot."""
 
     type: Literal["sample"] = "sample"
     temperature: Rate

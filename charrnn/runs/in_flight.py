@@ -1,8 +1,9 @@
-"""What has been asked for and is not written yet: limits of visitors, kept.
+"""What has been asked for and is not done yet: limits of visitors, kept.
 
 A visitor, an address and all together may have so many requests and characters in
 flight; the policy gives the numbers of characters. One address may have
-`VISITORS_PER_ADDRESS` times a visitor's, but never more than half of all.
+`VISITORS_PER_ADDRESS` times a visitor's, but never more than half of all. Characters to
+write and characters to read, those of prompts, are counted apart.
 """
 
 import collections
@@ -17,6 +18,10 @@ from charrnn.hosting import VISITORS_PER_ADDRESS, Policy, Visitor
 
 MAX_REQUESTS: Final = 128  # of all visitors: each holds a thread of the page
 REQUESTS_PER_VISITOR: Final = 32
+ASKED: Final = "{count:,} characters are asked for"
+LEFT: Final = "{asked} and {held:,} {whose} are still to be written"
+ASKED_TO_READ: Final = "{count:,} characters are to be read"
+LEFT_TO_READ: Final = "{asked} and {held:,} {whose} are still to be read"
 LATER: Final = "Try again in a minute."
 Counts: TypeAlias = "collections.Counter[Hashable]"
 
@@ -26,7 +31,7 @@ class Claim:
     """One request's part of what is in flight."""
 
     visitor: Visitor
-    characters: int  # not written yet
+    characters: int  # not written, or not read, yet
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,14 @@ class _Limits:
         halves = [] if self.everybody is None else [self.everybody // 2]
         return min([*shares, *halves], default=None)
 
-    def check(self, held: Counts, visitor: Visitor, count: int, asked: str) -> None:
+    def check(
+        self, held: Counts, visitor: Visitor, count: int, asked: str, left: str
+    ) -> None:
         """Refuse ``count`` more where that would be over a limit.
 
         Raises:
-            RunError: If it would; it begins with ``asked``.
+            RunError: If it would; it begins with ``asked``, in ``left`` where something
+                is in flight already.
         """
         for holder, limit, whose, who, remedy in (
             (visitor, self.visitor, "of yours", "a visitor", "Wait, or ask for less."),
@@ -56,14 +64,20 @@ class _Limits:
             if limit is None or held[holder] + count <= limit:
                 continue
             if held[holder]:
-                asked = f"{asked} and {held[holder]:,} {whose} are still to be written"
+                asked = left.format(asked=asked, held=held[holder], whose=whose)
             raise RunError(f"{asked}: {who} may have {limit:,} at once. {remedy}")
 
 
 class InFlight:
-    """Counts what is in flight; safe to use from several threads."""
+    """Counts what is in flight; safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        asked: How a sentence begins that refuses so many characters.
+        left: And goes on where some are in flight already.
+    """
+
+    def __init__(self, asked: str = ASKED, left: str = LEFT) -> None:
+        self._asked, self._left = asked, left
         self._requests: Counts = collections.Counter()
         self._characters: Counts = collections.Counter()
         self._lock = threading.Lock()  # guards the two above
@@ -90,15 +104,15 @@ class InFlight:
             self._change(visitor, 1, characters)
         return Claim(visitor, characters)
 
-    def wrote(self, claim: Claim, characters: int) -> None:
-        """So many more characters of a request are written."""
+    def done(self, claim: Claim, characters: int) -> None:
+        """So many more characters of a request are written, or read."""
         with self._lock:
-            written = min(characters, claim.characters)
-            claim.characters -= written
-            self._change(claim.visitor, 0, -written)
+            done = min(characters, claim.characters)
+            claim.characters -= done
+            self._change(claim.visitor, 0, -done)
 
     def release(self, claim: Claim) -> None:
-        """The request is over, whatever was written of it."""
+        """The request is over, whatever was done of it."""
         self._released.put(claim)
 
     def _change(self, visitor: Visitor, requests: int, characters: int) -> None:
@@ -112,9 +126,9 @@ class InFlight:
                     del counts[holder]  # a visitor who has nothing leaves no trace
 
     def _check(self, visitor: Visitor, characters: int, rules: Policy) -> None:
-        asked = f"{characters:,} characters are asked for"
+        asked = self._asked.format(count=characters)
         limits = _Limits(rules.characters_in_flight, rules.characters_in_flight_in_all)
-        limits.check(self._characters, visitor, characters, asked)
+        limits.check(self._characters, visitor, characters, asked, self._left)
         asked = "One more request is made"
         limits = _Limits(REQUESTS_PER_VISITOR, MAX_REQUESTS)
-        limits.check(self._requests, visitor, 1, asked)
+        limits.check(self._requests, visitor, 1, asked, self._left)

@@ -10,21 +10,17 @@ decides where anything lands. Sizes are checked as declared and counted as they 
 """
 
 import dataclasses
-import io
 import os
 import secrets
 import shutil
-import stat
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from charrnn.errors import CharrnnError, CheckpointError, RunError
-from charrnn.files import one_line, quoted, remedy
-from charrnn.hosting import MEGABYTE, policy
+from charrnn.files import quoted, remedy
+from charrnn.hosting import policy
 from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS, Record
 from charrnn.model.tensors import bytes_to_tensors
@@ -34,22 +30,23 @@ from charrnn.runs.events import Ended, EventLog
 from charrnn.runs.history import forget, read_view
 from charrnn.runs.leftovers import PULLING, remove_leftovers
 from charrnn.runs.owner import Owner, save
-from charrnn.runs.preparation import check_parameters, limit_minutes
+from charrnn.runs.preparation import check_taken_in, limit_minutes
 from charrnn.runs.queue import check_disk, check_kept
 from charrnn.runs.states import LIVE, EndReason, RunState
 from charrnn.runs.store import BEST_FILE, CORPUS_FILE, STATE, STATE_FILE
 from charrnn.text import corpus
+from charrnn.zips import (
+    ZipError,
+    check_declared,
+    content_of,
+    files_of,
+    opened,
+    too_large,
+)
 
 MAX_ENTRIES: Final = 100  # a zip of ours has at most eight
-MAX_READ: Final = 262_144  # bytes at once: more than a directory of so many entries
-CHUNK: Final = 65_536
 _STATE_FILES: Final = (f"{STATE}/{STATE_FILE}", f"{STATE}/{BEST_FILE}")
 _TEXT: Final = f"{STATE}/{CORPUS_FILE}"
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE: Final = (
-    *(zipfile.BadZipFile, zlib.error, struct.error),
-    *(EOFError, ValueError, RuntimeError),  # what `zipfile` raises of odd bytes
-)
 
 
 def _limits() -> dict[str, int]:
@@ -159,21 +156,6 @@ class Unpacked:
     notices: tuple[str, ...]  # what a person should know
 
 
-class _Reader(io.FileIO):
-    """A file that is never read in large pieces.
-
-    `zipfile` reads a zip's whole directory at once, as long as the zip says it is.
-    """
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and 0 <= size <= MAX_READ:
-            return super().read(size) or b""
-        data = super().read(MAX_READ + 1) or b""
-        if len(data) > MAX_READ:
-            raise zipfile.BadZipFile(f"it has more than {MAX_ENTRIES} files")
-        return data
-
-
 def unpack(
     file: Path,
     destination: Path,
@@ -257,24 +239,16 @@ def _extract(file: Path, ready: Path) -> list[str]:
 
     Raises:
         CheckpointError: If the zip is damaged, hostile or too large.
+        OSError: If a file cannot be written.
     """
     try:
-        size = file.stat().st_size if file.is_file() else None
-        if size is None:
-            raise _refusal(file, "there is no such file")
-        if size > policy().max_zip_bytes:
-            raise _refusal(file, _too_large(size))
-        reader = _Reader(file)
-    except OSError as error:
-        raise _refusal(file, f"it cannot be read ({error.strerror})") from error
-    with reader:
-        try:
-            with zipfile.ZipFile(reader) as packed:
-                taken, others = _sort(file, packed.infolist())
-                for name, info in taken.items():
-                    _write(packed, info, ready / name)
-        except _DAMAGE as error:
-            raise _refusal(file, f"it is damaged ({_reason(error)})") from error
+        with opened(file, most=MAX_ENTRIES) as packed:
+            taken, others = _sort(files_of(packed, most=MAX_ENTRIES))
+            for name, info in taken.items():
+                with (ready / name).open("xb") as copy:
+                    copy.writelines(content_of(packed, info))
+    except ZipError as error:
+        raise _refusal(file, error) from error
     if not others:
         return []
     told = ", ".join(quoted(name, 40) for name in others[:3])
@@ -282,103 +256,26 @@ def _extract(file: Path, ready: Path) -> list[str]:
     return [f"{count} of the zip left out, as none of a model's: {told}."]
 
 
-def _reason(error: BaseException) -> str:
-    return one_line(str(error), 80).rstrip(".") or type(error).__name__
-
-
-def _too_large(size: int) -> str:
-    limit = policy().max_zip_bytes
-    return (
-        f"it has {size / MEGABYTE:,.1f} MB, and at most {limit / MEGABYTE:,g} MB are "
-        "taken here"
-    )
-
-
 def _sort(
-    file: Path, entries: list[zipfile.ZipInfo]
+    files: list[zipfile.ZipInfo],
 ) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
-    """A zip's entries: those that are taken, by name, and the names of the others.
+    """A zip's files: those that are taken, by name, and the names of the others.
 
     Raises:
-        CheckpointError: If they are too many, or one of them is none that a zip of
-            ours could have.
+        ZipError: If one of them, or all together, are too large, or one is missing.
     """
-    if len(entries) > MAX_ENTRIES:
-        raise _refusal(file, f"it has more than {MAX_ENTRIES} files")
-    limits, taken, others = _limits(), {}, []
-    names: set[str] = set()
-    for info in entries:
-        _check_entry(file, info)
-        if info.filename in names:
-            raise _refusal(file, f"{quoted(info.filename)} is in it twice")
-        names.add(info.filename)
-        if info.is_dir():
-            continue
-        if info.filename not in limits:
-            others.append(info.filename)
-            continue
-        _check_declared(file, info, limits[info.filename])
-        taken[info.filename] = info
+    limits = _limits()
+    taken = {info.filename: info for info in files if info.filename in limits}
+    others = [info.filename for info in files if info.filename not in limits]
+    for name, info in taken.items():
+        check_declared(info, limits[name])
     total = sum(info.file_size for info in taken.values())
     if total > policy().max_zip_bytes:
-        raise _refusal(file, f"unpacked, {_too_large(total)}")
+        raise ZipError(f"unpacked, {too_large(total)}")
     missing = [name for name in (CONFIG, VOCAB) if name not in taken]
     if missing:
-        raise _refusal(file, f"it has no {' and no '.join(missing)}")
+        raise ZipError(f"it has no {' and no '.join(missing)}")
     return taken, others
-
-
-def _check_entry(file: Path, info: zipfile.ZipInfo) -> None:
-    """Refuse what only a hostile or a foreign zip has.
-
-    Raises:
-        CheckpointError: For a name that leads elsewhere, a link or a device.
-    """
-    name = info.orig_filename
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if name.startswith(("/", "\\")) or ".." in parts or ":" in name or "\0" in name:
-        raise _refusal(file, f"{quoted(name)} leads out of its folder")
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _refusal(file, f"{quoted(name)} is a link or a device, no file")
-
-
-def _check_declared(file: Path, info: zipfile.ZipInfo, limit: int) -> None:
-    """Refuse a known file by what the zip says of it.
-
-    Raises:
-        CheckpointError: If it is encrypted, packed in a way that is not read, or larger
-            than it may be.
-    """
-    name = quoted(info.filename)
-    if info.flag_bits & 0x41:  # encrypted, or strongly so
-        raise _refusal(file, f"{name} is encrypted: pack it without a password")
-    if info.compress_type not in _METHODS:
-        raise _refusal(file, f"{name} is packed by another method than deflate")
-    if info.file_size > limit:
-        raise _refusal(
-            file,
-            f"{name} has {info.file_size:,} bytes unpacked, and at most {limit:,} are "
-            "taken here",
-        )
-
-
-def _write(packed: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
-    """Unpack one file, and no byte more than the zip has declared.
-
-    Raises:
-        BadZipFile: If it has another size or sum than declared.
-        OSError: If it cannot be written.
-    """
-    written = 0
-    with packed.open(info) as source, target.open("xb") as copy:
-        while part := source.read(CHUNK):
-            written += len(part)
-            if written > info.file_size:
-                break
-            copy.write(part)
-    if written != info.file_size:
-        raise zipfile.BadZipFile(f"{info.filename} has another size than it says")
 
 
 def _check(file: Path, ready: Path) -> tuple[Record, list[str]]:
@@ -392,10 +289,10 @@ def _check(file: Path, ready: Path) -> tuple[Record, list[str]]:
     """
     try:
         record = checkpoint.read_record(ready)
+        check_taken_in(record.model)
         notices = list(_check_model(ready, record))
         if store.is_run(ready):
             corpus.read_clean(ready / _TEXT, record.corpus.sha256)
-            check_parameters(record.model)
             record, limited = _limit(ready, record)
             notices += limited
         else:

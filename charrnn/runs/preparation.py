@@ -152,6 +152,20 @@ def check_parameters(model: ModelConfig) -> None:
         )
 
 
+def check_taken_in(model: ModelConfig) -> None:
+    """Refuse a stranger's network that is larger than the policy lets anyone bring.
+
+    Raises:
+        ConfigError: With its parameters and the limit.
+    """
+    limit, count = policy().max_parameters, model.num_parameters()
+    if limit is not None and count > limit:
+        raise ConfigError(
+            f"The model has {count:,} parameters, and at most {limit:,} are taken in "
+            "here."
+        )
+
+
 def limit_minutes(training: TrainingConfig) -> tuple[TrainingConfig, tuple[str, ...]]:
     """A training that ends when the page's policy says, and a notice of it."""
     limit = policy().max_minutes

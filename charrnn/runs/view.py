@@ -15,12 +15,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.model.snapshots import FIRST_STEP
 from charrnn.runs import events
 from charrnn.runs.events import Event
 from charrnn.runs.states import RunState
 
 MAX_SAMPLES: Final = 200
+PICTURES_A_DOUBLING: Final = 2  # samples that are kept of the steps up to twice as many
 MAX_NOTICES: Final = 100
+MAX_PLANS: Final = 200
 RISING: Final = 3  # validations in a row above the best,
 RISEN: Final = 1.02  # the last of them by so many times: it memorises
 _ROW: Final = np.dtype(
@@ -57,8 +60,10 @@ class RunView:
     validations: tuple[events.Validation, ...] = ()
     best: events.Validation | None = None  # the lowest, the first of equal ones
     samples: tuple[events.Sample, ...] = ()  # the latest `MAX_SAMPLES`
+    pictures: tuple[events.Sample, ...] = ()  # those of a film: closer at the start
     notices: tuple[str, ...] = ()  # each once, the latest `MAX_NOTICES`
     factors: tuple[events.LearningRate, ...] = ()
+    plans: tuple[events.Planned, ...] = ()  # the latest `MAX_PLANS`
 
     @property
     def factor(self) -> float:
@@ -126,8 +131,12 @@ class Reducer:
         self._curve = _Curve()
         self._validations: list[events.Validation] = []
         self._samples: deque[events.Sample] = deque(maxlen=MAX_SAMPLES)
+        self._pictures: dict[int, events.Sample] = {}  # the first of each stretch
         self._notices: dict[str, None] = {}
-        self._factors: list[events.LearningRate] = []
+        self._lasting: dict[type, deque[Any]] = {  # what no `resumed` takes back
+            events.LearningRate: deque(),
+            events.Planned: deque(maxlen=MAX_PLANS),
+        }
         self._began: float | None = None  # when the present process started
         self._before = 0.0  # seconds of the processes before it
         self._view: RunView | None = self._facts
@@ -167,8 +176,10 @@ class Reducer:
             validations=tuple(self._validations),
             best=min(self._validations, key=lambda v: v.val_loss, default=None),
             samples=tuple(self._samples),
+            pictures=tuple(self._pictures.values()),
             notices=tuple(dict.fromkeys(notices)),
-            factors=tuple(self._factors),
+            factors=tuple(self._lasting[events.LearningRate]),
+            plans=tuple(self._lasting[events.Planned]),
         )
 
     def _measure(self, event: Event) -> None:
@@ -196,8 +207,9 @@ class Reducer:
                 self._validations.append(event)
             case events.Sample():
                 self._samples.append(event)
-            case events.LearningRate():
-                self._factors.append(event)
+                self._pictures.setdefault(_stretch(event.step), event)
+            case events.LearningRate() | events.Planned():
+                self._lasting[type(event)].append(event)
             case events.Notice():
                 self._notices.setdefault(event.message)
                 if len(self._notices) > MAX_NOTICES:
@@ -212,6 +224,19 @@ class Reducer:
         ]
         kept = [sample for sample in self._samples if sample.step <= step]
         self._samples = deque(kept, maxlen=MAX_SAMPLES)
+        self._pictures = {
+            stretch: sample
+            for stretch, sample in self._pictures.items()
+            if sample.step <= step
+        }
+
+
+def _stretch(step: int) -> int:
+    """Which of the stretches that a film has a picture of; they grow with the steps.
+
+    The samples that are written with a snapshot begin one each.
+    """
+    return math.floor(PICTURES_A_DOUBLING * math.log2(max(step, 1) / FIRST_STEP))
 
 
 def _changes(event: Event) -> dict[str, Any]:

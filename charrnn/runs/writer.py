@@ -6,7 +6,7 @@ hands the rest over and passes on what comes back, a message a line, each a JSON
 object:
 
     to it    write    a `Job`, under a number
-             cancel   the number of one that nobody waits for any longer
+             cancel   the number of either that nobody waits for any longer
              next     a `Question`, under a number
     from it  text     what is new of each text of a job, and whether it has ended
              next     the logits that answer a question
@@ -27,7 +27,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -49,7 +49,7 @@ from charrnn.model.request import (
     texts_of,
 )
 from charrnn.model.snapshots import Source
-from charrnn.runs.in_flight import Claim, InFlight
+from charrnn.runs.in_flight import ASKED_TO_READ, LEFT_TO_READ, Claim, InFlight
 from charrnn.runs.store import PACKAGE_ROOT
 
 _T = TypeVar("_T")
@@ -70,20 +70,26 @@ class _Part:
 
 
 class _RelayedTexts(TextStream):
-    """Texts that another process writes; what they take is given back as they grow."""
+    """Texts that another process writes.
 
-    def __init__(self, parts: list[_Part], claim: Claim, in_flight: InFlight) -> None:
+    Args:
+        parts: What is asked for.
+        progress: Told how many more characters are written, and read of prompts.
+    """
+
+    def __init__(
+        self, parts: list[_Part], progress: Callable[[int, int], None]
+    ) -> None:
         self._count = sum(len(part.places) for part in parts)
         super().__init__(self._count)
         self._unended = len(parts)
-        self._claim = claim
-        self._in_flight = in_flight
+        self._progress = progress
 
     def take(
-        self, places: tuple[int, ...], added: list[Written], *, ended: bool
+        self, places: tuple[int, ...], added: list[Written], *, read: int, ended: bool
     ) -> None:
         """See `Listener.add`; for the texts at these places."""
-        self._in_flight.wrote(self._claim, sum(len(more.text) for more in added))
+        self._progress(sum(len(more.text) for more in added), read)
         spread = [Written("", [])] * self._count
         for place, more in zip(places, added, strict=True):
             spread[place] = more
@@ -98,10 +104,12 @@ class _Relay:
     def __init__(self, texts: _RelayedTexts, part: _Part) -> None:
         self._texts = texts
         self._places = part.places
+        self._unread = len(part.job.prompt)  # told with the first characters
 
     def add(self, added: list[Written], *, ended: bool) -> None:
         """See `Listener.add`."""
-        self._texts.take(self._places, added, ended=ended)
+        self._texts.take(self._places, added, read=self._unread, ended=ended)
+        self._unread = 0
 
     def fail(self, error: CharrnnError) -> None:
         """See `Listener.fail`: all texts end."""
@@ -156,18 +164,19 @@ class _Process:
     def ask(self, question: Question) -> Future[Logits] | None:
         """Have a question answered; None if the process has gone."""
         number, answer = next(self._numbers), Future[Logits]()
-        answer.set_running_or_notify_cancel()  # whoever waits no longer changes nothing
         with self._lock:
             if self._gone:
                 return None
             self._answers[number] = answer
         values = dataclasses.asdict(question) | {"path": str(question.path)}
-        self._messages.put({"kind": "next", "number": number, **values})
+        self._messages.put({"kind": "next", "number": number, "question": values})
+        answer.add_done_callback(lambda _: self.cancel(number))  # if it was cancelled
         return answer
 
     def cancel(self, number: int) -> None:
-        """Stop the writing of a job that may have ended."""
-        if self._texts.pop(number, None) is not None:
+        """Stop what is done for a job or a question, unless it has ended."""
+        text, answer = self._texts.pop(number, None), self._answers.pop(number, None)
+        if text is not None or answer is not None:
             self._messages.put({"kind": "cancel", "number": number})
 
     def end(self, farewell: str) -> None:
@@ -208,7 +217,7 @@ class _Process:
         for text in texts:
             text.fail(RunError(self._farewell))
         for answer in answers:
-            answer.set_exception(RunError(self._farewell))
+            _settle(answer, RunError(self._farewell))
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["kind"] == "idle":
@@ -216,10 +225,8 @@ class _Process:
             return
         number, ended = message["number"], message.get("ended", True)
         if (answer := self._answers.pop(number, None)) is not None:
-            if message["kind"] == "failed":
-                answer.set_exception(_error(message))
-            else:
-                answer.set_result(message["logits"])
+            failed = message["kind"] == "failed"
+            _settle(answer, _error(message) if failed else message["logits"])
             return
         text = self._texts.pop(number, None) if ended else self._texts.get(number)
         if text is None:
@@ -236,6 +243,16 @@ def _pipe(end: IO[bytes] | None) -> IO[bytes]:
     return end
 
 
+def _settle(answer: Future[Logits], found: Logits | CharrnnError) -> None:
+    """Give an answer, or an error, to whoever still waits for it."""
+    if not answer.set_running_or_notify_cancel():
+        return  # nobody does
+    if isinstance(found, CharrnnError):
+        answer.set_exception(found)
+    else:
+        answer.set_result(found)
+
+
 def _error(message: dict[str, Any]) -> CharrnnError:
     """The error that the other process met."""
     kind = getattr(errors, message["error"])
@@ -243,6 +260,20 @@ def _error(message: dict[str, Any]) -> CharrnnError:
         return ConfigError(message["message"], field=message["field"])
     error: CharrnnError = kind(message["message"])
     return error
+
+
+@contextlib.contextmanager
+def _held(counts: InFlight, visitor: Visitor, characters: int) -> Iterator[Claim]:
+    """Characters counted in, until this is left.
+
+    Raises:
+        RunError: If they would be too many.
+    """
+    claim = counts.take(visitor, characters, policy())
+    try:
+        yield claim
+    finally:
+        counts.release(claim)
 
 
 class Writer:
@@ -254,7 +285,8 @@ class Writer:
 
     def __init__(self) -> None:
         self.models = DescriptionCache()
-        self._in_flight = InFlight()
+        self._to_write = InFlight()
+        self._to_read = InFlight(ASKED_TO_READ, LEFT_TO_READ)
         self._process: _Process | None = None
         self._closed = False
         self._lock = threading.Lock()  # guards the two above
@@ -340,10 +372,16 @@ class Writer:
 
     def _follow(self, parts: list[_Part], visitor: Visitor) -> Updates:
         count = sum(part.job.characters for part in parts)
-        claim = self._in_flight.take(visitor, count, policy())
+        prompts = sum(len(part.job.prompt) for part in parts)
         with contextlib.ExitStack() as ending:
-            ending.callback(self._in_flight.release, claim)
-            texts = _RelayedTexts(parts, claim, self._in_flight)
+            writing = ending.enter_context(_held(self._to_write, visitor, count))
+            reading = ending.enter_context(_held(self._to_read, visitor, prompts))
+
+            def progress(written: int, read: int) -> None:
+                self._to_write.done(writing, written)
+                self._to_read.done(reading, read)
+
+            texts = _RelayedTexts(parts, progress)
             for part in parts:
                 ask = operator.methodcaller("write", part.job, _Relay(texts, part))
                 process, number = self._hand_over(ask)
@@ -351,7 +389,13 @@ class Writer:
             yield from texts.updates()
 
     def ask_next(
-        self, path: Path, prompt: str, *, asker: str = "", step: int | None = None
+        self,
+        path: Path,
+        prompt: str,
+        *,
+        asker: str = "",
+        step: int | None = None,
+        visitor: Visitor = UNKNOWN_VISITOR,
     ) -> Future[Logits]:
         """Ask what may come next after a prompt.
 
@@ -360,28 +404,42 @@ class Writer:
             prompt: The text so far.
             asker: See `Question`.
             step: See `Question`.
+            visitor: Whose limits hold.
 
         Returns:
             To come: the logits of all that can be written, in nats, in the
             vocabulary's order without [UNK]; or a `CharrnnError`, where the weights
             are damaged or a later question of the same asker took this one's place.
+            If it is cancelled, the prompt is read no further.
 
         Raises:
-            CharrnnError: If there is no such model, or the prompt is too long.
+            CharrnnError: If there is no such model, the prompt is too long, or too
+                much is to be read at once.
         """
-        question = Question(path.absolute(), prompt, asker, step)
+        question = Question(path.absolute(), prompt, asker, visitor.address, step)
         self.models.get(question.path)
-        return self._hand_over(lambda process: process.ask(question))[1]
+        claim = self._to_read.take(visitor, len(prompt), policy())
+        try:
+            _, answer = self._hand_over(lambda process: process.ask(question))
+        except BaseException:
+            self._to_read.release(claim)
+            raise
+        answer.add_done_callback(lambda _: self._to_read.release(claim))
+        return answer
 
-    def next_logits(self, path: Path, prompt: str) -> Logits:
+    def next_logits(
+        self, path: Path, prompt: str, *, visitor: Visitor = UNKNOWN_VISITOR
+    ) -> Logits:
         """The same, waited for.
 
         Raises:
             CharrnnError: As `ask_next`, or if the answer does not come in time.
         """
+        answer = self.ask_next(path, prompt, visitor=visitor)
         try:
-            return self.ask_next(path, prompt).result(ANSWER_SECONDS)
+            return answer.result(ANSWER_SECONDS)
         except TimeoutError:
+            answer.cancel()
             raise RunError("The model took too long to answer: try again.") from None
 
     def _hand_over(self, ask: Callable[[_Process], _T | None]) -> tuple[_Process, _T]:

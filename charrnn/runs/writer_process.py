@@ -17,7 +17,7 @@ from charrnn.errors import CharrnnError, ConfigError
 from charrnn.model.cache import ModelCache
 from charrnn.model.engine import Engine
 from charrnn.model.generation import Written
-from charrnn.model.next_character import Logits, NextCharacters, Question
+from charrnn.model.next_character import Asked, Logits, NextCharacters, Question
 from charrnn.model.request import Job, Request
 
 IDLE_SECONDS: Final = 60.0  # without a request, at least, until this is said
@@ -59,6 +59,7 @@ class _Service:
     def __init__(self) -> None:
         self.output = _Output()
         self.requests: dict[int, Request] = {}  # by their numbers
+        self._questions: dict[int, Asked] = {}  # as well
         models = ModelCache()
         self._engine = Engine(models, after_pass=self.output.send)
         self._next = NextCharacters(models)
@@ -74,17 +75,18 @@ class _Service:
             self._engine.submit(request)
         elif message["kind"] == "next":
             self._count += 1
-            question = Question(
-                Path(message["path"]),
-                message["prompt"],
-                message["asker"],
-                message["step"],
-            )
-            self._next.ask(question, lambda found: self._answer(number, found))
+            values = message["question"]
+            question = Question(**values | {"path": Path(values["path"])})
+            asked = Asked(question, lambda found: self._answer(number, found))
+            self._questions[number] = asked
+            self._next.ask(asked)
         elif number in self.requests:
             self._engine.cancel(self.requests.pop(number))
+        elif (given_up := self._questions.pop(number, None)) is not None:
+            given_up.given_up = True
 
     def _answer(self, number: int, found: Logits | CharrnnError) -> None:
+        self._questions.pop(number, None)
         if isinstance(found, CharrnnError):
             self.output.add(failure(number, found))
         else:

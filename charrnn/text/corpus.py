@@ -20,6 +20,7 @@ from charrnn.text.vocabulary import Vocabulary, count_characters
 
 SPLIT: Final = 0.9  # share that trains; the rest validates
 CHUNK: Final = 1 << 20  # characters encoded at once
+MAX_PARTS: Final = 50  # names that are kept of texts that were joined
 MIN_CHARACTERS: Final = 50  # one stream with windows of four characters
 
 
@@ -31,6 +32,9 @@ class Corpus:
     text: str
     sha256: str  # of the text in UTF-8
     notices: tuple[str, ...] = ()  # what a person should know about it
+    parts: tuple[str, ...] = ()  # names of the texts it was joined of, `MAX_PARTS` of
+    texts: int = 1  # how many they are
+    separator: str = ""  # what stands between two of them
 
 
 def split_at(characters: int, split: float = SPLIT) -> int:
@@ -90,6 +94,20 @@ def _marks_notice(text: str, name: str) -> str:
     )
 
 
+def check_no_nul(text: str, name: str) -> None:
+    """Refuse a text with a character that no plain text has.
+
+    Raises:
+        CorpusError: If it holds NUL, with its place.
+    """
+    if "\0" in text:
+        at = text.index("\0")
+        raise CorpusError(
+            f"{name} holds the character NUL at {at:,} (line {line_of(text, at):,}): "
+            "it is no plain text. Remove it."
+        )
+
+
 def clean(
     text: str, name: str, max_bytes: int, notices: tuple[str, ...] = ()
 ) -> Corpus:
@@ -100,12 +118,7 @@ def clean(
     Raises:
         CorpusError: If it holds NUL or half a character, is too short or too long.
     """
-    if "\0" in text:
-        at = text.index("\0")
-        raise CorpusError(
-            f"{name} holds the character NUL at {at:,} (line {line_of(text, at):,}): "
-            "it is no plain text. Remove it."
-        )
+    check_no_nul(text, name)
     if "\ufeff" in text:
         notices = (*notices, _marks_notice(text, name))
         text = text.replace("\ufeff", "")

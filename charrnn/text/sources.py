@@ -1,7 +1,8 @@
 """Where texts come from: named ones, which are downloaded or made here, and files.
 
-`load` is the way in; it hands the bytes to `charrnn.text.corpus`, which decodes,
-checks and cleans them. A download is compared with its known SHA-256 and cached.
+`load` is the way in, and `load_all` that for several texts, a folder or a zip of
+texts. They hand the bytes to `charrnn.text.corpus`, which decodes, checks and cleans
+them. A download is compared with its known SHA-256 and cached.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
@@ -24,6 +25,7 @@ from platformdirs import user_cache_path
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.files import quoted, write_file
 from charrnn.text.corpus import Corpus, check_limit, clean, decode, readable_size
+from charrnn.text.joined import SEPARATOR, Part, is_zip, join, name_of_all, read_parts
 from charrnn.text.named import LIBRARY, NamedText, library_name
 from charrnn.text.named import NAMED as NAMED  # for those who offer them
 
@@ -74,18 +76,74 @@ def load(
         )
     if source in NAMED:
         return fetch(source, NAMED[source], max_bytes, cache, progress)
+    _check_there(source)
     path = Path(source)
     try:
-        if not path.is_file():  # a folder, a pipe that would hang
-            raise CorpusError(
-                f"There is no text {quoted(source, 200)}: expected a file, or one of "
-                f"{', '.join(NAMED)}."
-            )
         data = read_file(path, max_bytes=max_bytes)
+    except OSError as error:
+        raise CorpusError(f"{source} cannot be read ({error.strerror}).") from error
+    return decode(data, name=path.name, max_bytes=max_bytes)
+
+
+def load_all(
+    chosen: Sequence[str],
+    *,
+    max_bytes: int,
+    separator: str = SEPARATOR,
+    progress: OnBytes | None = None,
+) -> Corpus:
+    """Named texts, files, folders and zips of texts as one text.
+
+    Args:
+        chosen: Each as `load` takes it, or a folder, or a file whose name ends with
+            ``.zip``. Several are taken in sorted order.
+        max_bytes: Largest text that is taken, all together.
+        separator: What stands between two texts.
+        progress: As `load`.
+
+    Raises:
+        CorpusError: As `load`, or if a separator cannot stand between texts.
+    """
+    first = Path(chosen[0])
+    is_file = chosen[0] in NAMED or not (first.is_dir() or is_zip(first))
+    if len(chosen) == 1 and is_file:
+        return load(chosen[0], max_bytes=max_bytes, progress=progress)
+    chosen = sorted(chosen)
+    name = name_of_all([Path(source).absolute().name for source in chosen])
+    found: list[Part | Path] = []
+    for source in chosen:
+        if source in NAMED:
+            text = load(source, max_bytes=max_bytes, progress=progress)
+            found.append(Part(text.name, text.text, text.notices))
+            continue
+        _check_there(source, folder=True)
+        found.append(Path(source).resolve())
+    try:
+        parts, notices = read_parts(found, name, max_bytes)
+    except OSError as error:
+        raise CorpusError(f"{name} cannot be read ({error.strerror}).") from error
+    return join(
+        parts, name=name, max_bytes=max_bytes, separator=separator, notices=notices
+    )
+
+
+def _check_there(source: str, *, folder: bool = False) -> None:
+    """Refuse a path at which there is no file, or no folder either.
+
+    Raises:
+        CorpusError: If it is not there, or a pipe that would hang.
+    """
+    path = Path(source)
+    try:
+        if path.is_file() or (folder and path.is_dir()):
+            return
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(f"{source} cannot be read ({reason}).") from error
-    return decode(data, name=path.name, max_bytes=max_bytes)
+    raise CorpusError(
+        f"There is no text {quoted(source, 200)}: expected a file, or one of "
+        f"{', '.join(NAMED)}."
+    )
 
 
 def standard_library(folder: Path, max_bytes: int) -> Corpus:

@@ -13,15 +13,17 @@ MAX_CHARACTERS: Final = 20_000_000  # of a text whose words are listed
 RUN_WORDS: Final = 4  # words of a run that may be a repetition
 RUN_CHARACTERS: Final = 20  # characters of one, in scripts without spaces
 _APOSTROPHES: Final = "'\u2019"
-_WORD: Final = re.compile(r"[^\s']+(?:'[^\s']+)*")
-# Thai, Lao; Tibetan, Myanmar; Khmer; kana; Han, with its compatibility and extensions
-_SPACELESS: Final = re.compile(
-    "[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
+WORD: Final = re.compile(r"[^\s']+(?:'[^\s']+)*")
+# Thai, Lao; Tibetan, Myanmar; Khmer; kana, in half width too; Han, with its marks of
+# repetition, compatibility and extensions
+SPACELESS: Final = re.compile(
+    "[\u0e00-\u0eff\u0f00-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U0001b000-\U0001b16f\U00020000-\U0003ffff]"
 )
 
 
-def _letters_alone(text: str) -> str:
+def letters_alone(text: str) -> str:
     """The text with spaces for all that is in no word, apostrophes made alike."""
     table = {}
     for character in set(text):
@@ -39,7 +41,7 @@ def words(text: str) -> list[str]:
         >>> words("O'er the—sea's 3 rocks, 'tis said: ÉCOLE!")
         ["o'er", 'the', "sea's", 'rocks', 'tis', 'said', 'école']
     """
-    return [word.lower() for word in _WORD.findall(_letters_alone(text))]
+    return [word.lower() for word in WORD.findall(letters_alone(text))]
 
 
 def complete_words(prompt: str, text: str) -> list[str]:
@@ -49,16 +51,16 @@ def complete_words(prompt: str, text: str) -> list[str]:
         prompt: What stands before the text; a word that begins there counts.
         text: What was written after it.
     """
-    whole = _letters_alone(prompt + text)
-    found = _WORD.finditer(whole)
+    whole = letters_alone(prompt + text)
+    found = WORD.finditer(whole)
     ends = ((match.end(), match[0].lower()) for match in found)
     return [word for end, word in ends if len(prompt) < end < len(whole)]
 
 
 def has_words(text: str) -> bool:
     """Whether runs of letters are words here: most letters are of such a script."""
-    letters = _letters_alone(text).replace(" ", "")
-    return len(_SPACELESS.findall(letters)) * 2 < len(letters)
+    letters = letters_alone(text).replace(" ", "")
+    return len(SPACELESS.findall(letters)) * 2 < len(letters)
 
 
 def listed(text: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import keras
-import numpy as np
 
 from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
@@ -20,16 +19,13 @@ from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
-from charrnn.trainer.schedule import complete_schedule, learning_rate
+from charrnn.trainer.schedule import Planner, learning_rate, record_plan, replan
 from charrnn.trainer.session import Session, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
 SAMPLING: Final = SamplingConfig()
 EVENT_SECONDS: Final = 0.5
 CHECKPOINT_SECONDS: Final = 25.0  # between two savings of the whole state
-PROBE_STEPS: Final = 8  # time at least this many steps before planning
-PROBE_SECONDS: Final = 3.0  # and at least this long
-PROBE_QUANTILE: Final = 0.4  # of the steps' times: slow ones had other work beside
 
 
 class _Callback(keras.callbacks.Callback):
@@ -115,20 +111,27 @@ class LossRecorder(_Callback):
         self.last_event = now
 
 
+def _validation_steps(session: Session) -> float:
+    """How many steps take about as long as a validation, before there was one."""
+    training = session.record.training
+    characters: int = sum(inputs.size for inputs, _, _ in session.validator.windows)
+    # a quarter of training, measured with two layers of 320
+    return 0.25 * characters / (training.batch_size * training.seq_length)
+
+
 class Checkpointer(_Callback):
     """Validates, keeps the best weights, saves the state, ends the run when due."""
 
     def __init__(self, session: Session, recorder: LossRecorder) -> None:
         super().__init__(session)
         self.recorder = recorder
-        self.step_ends: list[float] = []  # times of the first steps' ends
+        self.planner = Planner(_validation_steps(session))
         self.last_save = time.monotonic()
         self.baseline_started = False  # after the first validation: it delays nothing
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         session, progress = self.session, self.session.progress
-        if not progress.schedule.is_complete:
-            self._complete_schedule()
+        self._plan()
         step = progress.step
         if snapshots.is_due(step):
             self._take_snapshot(step)
@@ -152,39 +155,21 @@ class Checkpointer(_Callback):
         if session.outcome:
             self.model.stop_training = True
 
-    def _complete_schedule(self) -> None:
-        """Time the first steps; then complete the schedule, once, and save it."""
-        self.step_ends.append(time.monotonic())
-        warm = self.step_ends[2:]  # the first ones trace and fill caches
-        enough = len(warm) > PROBE_STEPS and warm[-1] - warm[0] >= PROBE_SECONDS
-        last = self.session.progress.schedule.planned_steps
-        if not enough and (last is None or self.session.progress.step < last):
+    def _plan(self) -> None:
+        """Take the plan that holds from here on: one on record, or the planner's."""
+        session, progress = self.session, self.session.progress
+        pending = session.pending_plans
+        if not pending:
+            schedule = self.planner.revise(
+                progress.schedule, progress.step, session.elapsed()
+            )
+        elif pending[0].step == progress.step:
+            schedule = replan(progress.schedule, pending.pop(0))
+        else:  # between two that are on record there was none
             return
-        gaps = np.diff(warm) if len(warm) > 1 else np.array([1.0])
-        per_step = float(np.quantile(gaps, PROBE_QUANTILE))
-        progress = self.session.progress
-        progress.schedule = complete_schedule(
-            progress.schedule,
-            step=progress.step,
-            elapsed=self.session.elapsed(),
-            seconds_per_step=per_step,
-            overhead=self._validation_seconds(per_step),
-        )
-        planned = progress.schedule.planned_steps or progress.step  # never None
-        self.session.log.append(
-            events.Planned(step=progress.step, planned_steps=planned)
-        )
-        self._save()
-
-    def _validation_seconds(self, per_step: float) -> float:
-        """Estimate a validation's time from a step's, before there was one."""
-        training = self.session.record.training
-        per_character = per_step / (training.batch_size * training.seq_length)
-        characters: int = sum(
-            inputs.size for inputs, _, _ in self.session.validator.windows
-        )
-        # a quarter of training, measured with two layers of 320; 0.2 s: sample, files
-        return 0.25 * characters * per_character + 0.2
+        if schedule != progress.schedule:
+            session.log.append(record_plan(schedule, progress.step))  # before it holds
+            progress.schedule = schedule
 
     def _take_snapshot(self, step: int) -> None:
         session = self.session
@@ -193,6 +178,10 @@ class Checkpointer(_Callback):
             weights = to_weights(self.model)
         snapshots.save(session.folder, session.record.model, weights, step)
         session.writing += time.monotonic() - started
+        if not session.progress.schedule.validates(step):  # which writes one, too
+            self.recorder.flush(time.monotonic())
+            self._sample(weights)
+            self.recorder.last_event = time.monotonic()
 
     def _save(self) -> None:
         self.session.log.append(events.Checkpoint(step=self.session.progress.step))
@@ -201,10 +190,12 @@ class Checkpointer(_Callback):
 
     def _validate(self, *, scheduled: bool) -> None:
         session, progress = self.session, self.session.progress
+        started = time.monotonic()
         self.recorder.flush(time.monotonic())
         with self.model.averaged():
-            loss = session.validator.loss()
+            parts = session.validator.parts()
             weights = to_weights(self.model)
+        loss = sum(part.loss for part in parts.values())
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The validation loss is {loss} at step {progress.step}: the training "
@@ -213,7 +204,11 @@ class Checkpointer(_Callback):
         best = loss < progress.best_loss
         session.log.append(
             events.Validation(
-                step=progress.step, val_loss=loss, best=best, scheduled=scheduled
+                step=progress.step,
+                val_loss=loss,
+                best=best,
+                scheduled=scheduled,
+                parts=parts,
             )
         )
         self._sample(weights)
@@ -228,6 +223,7 @@ class Checkpointer(_Callback):
             self.baseline_started = True
             self._start_baseline()
         self.recorder.last_event = time.monotonic()
+        self.planner.validated(self.recorder.last_event - started)
 
     def _start_baseline(self) -> None:
         """Have the n-gram baseline computed, unless the history has it already."""

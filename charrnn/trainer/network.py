@@ -16,8 +16,7 @@ rate fell now. `docs/experiments.md` has what resetting and averaging gain.
 """
 
 import contextlib
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import keras
@@ -27,6 +26,7 @@ import tensorflow as tf
 
 from charrnn.config import ModelConfig
 from charrnn.model.checkpoint import Weights
+from charrnn.text.parts import Codes, Part, Sums
 from charrnn.trainer.layers import FastGRU, FastLSTM
 from charrnn.trainer.scan import project
 
@@ -271,29 +271,36 @@ class Validator:
         network: What to score.
         windows: Fixed-shape ``(inputs, targets, mask)``, each ``(B, T)``, in
             order: the states go from one to the next.
+        codes: The part that each target of each window belongs to, ``(B, T)``
+            each, see `charrnn.text.parts`.
     """
 
     def __init__(
-        self, network: KerasNetwork, windows: list[tuple[Any, Any, Any]]
+        self,
+        network: KerasNetwork,
+        windows: list[tuple[Any, Any, Any]],
+        codes: Sequence[Codes],
     ) -> None:
         self.network = network
         self.windows = windows
+        self.codes = codes
         self.score = tf.function(self._score, reduce_retracing=True)
 
-    def _score(self, ids: Any, targets: Any, mask: Any, states: Any) -> Any:
+    def _score(self, ids: Any, targets: Any, states: Any) -> Any:
         logits, states = self.network(ids, states=states, training=False)
-        return tf.reduce_sum(cross_entropy(targets, logits) * mask), states
+        return cross_entropy(targets, logits), states
 
-    def loss(self) -> float:
-        """Mean nats per character over the masked-in characters."""
+    def parts(self) -> dict[str, Part]:
+        """What the mean nats per character are made of, masked-in characters alone.
+
+        Their losses sum to that mean.
+        """
         config = self.network.config
         zeros = tf.zeros((self.windows[0][0].shape[0], config.rnn_units))
         states: Any = [[zeros] * config.num_states for _ in range(config.num_layers)]
-        total, characters = 0.0, 0.0
-        for ids, targets, mask in self.windows:
-            loss, states = self.score(
-                tf.constant(ids), tf.constant(targets), tf.constant(mask), states
-            )
-            total += float(loss)
-            characters += float(mask.sum())
-        return total / characters if characters else math.nan
+        sums = Sums()
+        for (ids, targets, mask), codes in zip(self.windows, self.codes, strict=True):
+            nats, states = self.score(tf.constant(ids), tf.constant(targets), states)
+            counted = mask > 0
+            sums.add(codes[counted], nats.numpy()[counted])
+        return sums.parts()

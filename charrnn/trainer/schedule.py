@@ -1,20 +1,37 @@
 """When a run validates and ends, and its learning rate: functions of the step alone.
 
-Minutes and "about every 20 seconds" are turned into step counts once, from the
-measured speed of the first steps. The counts are stored with the run; from then on
-every number depends on the step alone, so that a run that was killed and resumed
-repeats bit for bit what it would have done. (Saving the state changes no number and
+Minutes and "about every 20 seconds" are turned into step counts: a plan. The first one
+comes from the measured speed of the first steps; since the speed changes with what else
+the machine has to do, `Planner` revises it at fixed fractions of the run. Each plan
+holds from a step on and goes on record before it does: between two of them every number
+depends on the step alone, and a run that was killed and resumed repeats, with the plans
+on record, bit for bit what it would have done. (Saving the state changes no number and
 goes by the clock.)
 """
 
+import bisect
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charrnn.config import TrainingConfig
+import numpy as np
 
+from charrnn.config import TrainingConfig
+from charrnn.runs import events
+
+# Shares of a run, by the clock or by its steps, at which its plan is revised: close to
+# the end what is left is short, and so is what a wrong speed can add to it
+REVISED_AT: Final = (
+    *(1 / 8, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8),
+    *(15 / 16, 31 / 32, 63 / 64, 1.0),
+)
+PROBE_STEPS: Final = 8  # time at least this many steps before the first plan
+PROBE_SECONDS: Final = 3.0  # and at least this long
+PROBE_QUANTILE: Final = 0.4  # of the steps' times: slow ones had other work beside
+COLD_STEPS: Final = 2  # of a process, which trace and fill caches
+BESIDE_VALIDATION: Final = 0.2  # seconds of the sample and the files after one
 VALIDATION_SECONDS: Final = 20.0  # between validations inside a long epoch
 VALIDATION_SHARE: Final = 0.06  # of a run's time that validating may take there
 SHORTEST_SECONDS: Final = 3.0  # between validations of a text with tiny epochs
@@ -74,9 +91,59 @@ class Schedule:
         within = step % self.steps_per_epoch
         return self.epochs_per_validation == 1 and within % self.validate_every == 0
 
+    def validations(self, step: int) -> int:
+        """How often the run validates up to a step, its end apart."""
+        every = self.validate_every or step + 1
+        if self.fixed:
+            return step // every
+        epochs, within = divmod(step, self.steps_per_epoch)
+        if self.epochs_per_validation > 1:
+            return epochs // self.epochs_per_validation
+        an_epoch = (self.steps_per_epoch - 1) // every + 1
+        return epochs * an_epoch + within // every
+
     def to_json(self) -> dict[str, Any]:
         """The schedule as plain values."""
         return dataclasses.asdict(self)
+
+
+def record_plan(schedule: Schedule, step: int) -> events.Planned:
+    """A complete schedule as the event that puts it on record."""
+    return events.Planned(
+        step=step,
+        planned_steps=schedule.planned_steps or step,  # never None
+        start_step=schedule.start_step,
+        validate_every=schedule.validate_every,
+        epochs_per_validation=schedule.epochs_per_validation,
+    )
+
+
+def replan(schedule: Schedule, event: events.Planned) -> Schedule:
+    """The schedule that a recorded plan makes of the one before."""
+    return dataclasses.replace(
+        schedule,
+        planned_steps=event.planned_steps,
+        validate_every=event.validate_every,
+        epochs_per_validation=event.epochs_per_validation,
+    )
+
+
+def plans_ahead(
+    plans: Iterable[events.Planned], schedule: Schedule, step: int
+) -> list[events.Planned]:
+    """The plans on record that a run has yet to come to, in their order.
+
+    Those of another length that was asked for do not count, nor do those of 0.1.0,
+    which did not say when to validate.
+    """
+    ahead = {
+        event.step: event
+        for event in plans
+        if step < event.step <= event.planned_steps
+        and event.start_step == schedule.start_step
+        and event.validate_every is not None
+    }
+    return [ahead[at] for at in sorted(ahead)]
 
 
 def read_schedule(values: Mapping[str, Any]) -> Schedule:
@@ -108,7 +175,7 @@ def begin_schedule(
     )
 
 
-def complete_schedule(
+def plan_steps(
     schedule: Schedule,
     *,
     step: int,
@@ -116,17 +183,19 @@ def complete_schedule(
     seconds_per_step: float,
     overhead: float,
 ) -> Schedule:
-    """Turn times into steps, once the speed has been measured.
+    """Turn times into steps, from the speed as it is now.
 
     Args:
-        schedule: A schedule from `begin_schedule`.
+        schedule: A schedule from `begin_schedule`, or one that is to be revised.
         step: The step that has just been made.
         elapsed: Seconds since the run began.
-        seconds_per_step: Seconds that a step takes, warm.
+        seconds_per_step: Seconds that a step takes, validations apart.
         overhead: Seconds that a validation with all that follows it takes.
 
     Returns:
-        A complete schedule.
+        A complete schedule. A run by minutes ends as close to them as whole steps
+        allow; where they are over, one more step is planned, whose learning rate
+        is all but zero.
     """
     per_step = max(seconds_per_step, 1e-6)
     epoch_seconds = schedule.steps_per_epoch * per_step
@@ -135,21 +204,132 @@ def complete_schedule(
     together = 1
     if epoch_seconds < SHORTEST_SECONDS:
         together = math.ceil(SHORTEST_SECONDS / epoch_seconds)
-    planned = schedule.planned_steps
-    if planned is None:
-        budget = 60 * (schedule.minutes or 0.0) - (elapsed - schedule.start_seconds)
-        between = max(SHORTEST_SECONDS, epoch_seconds / sections)
-        share = between / (between + overhead)  # what validating leaves for steps
-        planned = step + max(1, int(budget * share / per_step))
-        if schedule.epochs is not None:
-            planned = min(planned, schedule.epochs * schedule.steps_per_epoch)
-    return dataclasses.replace(
-        schedule,
-        planned_steps=max(planned, step),
-        validate_every=schedule.validate_every
-        if schedule.fixed
-        else math.ceil(schedule.steps_per_epoch / sections),
-        epochs_per_validation=together,
+    if not schedule.fixed:
+        schedule = dataclasses.replace(
+            schedule,
+            validate_every=math.ceil(schedule.steps_per_epoch / sections),
+            epochs_per_validation=together,
+        )
+    if schedule.minutes is None:
+        last = max(schedule.planned_steps or 0, step)
+    else:
+        seconds = 60 * schedule.minutes - (elapsed - schedule.start_seconds)
+        last = _last_step(schedule, step, seconds, per_step, overhead)
+    return dataclasses.replace(schedule, planned_steps=last)
+
+
+def _last_step(
+    schedule: Schedule, step: int, seconds: float, per_step: float, overhead: float
+) -> int:
+    """The step whose end is closest to so many seconds from now."""
+    most = max(1, round(seconds / per_step))
+    if schedule.epochs is not None:
+        whole = schedule.epochs * schedule.steps_per_epoch
+        most = max(1, min(most, whole - step))
+    before = schedule.validations(step)
+
+    def needed(steps: int) -> float:  # the validation at the end comes after it
+        between = schedule.validations(step + steps - 1) - before
+        return steps * per_step + between * overhead
+
+    counts = range(1, most + 1)
+    fitting = bisect.bisect_right(counts, seconds + per_step / 2, key=needed)
+    return step + max(1, fitting)
+
+
+class Planner:
+    """Makes a run's first plan and revises it, from the times it is handed.
+
+    It has no clock: the same times give the same plans.
+
+    Args:
+        validation_steps: How many steps take as long as a validation, as far as that
+            is known before there was one.
+    """
+
+    def __init__(self, validation_steps: float) -> None:
+        self._validation_steps = validation_steps
+        self._overhead: float | None = None  # seconds of the last validation
+        self._validations = 0
+        self._ends: list[float] = []  # of the first steps of this process
+        self._since: tuple[int, float] | None = None  # step and second measured from
+        self._validating = 0.0  # seconds of validations since then
+        self._next = math.inf  # the share at which the plan is revised
+
+    def validated(self, seconds: float) -> None:
+        """Take in what a validation, with all that follows it, has taken."""
+        self._validating += seconds
+        self._validations += 1
+        if self._validations > 1:  # the first one traces
+            self._overhead = seconds
+
+    def revise(self, schedule: Schedule, step: int, elapsed: float) -> Schedule:
+        """The schedule that holds from here on: mostly the one that held before.
+
+        Args:
+            schedule: What holds.
+            step: The step that has just been made; call it after each.
+            elapsed: Seconds since the run began.
+        """
+        if len(self._ends) <= COLD_STEPS or not schedule.is_complete:
+            self._ends.append(elapsed)
+        if not schedule.is_complete:
+            per_step = self._probe(step == schedule.planned_steps)
+        elif schedule.minutes is None or len(self._ends) <= COLD_STEPS:
+            return schedule
+        else:
+            per_step = self._measure(schedule, step, elapsed)
+        if per_step is None:
+            return schedule
+        overhead = self._overhead
+        if overhead is None:
+            overhead = self._validation_steps * per_step + BESIDE_VALIDATION
+        planned = plan_steps(
+            schedule,
+            step=step,
+            elapsed=elapsed,
+            seconds_per_step=per_step,
+            overhead=overhead,
+        )
+        if step == schedule.planned_steps and planned.planned_steps == step + 1:
+            planned = schedule  # it ends here, as planned
+        self._begin(planned, step, elapsed)
+        return planned
+
+    def _probe(self, due: bool) -> float | None:
+        """Seconds of a step, once enough of the first ones are timed."""
+        warm = self._ends[COLD_STEPS:]
+        enough = len(warm) > PROBE_STEPS and warm[-1] - warm[0] >= PROBE_SECONDS
+        if not (enough or due):
+            return None
+        gaps = np.diff(warm) if len(warm) > 1 else np.array([1.0])
+        return float(np.quantile(gaps, PROBE_QUANTILE))
+
+    def _measure(self, schedule: Schedule, step: int, elapsed: float) -> float | None:
+        """Seconds of a step since the last plan, once the next one is due."""
+        if self._since is None:  # the plan was made by another process
+            self._begin(schedule, step, elapsed)
+            return None
+        since, begun = self._since
+        if step == since or _share(schedule, step, elapsed) < self._next:
+            return None
+        return (elapsed - begun - self._validating) / (step - since)
+
+    def _begin(self, schedule: Schedule, step: int, elapsed: float) -> None:
+        share = _share(schedule, step, elapsed)
+        later = (fraction for fraction in REVISED_AT if fraction > share)
+        self._next = next(later, math.inf)
+        self._since, self._validating = (step, elapsed), 0.0
+
+
+def _share(schedule: Schedule, step: int, elapsed: float) -> float:
+    """How much of a planned run is over: by the clock or its steps, the greater."""
+    if schedule.minutes is None or schedule.planned_steps is None:
+        return 0.0
+    steps = max(1, schedule.planned_steps - schedule.start_step)
+    return max(
+        (elapsed - schedule.start_seconds) / (60 * schedule.minutes),
+        (step - schedule.start_step) / steps,
     )
 
 

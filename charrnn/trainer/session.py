@@ -1,12 +1,12 @@
 """One training process at work on one run's folder: its objects and saved state."""
 
 import dataclasses
+import functools
 import json
 import math
 import platform
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,16 +29,22 @@ from charrnn.model.tensors import (
     tensors_to_parts,
 )
 from charrnn.runs import store
-from charrnn.runs.events import EventLog
+from charrnn.runs.events import EventLog, Planned
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
-from charrnn.text import corpus
+from charrnn.text import corpus, parts
+from charrnn.text.parts import Codes
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
 from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
-from charrnn.trainer.schedule import Schedule, begin_schedule, read_schedule
+from charrnn.trainer.schedule import (
+    Schedule,
+    begin_schedule,
+    plans_ahead,
+    read_schedule,
+)
 
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
 VALIDATION_STREAMS: Final = 128
@@ -97,6 +103,7 @@ class Session:
     network: KerasNetwork
     streams: Streams
     validation: Ids
+    codes: Codes  # of the beginning of the validation part: what of it is scored
     validator: Validator
     progress: Progress
     log: EventLog
@@ -106,6 +113,7 @@ class Session:
     writing: float = 0.0  # seconds inside the writer
     outcome: EndReason | None = None
     pending_factors: list[tuple[int, float]] = field(default_factory=list)
+    pending_plans: list[Planned] = field(default_factory=list)  # on record, ahead
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
     longest: float = (
@@ -162,7 +170,7 @@ def save_state(session: Session) -> None:
     session.progress.seconds = session.elapsed()
     parts = tensors_to_parts(
         {
-            name: partial(_to_array, variable)
+            name: functools.partial(_to_array, variable)
             for name, variable in _state_variables(session).items()
         },
         {"progress": session.progress.to_json()},
@@ -324,6 +332,19 @@ def _sample_prompt(text: str) -> str:
     return text[:200].lstrip("\n").split("\n", 1)[0][:24] + "\n"
 
 
+def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
+    """What scores the beginning of a validation part, from many places at once."""
+    cut = functools.partial(
+        validation_windows,
+        streams=max(1, min(VALIDATION_STREAMS, len(codes) // 800)),
+        seq_length=VALIDATION_WINDOW,
+        warmup=VALIDATION_WARMUP,
+        limit=VALIDATION_LIMIT,
+    )
+    windows = list(cut(ids[: len(codes)]))
+    return Validator(network, windows, [targets for _, targets, _ in cut(codes)])
+
+
 def open_session(folder: Path, log: EventLog) -> Session:
     """Read a run's folder and build everything that training needs.
 
@@ -338,6 +359,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
     prompt = "".join(c for c in _sample_prompt(text) if not vocabulary.unknown(c))
     ids = vocabulary.encode(text)
     split = corpus.split_at(len(ids), record.corpus.split)
+    codes = parts.codes(text[split : split + VALIDATION_LIMIT + 1])
     del text  # from here on the ids are enough
     keep_memory()
     streams = Streams(
@@ -347,16 +369,6 @@ def open_session(folder: Path, log: EventLog) -> Session:
         seed=record.training.seed,
     )
     network = _network(record)
-    count = max(
-        1, min(VALIDATION_STREAMS, min(len(ids) - split, VALIDATION_LIMIT) // 800)
-    )
-    windows = validation_windows(
-        ids[split:],
-        streams=count,
-        seq_length=VALIDATION_WINDOW,
-        warmup=VALIDATION_WARMUP,
-        limit=VALIDATION_LIMIT,
-    )
     session = Session(
         folder=folder,
         record=record,
@@ -364,7 +376,8 @@ def open_session(folder: Path, log: EventLog) -> Session:
         network=network,
         streams=streams,
         validation=ids[split:],
-        validator=Validator(network, list(windows)),
+        codes=codes,
+        validator=_validator(network, ids[split:], codes),
         progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,
@@ -386,11 +399,21 @@ def open_session(folder: Path, log: EventLog) -> Session:
 def _restore(session: Session) -> None:
     """Bring back a saved state, or the weights that a new run begins with."""
     state = read_state(session.folder)
-    if state is None:
-        if (session.folder / WEIGHTS).is_file():  # --init
-            weights, _ = checkpoint.load_weights(session.folder, session.record.model)
-            assign_weights(session.network, weights)
-        return
+    if state is not None:
+        _restore_state(session, state)
+    elif (session.folder / WEIGHTS).is_file():  # --init
+        weights, _ = checkpoint.load_weights(session.folder, session.record.model)
+        assign_weights(session.network, weights)
+    view, progress = read_view(session.folder), session.progress
+    for event in view.factors:
+        session.request_factor(event.step, event.factor)
+    session.pending_factors = [
+        item for item in session.pending_factors if item[0] > progress.step
+    ]
+    session.pending_plans = plans_ahead(view.plans, progress.schedule, progress.step)
+
+
+def _restore_state(session: Session, state: SavedState) -> None:
     _load_state(session, state)
     session.progress = saved = state.progress
     session.seconds_before = saved.seconds
@@ -406,11 +429,6 @@ def _restore(session: Session) -> None:
             step=saved.step,
             seconds=saved.seconds,
         )
-    for event in read_view(session.folder).factors:
-        session.request_factor(event.step, event.factor)
-    session.pending_factors = [
-        item for item in session.pending_factors if item[0] > saved.step
-    ]
 
 
 def _restore_best(session: Session) -> None:

@@ -83,6 +83,7 @@ def _announce(session: Session) -> None:
             pid=os.getpid(),
         )
     )
+    session.begun = time.monotonic()  # the minutes count from here
     session.notices += damage_notices(view.damaged)
     for device in tf.config.list_physical_devices("GPU"):
         session.notices.append(f"Training on a GPU: {device.name}.")
@@ -106,7 +107,8 @@ def _final_figures(session: Session) -> None:
     model = checkpoint.load(session.folder)
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
-    result = scores.evaluate(model, session.validation[: limit + 1])
+    read = slice(limit + 1)
+    result = scores.evaluate(model, session.validation[read], codes=session.codes[read])
     known, total = model.record.figures, session.progress.step
     partial = result.characters < len(session.validation) - 1
     update_figures(
@@ -118,6 +120,7 @@ def _final_figures(session: Session) -> None:
             kept_step=known.kept_step if known else total,
             total_steps=total,
             seconds=round(session.elapsed(), 1),
+            parts=result.parts,
             **_format_costs(session, model),
         ),
     )

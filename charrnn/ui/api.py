@@ -183,12 +183,15 @@ def write(
         ]
 
 
-def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
+def next_character(
+    model: str, prompt: str = "", request: gr.Request | None = None
+) -> list[tuple[str, float]]:
     """What may come next after a prompt.
 
     Args:
         model: Id of a model, as `/models` lists them.
-        prompt: The text so far, at most 100,000 characters.
+        prompt: The text so far, at most 100,000 characters; 40,000 on a hosted page.
+        request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:
         Each character that can be written and its probability at temperature 1, the
@@ -196,7 +199,8 @@ def next_character(model: str, prompt: str = "") -> list[tuple[str, float]]:
     """
     path = model_folder(_id(model))
     characters = engine.models.get(path).vocabulary.entries[1:]
-    logits = np.array(engine.next_logits(path, prompt))
+    visitor = visitor_of(request)
+    logits = np.array(engine.next_logits(path, prompt, visitor=visitor))
     probs = next_char_probs(logits, temperature=1).tolist()
     return sorted(zip(characters, probs, strict=True), key=lambda pair: -pair[1])
 

@@ -46,6 +46,8 @@ from charrnn.ui.texts import FALLBACK, language, translate
 MAX_SENTENCE: Final = 1000  # characters of a message that the page shows
 MAX_LINE: Final = 300  # characters of a line in the log
 MAX_KINDS: Final = 8  # values whose kinds a sentence names
+MAX_VALUES: Final = 50_000  # in lists and objects of a request, nested ones included
+MAX_FILES: Final = 400  # that a request names: Gradio holds up all for each
 REFUSED: Final = "charrnn.refused"  # in a request's scope: its answer is a sentence
 
 logger: Final = logging.getLogger("charrnn.page")
@@ -154,12 +156,32 @@ def _name(fn: BlockFunction) -> str:
     return str(fn.api_name or fn.name)
 
 
+def _check_count(values: Sequence[object]) -> None:
+    """Refuse values that take long to go through, which holds up all visitors.
+
+    Raises:
+        InputError: If they are too many.
+    """
+    count, unseen = 0, list[Sequence[object] | dict[str, object]]([values])
+    while unseen:
+        some = unseen.pop()
+        count += len(some)
+        if count > MAX_VALUES:
+            raise InputError(
+                f"More than {MAX_VALUES:,} values were received in lists and objects: "
+                "send fewer."
+            )
+        inner = some.values() if isinstance(some, dict) else some
+        unseen += [value for value in inner if isinstance(value, list | dict)]
+
+
 def _check_request(fn: BlockFunction, values: Sequence[object]) -> None:
     """Look at what was sent, before any component does.
 
     Raises:
         InputError: If the function is the browser's own, the values are too many or
-            too few, or a text in them is none that can be written down.
+            too few, they name too many files, or a text in them is none that can be
+            written down.
     """
     if fn.fn is None:
         raise InputError(f"{_name(fn)} is done in the browser alone.")
@@ -172,8 +194,16 @@ def _check_request(fn: BlockFunction, values: Sequence[object]) -> None:
             f"{_name(fn)} takes {len(fn.inputs)} values{names}, and {len(values)} were "
             "received."
         )
+    _check_count(values)
+    text = json.dumps(values, ensure_ascii=False, default=str)
+    files = text.count('"gradio.FileData"')  # inside of a text a quote has a backslash
+    if files > MAX_FILES:
+        raise InputError(
+            f"{files:,} files are named, and at most {MAX_FILES} are taken at once: "
+            "put them into a zip."
+        )
     try:
-        json.dumps(values, ensure_ascii=False, default=str).encode()
+        text.encode()
     except UnicodeEncodeError:
         raise InputError(
             "A text holds half a character (a lone surrogate): expected text that "

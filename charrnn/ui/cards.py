@@ -2,9 +2,9 @@
 
 import dataclasses
 import html
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
 
+from charrnn.inside import surprise
 from charrnn.model.record import Record
 from charrnn.runs import store
 from charrnn.runs.figures import TextFigures
@@ -14,16 +14,14 @@ from charrnn.ui.links import Link
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
 
-COLOUR_PERCENT: Final = (50, 25, 10, 3, 1)  # the least of each step but the last
-
 
 def written_class(record: Record) -> str:
     """The style classes of a text that a model wrote."""
     return "written code" if record.corpus.key in CODE else "written"
 
 
-def _card_class(*, wide: bool) -> str:
-    return "card wide" if wide else "card"
+def _card_class(*, wide: bool = False, stored: bool = False) -> str:
+    return "card" + (" wide" if wide else "") + (" stored" if stored else "")
 
 
 def resting_card(text: str, *, wide: bool = False) -> str:
@@ -70,16 +68,29 @@ def next_strip(lang: str) -> str:
     )
 
 
-def colour_legend(lang: str) -> str:
-    """What the six colours of `generate.js` mean: probabilities at temperature 1."""
-    least = [translate(lang, "colour.least", percent=p) for p in COLOUR_PERCENT]
-    words = [*least, translate(lang, "colour.less", percent=COLOUR_PERCENT[-1])]
-    items = "".join(
-        f'<li><i class="ch p{step}">a</i>{html.escape(word)}</li>'
-        for step, word in enumerate(words)
+def legend(label: str, items: Iterable[tuple[str, str]], *, elem_id: str = "") -> str:
+    """What style classes of characters mean: each and its words."""
+    parts = "".join(
+        f'<li><i class="ch {kind}">a</i>{html.escape(words)}</li>'
+        for kind, words in items
     )
-    label = html.escape(translate(lang, "colour.legend"))
-    return f'<ul class="legend" id="colours" aria-label="{label}">{items}</ul>'
+    named = f' id="{elem_id}"' if elem_id else ""
+    name = html.escape(label)
+    return f'<ul class="legend shaded"{named} aria-label="{name}">{parts}</ul>'
+
+
+def probability_legend(lang: str, label: str, *, elem_id: str = "") -> str:
+    """What the six steps of a character's probability mean, wherever they colour."""
+    percents = [f"{100 * share:g}" for share in surprise.STEPS]
+    words = [translate(lang, "colour.least", percent=p) for p in percents]
+    words.append(translate(lang, "colour.less", percent=percents[-1]))
+    kinds = (f"p{step}" for step in range(len(words)))
+    return legend(label, zip(kinds, words, strict=True), elem_id=elem_id)
+
+
+def colour_legend(lang: str) -> str:
+    """What the colours of `generate.js` mean: probabilities at temperature 1."""
+    return probability_legend(lang, translate(lang, "colour.legend"), elem_id="colours")
 
 
 def card_head(
@@ -88,7 +99,8 @@ def card_head(
     temperature: float,
     *,
     written: str,
-    wide: bool,
+    wide: bool = False,
+    stored: bool = False,
     by: str = Link.by,
 ) -> str:
     """A column up to where the model's own text begins.
@@ -102,6 +114,7 @@ def card_head(
         temperature: That of this column.
         written: Style classes of the text.
         wide: Whether the column takes the whole width.
+        stored: Whether the text was written before the visitor came.
         by: What the text is compared with others by, see `Link`.
     """
     name = html.escape(file_name(link, temperature))
@@ -112,7 +125,8 @@ def card_head(
     own = dataclasses.replace(link, prompt="", temperatures=(temperature,))
     data = html.escape(links.encode(own))
     return (
-        f'<article class="{_card_class(wide=wide)}"><div class="tools">'
+        f'<article class="{_card_class(wide=wide, stored=stored)}">'
+        f'<div class="tools">{_stored_tag(lang) if stored else ""}'
         f"{_earlier(lang, own, by)}"
         f'<button class="tool" type="button" data-act="copy" data-done="{copied}">'
         f"{copy}</button>"
@@ -122,6 +136,11 @@ def card_head(
         f'data-temperature="{temperature:g}">'
         f'<span class="prompt">{html.escape(link.prompt)}</span>'
     )
+
+
+def _stored_tag(lang: str) -> str:
+    tag = html.escape(translate(lang, "generate.stored_tag"))
+    return f'<span class="tag">{tag}</span>'
 
 
 def _earlier(lang: str, link: Link, by: str) -> str:

@@ -33,18 +33,20 @@ from gradio import processing_utils
 from gradio.routes import App
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charrnn.errors import CorpusError
 from charrnn.hosting import Policy, policy
 from charrnn.ui.border import REFUSED, log_in_lines
-from charrnn.ui.visitors import address
+from charrnn.ui.visitors import address, browser_of, new_cookie
 
 logger: Final = logging.getLogger("charrnn.page")
 MEGABYTE: Final = 1_000_000
 BODY_BYTES: Final = 2 * MEGABYTE  # without the text that some requests carry
 MULTIPART_BYTES: Final = 64_000  # that a form adds to the file in it
+FILE_BYTES: Final = 8192  # of disk that an uploaded file takes beside its content
 MAX_BODIES: Final = 20  # of the largest size, whose bytes are held together
 UPLOADS_SHARE: Final = 0.1  # of the disk for runs, that uploads may take as well
 COLLECT_BYTES: Final = 64 * MEGABYTE  # of bodies, until what they left is collected
@@ -208,11 +210,15 @@ class Rules:
         """The page's own names, as the browser that sent a request knows them."""
         if self.own_hosts:
             return self.own_hosts
-        host = headers.get("host", "")
-        forwarded = headers.get("x-forwarded-host", "").split(",")
-        if self.proxies and forwarded[0]:  # each proxy adds its own on the right
-            host = forwarded[-min(self.proxies, len(forwarded))]
-        return (host.strip().lower(),)
+        host = headers.get("host", "").strip().lower()
+        return (self._forwarded(headers, "x-forwarded-host") or host,)
+
+    def _forwarded(self, headers: Headers, name: str) -> str:
+        """What the farthest trusted proxy says; each adds its own on the right."""
+        sent = ",".join(headers.getlist(name)).split(",")
+        if not self.proxies:
+            return ""
+        return sent[-min(self.proxies, len(sent))].strip().lower()
 
     def is_foreign(self, headers: Headers) -> bool:
         """Whether a browser says that another website makes a request.
@@ -233,6 +239,11 @@ class Rules:
         except ValueError:
             return False
         return bool(name) and name in self.local_names
+
+    def is_encrypted(self, scope: Scope) -> bool:
+        """Whether the browser that sent a request speaks TLS, as far as is known."""
+        forwarded = self._forwarded(Headers(scope=scope), "x-forwarded-proto")
+        return self.on_space or "https" in (scope.get("scheme"), forwarded)
 
     def headers(self) -> dict[str, str]:
         """The headers of every answer.
@@ -307,19 +318,24 @@ class _Body:
         self._sender = address(scope)
         self.limit = limit
         self.count = 0  # of bytes that have arrived
+        self._taken = 0  # of bytes that are kept for it
         self.refused: RefusedError | None = None
 
     async def receive(self) -> Message:
         if self._again:
             return self._again.pop()
         message = await self._receive()
-        count = len(message.get("body", b""))
-        if self.count + count > self.limit:
+        body = message.get("body", b"")
+        kept = len(body)
+        if self._upload:  # of which a form names a thousand, a few bytes each
+            kept += FILE_BYTES * body.lower().count(b"filename")
+        if self.count + len(body) > self.limit:
             self.refused = self.too_large()
-        elif not self._held.take(self._sender, count):
+        elif not self._held.take(self._sender, kept):
             self.refused = self._too_many()
         else:
-            self.count += count
+            self.count += len(body)
+            self._taken += kept
         if self.refused:
             raise MultiPartException("the body is refused")
         if self._upload and message["type"] == "http.disconnect":
@@ -339,7 +355,7 @@ class _Body:
 
     def end(self) -> None:
         """The request is over."""
-        self._held.release(self._sender, self.count)
+        self._held.release(self._sender, self._taken)
 
     def too_large(self) -> RefusedError:
         return RefusedError(
@@ -366,9 +382,12 @@ def body_bytes(scope: Scope) -> int:
 class _Answer:
     """An answer on its way, with the headers that every one has."""
 
-    def __init__(self, send: Send, body: _Body, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, send: Send, body: _Body, headers: Mapping[str, str], cookie: str
+    ) -> None:
         self._send = send
         self._body = body
+        self._cookie = cookie  # for a browser that gets a page; empty for none
         self._headers = [(n.encode(), v.encode()) for n, v in headers.items()]
         self._replaced = {*headers, "access-control-allow-credentials"}
         self.scope: Scope = {}  # as the application sees it
@@ -386,8 +405,10 @@ class _Answer:
                 for name, value in message.get("headers", ())
                 if name.decode("latin-1").lower() not in self._replaced
             ]
-            message = {**message, "headers": [*kept, *self._headers]}
             kind = Headers(raw=kept).get("content-type", "")
+            if self._cookie and kind.startswith("text/html"):
+                kept.append((b"set-cookie", self._cookie.encode()))
+            message = {**message, "headers": [*kept, *self._headers]}
             self._streams = kind.startswith("text/event-stream")
             self.started = True
         await self._send(message)
@@ -454,12 +475,20 @@ class Doors:
             body = _Body(scope, receive, self._rules.body_limit(path), held)
             scope = {**scope, BODY: body}
             try:
-                await self._http(scope, body, _Answer(send, body, self._headers))
+                cookie = self._cookie(scope)
+                answer = _Answer(send, body, self._headers, cookie)
+                await self._http(scope, body, answer)
             finally:
                 body.end()
                 self._collect(body.count)
         else:  # the page has no WebSocket
             await send({"type": "websocket.close", "code": 1008})
+
+    def _cookie(self, scope: Scope) -> str:
+        """The cookie for a browser that sent none to a hosted page; empty if none."""
+        if not self._rules.hosted or browser_of(HTTPConnection(scope)):
+            return ""
+        return new_cookie(secure=self._rules.is_encrypted(scope))
 
     async def _http(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         try:

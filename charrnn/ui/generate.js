@@ -353,6 +353,12 @@ Object.assign(charrnn, (() => {
     };
   })();
 
+  // --- a beginning that is chosen becomes the prompt
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest?.("button[data-act=example]");
+    if (chip) charrnn.put("#prompt textarea", chip.dataset.prompt);
+  });
+
   // --- what the columns differ in: each has the field of that
   const compareBy = (by) => { document.documentElement.dataset.by = by; };
 

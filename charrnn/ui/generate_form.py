@@ -1,6 +1,7 @@
 """What the Generate tab's form holds: models to choose, a prompt, a link's values."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final, NamedTuple, TypeVar
 
 import gradio as gr
@@ -8,8 +9,8 @@ import gradio as gr
 from charrnn.errors import CharrnnError
 from charrnn.model import snapshots
 from charrnn.runs import listing
-from charrnn.runs.listing import ModelEntry
-from charrnn.ui import links
+from charrnn.ui import links, stored
+from charrnn.ui.examples import DEFAULT_PROMPT, EXAMPLES, example_chips, examples_of
 from charrnn.ui.labels import i18n
 from charrnn.ui.links import MAX_COLUMNS, Link
 from charrnn.ui.shared import (
@@ -32,9 +33,6 @@ from charrnn.ui.writing_request import (
 )
 
 _T = TypeVar("_T")
-MAX_SUGGESTED: Final = 40  # characters
-PROMPTS: Final = {"shakespeare": "ROMEO:\nO", "python-stdlib": "def "}
-DEFAULT_PROMPT: Final = PROMPTS["shakespeare"]
 READY: Final[Update] = gr.update(interactive=True)
 SAME: Final = (SKIP,) * MAX_COLUMNS
 
@@ -64,25 +62,25 @@ def show_columns(count: int | None) -> list[Update]:
     ]
 
 
-def prompt_of(entry: ModelEntry) -> str:
-    """A beginning that suits a model: its text's own, else that of its samples."""
-    named = PROMPTS.get(entry.record.corpus.key or "")
-    if named is not None or not entry.is_run:
-        return named or ""
-    samples = entry.now.view.samples
-    return samples[-1].prompt[:MAX_SUGGESTED] if samples else ""
-
-
 def suggest_prompt(model: str | None, prompt: str) -> str | Update:
     """A beginning that suits the model, unless the visitor wrote one."""
     entries = listing.models(listed_ids((model or "",)))
-    prompts = {entry.model_id: prompt_of(entry) for entry in entries}
-    untouched = {"", *PROMPTS.values(), *prompts.values()}
+    known = {entry.model_id: examples_of(entry) for entry in entries}
+    untouched = {"", *chain(*EXAMPLES.values(), *known.values())}
     try:
-        suggested = prompts.get(checked_id(model or ""))
+        suggested = known.get(checked_id(model or ""))
     except CharrnnError:
         return SKIP
-    return SKIP if suggested is None or prompt not in untouched else suggested
+    if suggested is None or prompt not in untouched:
+        return SKIP
+    return suggested[0] if suggested else ""
+
+
+def show_examples(request: gr.Request, model: str | None) -> str:
+    """The chosen model's beginnings to choose from, as HTML."""
+    entries = listing.models(listed_ids((model or "",)))
+    found = (examples_of(entry) for entry in entries if entry.model_id == model)
+    return example_chips(language(request), next(found, ()))
 
 
 def listed(
@@ -216,6 +214,7 @@ class OpenedUpdate(NamedTuple):
     column_count: int | Update = SKIP
     column_boxes: tuple[Update, ...] = SAME
     temperatures: tuple[float | Update, ...] = SAME
+    cards: tuple[Html, ...] = SAME
     by: str | Update = SKIP
     models: tuple[Update, ...] = SAME
     steps: tuple[Update, ...] = SAME
@@ -226,19 +225,22 @@ class OpenedUpdate(NamedTuple):
 
 
 def opened(
-    request: gr.Request, fragment: str | None, browser: object
+    request: gr.Request, fragment: str | None, browser: object, first: bool | None
 ) -> tuple[object, ...]:
     """Fill the form when the page opens."""
-    return flat(fill(request, fragment, browser))
+    return flat(fill(request, fragment, browser, first=first or False))
 
 
-def fill(request: gr.Request, fragment: str | None, browser: object) -> OpenedUpdate:
+def fill(
+    request: gr.Request, fragment: str | None, browser: object, *, first: bool = False
+) -> OpenedUpdate:
     """The form from the link in the address, else with what is there.
 
     Args:
         request: Tells the language, and the address without its fragment.
         fragment: Of the address, as the browser says; a long link stands there.
         browser: What the visitor's browser keeps.
+        first: Whether no text and no other model is kept in the browser's tab.
     """
     lang = language(request)
     link = links.read(fragment or "") or links.parse(request.query_params)
@@ -250,8 +252,17 @@ def fill(request: gr.Request, fragment: str | None, browser: object) -> OpenedUp
         )
     status = SKIP if chosen else note(translate(lang, "generate.no_models"), "warn")
     prompt = suggest_prompt(chosen, DEFAULT_PROMPT)
-    columns = _model_columns(choices, ())
-    return OpenedUpdate(model, prompt, seed=draw_seed(), models=columns, status=status)
+    update = OpenedUpdate(
+        model,
+        prompt,
+        seed=draw_seed(),
+        models=_model_columns(choices, ()),
+        status=status,
+    )
+    before = stored.shown(lang, chosen) if first else None
+    if before is None:
+        return update
+    return update._replace(cards=before.cards, status=before.status, seed=before.seed)
 
 
 def _model_columns(

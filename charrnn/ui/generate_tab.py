@@ -14,7 +14,8 @@ from charrnn.config import (
     setting_bounds,
 )
 from charrnn.ui import generate_form, links, writing
-from charrnn.ui.generate_form import DEFAULT_PROMPT, OpenedUpdate
+from charrnn.ui.examples import DEFAULT_PROMPT
+from charrnn.ui.generate_form import OpenedUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.links import MAX_COLUMNS, Link
 from charrnn.ui.sessions import id_dropdown
@@ -45,6 +46,7 @@ class GenerateTab:
     """The tab's components, named as the requests and updates name them."""
 
     prompt: gr.Textbox
+    examples: gr.HTML
     model: gr.Dropdown
     length_slider: gr.Slider
     length: gr.Number
@@ -119,7 +121,7 @@ def _column(index: int) -> _Column:
     with gr.Column(min_width=230) as box:
         temperature = _temperature(
             DEFAULT_TEMPERATURES[index],
-            i18n(f"column.temperature.{index}"),
+            named("temperature")["label"],
             f"temperature-{index}",
             "by-temperature",
         )
@@ -266,6 +268,9 @@ def _layout() -> GenerateTab:
                 max_length=links.MAX_LINK_PROMPT,
                 elem_id="prompt",
             )
+            examples = gr.HTML(
+                i18n("examples"), elem_id="examples", apply_default_css=False
+            )
             gr.HTML(i18n("next.strip"), elem_id="next", apply_default_css=False)
             length_slider, length = _length()
         with gr.Column(scale=2, min_width=260):
@@ -288,6 +293,7 @@ def _layout() -> GenerateTab:
         single_card = gr.HTML(elem_id="single", apply_default_css=False)
     return GenerateTab(
         prompt=prompt,
+        examples=examples,
         model=model,
         length_slider=length_slider,
         length=length,
@@ -346,6 +352,7 @@ def _connect_form(tab: GenerateTab) -> None:
     tab.model.input(
         generate_form.suggest_prompt, [tab.model, tab.prompt], tab.prompt, **QUIET
     )
+    tab.model.change(generate_form.show_examples, tab.model, tab.examples, **QUIET)
     numbers = [tab.length, settings.seed, settings.top_k, settings.top_p]
     gr.on(
         [number.change for number in numbers],

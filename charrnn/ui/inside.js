@@ -1,16 +1,41 @@
 // What the Inside tab does in the browser by itself: a character of the map is chosen by
-// pointer or keyboard, and the page's process is asked about it once the keys rest.
+// pointer or keyboard, and the page's process is asked about it once the keys rest. It
+// is asked one thing at a time; what is wanted meanwhile waits here. Links are composed
+// and opened here: what they carry stands in the page.
 Object.assign(charrnn, (() => {
   const REST = 150;  // ms after the last key
+  const LINKED = 2000;  // characters of a text that a link carries
+  const PATIENCE = 60_000;  // ms: an answer that is not there by then was lost
   const $ = (selector) => document.querySelector(selector);
   const map = () => $("#inside-map");
-  let place = 0, unit = "", waiting;
-  const current = () => map()?.querySelector(".ch.at");
-  const ask = () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(() => $("#inside-ask")?.click(), REST);
+  const text = () => map()?.textContent ?? "";
+  const hand = () => $("#hand-of")?.dataset ?? {};
+  let place = 0, unit = {}, written = "", since = 0, waiting, typing;
+
+  // --- one thing at a time
+  const later = (press) => {
+    if (since && performance.now() - since < PATIENCE) { waiting = press; return; }
+    since = performance.now();
+    press();
   };
-  const choose = (character) => {
+  const done = () => {
+    since = 0;
+    const press = waiting ?? opening.shift();
+    waiting = undefined;
+    settle();
+    if (press && map()) later(press);
+    else opening.length = 0;
+  };
+  const begin = (form) => {
+    since = performance.now();
+    waiting = undefined;
+    place = 0;
+    written = "";
+    return form;
+  };
+
+  // --- the chosen character
+  const mark = (character) => {
     for (const one of map().querySelectorAll(".at, [tabindex]")) {
       one.classList.remove("at");
       for (const name of ["tabindex", "role"]) one.removeAttribute(name);
@@ -18,9 +43,18 @@ Object.assign(charrnn, (() => {
     character.classList.add("at");
     character.setAttribute("tabindex", "0");
     character.setAttribute("role", "button");
+  };
+  const settle = () => {  // a map that was coloured anew still has its choice
+    const character = place && map()?.children[place];
+    if (character && !character.classList.contains("at")) mark(character);
+  };
+  const ask = () => later(() => $("#inside-ask")?.click());
+  const choose = (character) => {
+    mark(character);
     character.focus();
     place = Array.prototype.indexOf.call(map().children, character);
-    ask();
+    clearTimeout(typing);
+    typing = setTimeout(ask, REST);
   };
   const scored = (character) => character && character.previousElementSibling;
   // the nearest character of the line above or below
@@ -57,23 +91,97 @@ Object.assign(charrnn, (() => {
     const to = STEPS[event.key](from);
     if (scored(to)) choose(to);
   });
+
+  // --- a unit
+  const paint = (chosen) => {
+    unit = chosen;
+    later(() => $("#inside-paint")?.click());
+  };
   document.addEventListener("click", (event) => {
+    if (!map()) return;
     const touched = event.target.closest?.("#inside-map .ch");
     if (touched && scored(touched) && getSelection().isCollapsed) {
       choose(touched);
       return;
     }
     const listed = event.target.closest?.("#inside-shown button[data-place]");
-    if (listed && map()) choose(map().children[Number(listed.dataset.place)]);
+    if (listed) choose(map().children[Number(listed.dataset.place)]);
     const painted = event.target.closest?.(
       "#inside-units button[data-unit], #inside-shown button[data-unit]");
-    if (painted && map()) {
-      unit = painted.dataset.unit;
-      $("#inside-paint")?.click();
+    if (painted) {
+      const { unit, mark = "" } = painted.dataset;
+      if (unit && unit !== hand().unit) written = "";
+      paint({ unit, mark, value: null });
     }
   });
-  const seen = () => [map()?.dataset.model ?? "", map()?.textContent ?? ""];
+
+  // --- links
+  const value = () => $("#hand-value input[type=number]")?.value ?? "";
+  const link = () => {
+    const { model, hash, against } = map().dataset;
+    const characters = [...text()];
+    const query = { look: model, hash, against,
+                    text: characters.slice(0, LINKED).join("") };
+    if (place && place < LINKED) query.at = place;
+    if (hand().unit && $("#hand").checkVisibility()) {
+      Object.assign(query, { unit: hand().unit, mark: hand().mark, value: value() });
+      if (written === hand().unit) query.held = 1;
+    }
+    for (const name of Object.keys(query)) if (!query[name]) delete query[name];
+    return `?tab=inside#${new URLSearchParams(query)}`;
+  };
+  document.addEventListener("click", (event) => {  // before it is copied
+    const button = event.target.closest?.("#inside-link");
+    if (button && map()) button.dataset.href = link();
+  }, true);
+  let opening = [];
+  const open = () => {
+    const query = new URLSearchParams(location.hash.slice(1));
+    if (!query.has("look") || $("#inside-note .gone")) return;
+    const at = Number(query.get("at")), named = query.get("unit");
+    opening = [];
+    if (at > 0) opening.push(() => {
+      place = at;
+      settle();
+      $("#inside-ask")?.click();
+    });
+    if (named) opening.push(() => {
+      const number = parseFloat(query.get("value"));
+      unit = { unit: named, mark: query.get("mark") ?? "",
+               value: Number.isFinite(number) ? number : null };
+      $("#inside-paint")?.click();
+    });
+    if (named && query.get("held"))
+      opening.push(() => { done(); $("#hand-write")?.click(); });
+    $("#inside-look")?.click();
+  };
+
+  // the text written last on the Generate tab, and the model that wrote it
+  const last = (model, given) => {
+    const shown = (card) => card.closest(".row")?.style.display !== "none";
+    const cards = [...document.querySelectorAll(
+      "#single .card .written, #columns .card .written")];
+    const card = cards.filter((one) => one.dataset.link)
+      .find((one) => !one.closest(".hide, .hidden")) ?? null;
+    if (!card) return [model, given];
+    return [new URLSearchParams(card.dataset.link).get("model"), card.textContent];
+  };
+
+  const seen = () => {
+    const { model = "", against = "" } = map()?.dataset ?? {};
+    return [model, text(), against];
+  };
   return {
-    inside: { place: () => [...seen(), place], unit: () => [...seen(), unit] },
+    inside: {
+      begin, done, open, last,
+      place: () => [...seen(), place],
+      unit: () => [...seen(), unit.unit, unit.mark, unit.value],
+      held: (value) => {
+        const { unit, mark } = hand();
+        written = unit;
+        const [model, read] = seen();
+        return [model, read, unit, mark, value];
+      },
+    },
   };
 })());

@@ -1,8 +1,8 @@
-"""What the Inside tab shows, as HTML: the map of a text, one character, the units.
+"""The map of the Inside tab as HTML: a text by surprise, by two models, by a unit.
 
 Every text comes from a stranger: it stands in the HTML escaped, one element a
 character. Colours are the page's six steps, `p0` to `p5`; from the fourth on they are
-underlined as well.
+underlined as well. The numbers stand in tables, line by line.
 """
 
 import html
@@ -15,17 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.inside import surprise
-from charrnn.inside.memory import Look
-from charrnn.inside.surprise import Surprise
-from charrnn.inside.units import Found
-from charrnn.text.vocabulary import Vocabulary
+from charrnn.ui.cards import legend, probability_legend
+from charrnn.ui.looking import Reading
 from charrnn.ui.texts import translate
 
 COUNT: Final = len(surprise.STEPS) + 1  # steps of a colour
 WORST: Final = 10  # characters that are listed as the most surprising
 CONTEXT: Final = 20  # characters before one that are listed with it
-TOLD: Final = (5, 20)  # last characters whose share is told
+LINE: Final = 60  # characters of a line that its row of a table begins with
+DIFFERENCES: Final = (0.5, 1.5, 3.0)  # bits that part the steps of a difference
+BOTH: Final = ("first", "second", "difference")  # columns of a table of two models
 SIGNS: Final = {"\n": "⏎", " ": "␣", "\t": "⇥"}
+Doubles = npt.NDArray[np.float64]
 
 
 def sign(character: str) -> str:
@@ -33,30 +34,29 @@ def sign(character: str) -> str:
     return html.escape(SIGNS.get(character, character))
 
 
-def percent(share: float) -> str:
-    """A probability with three digits at most, without the sign of per cent."""
-    return f"{100 * share:.3g}" if share >= 0.0001 else "< 0.01"
-
-
-def spans(text: str, steps: Sequence[int | None], *, focus: int | None = None) -> str:
+def spans(text: str, kinds: Sequence[str], *, focus: int | None = None) -> str:
     """The text as one element a character.
 
     Args:
         text: Any.
-        steps: Of each character; None of one that has none.
+        kinds: Style class of each character; empty of one that has none.
         focus: Place of the one that takes the keyboard's focus first.
     """
     return "".join(
-        _span(character, step, focused=place == focus)
-        for place, (character, step) in enumerate(zip(text, steps, strict=True))
+        _span(character, kind, focused=place == focus)
+        for place, (character, kind) in enumerate(zip(text, kinds, strict=True))
     )
 
 
-def _span(character: str, step: int | None, *, focused: bool) -> str:
-    kind = "" if step is None else f" p{step}"
-    line = " nl" if character == "\n" else ""
+def _span(character: str, kind: str, *, focused: bool) -> str:
+    classes = " ".join(filter(None, ["ch", kind, "nl" if character == "\n" else ""]))
     focus = ' tabindex="0" role="button"' if focused else ""
-    return f'<span class="ch{kind}{line}"{focus}>{html.escape(character)}</span>'
+    return f'<span class="{classes}"{focus}>{html.escape(character)}</span>'
+
+
+def step_kinds(steps: Iterable[int]) -> list[str]:
+    """Style classes of steps."""
+    return [f"p{step}" for step in steps]
 
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -73,50 +73,115 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     return f"<table><caption>{name}</caption>{header}<tbody>{body}</tbody></table>"
 
 
-def legend(label: str, words: Sequence[str]) -> str:
-    """What the six steps mean."""
-    items = "".join(
-        f'<li><i class="ch p{step}">a</i>{html.escape(word)}</li>'
-        for step, word in enumerate(words)
+def folded(name: str, inside: str) -> str:
+    """What is out of sight until it is opened."""
+    title = html.escape(name)
+    return (
+        f'<details class="folded"><summary>{title}</summary>'
+        f'<div class="wide-table">{inside}</div></details>'
     )
-    name = html.escape(label)
-    return f'<ul class="legend shaded" aria-label="{name}">{items}</ul>'
 
 
-def _reading(
-    lang: str, model: str, text: str, steps: Sequence[int | None], unit: str = ""
+def said(inside: str) -> str:
+    """HTML that a screen reader says when it changes."""
+    return f'<div aria-live="polite">{inside}</div>'
+
+
+def lines_of(text: str) -> list[tuple[int, int]]:
+    r"""Where each line of a text begins and where the next one does.
+
+    Example:
+        >>> lines_of("ab\nc")
+        [(0, 3), (3, 4)]
+    """
+    ends = [0, *itertools.accumulate(map(len, text.splitlines(keepends=True)))]
+    return list(itertools.pairwise(ends))
+
+
+def by_line(
+    lang: str, text: str, head: Sequence[str], columns: Sequence[Sequence[str]]
 ) -> str:
-    label = html.escape(translate(lang, "inside.map"))
-    return (
-        f'<div id="inside-map" class="reading shaded" role="group" dir="auto" '
-        f'aria-label="{label}" data-model="{html.escape(model)}" '
-        f'data-unit="{html.escape(unit)}">{spans(text, steps, focus=1)}</div>'
-    )
+    """The numbers of a map, a row for each line of the text.
+
+    Args:
+        lang: Language code.
+        text: The map's.
+        head: What stands above the columns, by the ends of the keys.
+        columns: Their cells.
+    """
+    starts = [sign_all(text[a:b].rstrip("\n")[:LINE]) for a, b in lines_of(text)]
+    names = [html.escape(translate(lang, "inside.line")), *_line_names(lang, head)]
+    title = translate(lang, "inside.by_line")
+    return folded(title, table(title, names, zip(starts, *columns, strict=True)))
 
 
-def surprise_map(lang: str, model: str, found: Surprise, vocabulary: Vocabulary) -> str:
+def _line_names(lang: str, head: Sequence[str]) -> list[str]:
+    return [html.escape(translate(lang, f"inside.line.{name}")) for name in head]
+
+
+def sign_all(text: str) -> str:
+    """A text in one line, escaped; blanks stay blanks."""
+    return html.escape(text.replace("\n", "⏎").replace("\t", "⇥"))
+
+
+@dataclass(frozen=True)
+class _Map:
+    """What a map's element says of itself to `inside.js`."""
+
+    model: str
+    weights_hash: str
+    against: str = ""
+    unit: str = ""
+
+    def html(self, lang: str, text: str, kinds: Sequence[str]) -> str:
+        values = {
+            "model": self.model,
+            "hash": self.weights_hash,
+            "against": self.against,
+            "unit": self.unit,
+        }
+        data = "".join(f' data-{k}="{html.escape(v)}"' for k, v in values.items())
+        label = html.escape(translate(lang, "inside.map"))
+        copied = html.escape(translate(lang, "generate.copied"))
+        copy = html.escape(translate(lang, "inside.copy_link"))
+        return (
+            f'<div id="inside-map" class="reading shaded" role="group" dir="auto" '
+            f'aria-label="{label}"{data}>{spans(text, kinds, focus=1)}</div>'
+            f'<p class="map-tools"><button class="tool" type="button" '
+            f'id="inside-link" data-act="link" data-href="" data-done="{copied}">'
+            f"{copy}</button></p>"
+        )
+
+
+def surprise_map(lang: str, model: str, read: Reading) -> str:
     """The text coloured by the probability of each character, with its totals."""
-    percents = [f"{100 * share:g}" for share in surprise.STEPS]
-    words = [translate(lang, "colour.least", percent=p) for p in percents]
-    words.append(translate(lang, "colour.less", percent=percents[-1]))
-    return (
-        _totals(lang, found)
-        + legend(translate(lang, "inside.legend"), words)
-        + _reading(lang, model, found.text, [None, *found.steps.tolist()])
-        + _worst(lang, found, vocabulary)
-    )
-
-
-def _totals(lang: str, found: Surprise) -> str:
+    found = read.found
     figures = {
         "bits": f"{found.bits_per_char:.3f}",
         "perplexity": f"{found.perplexity:.2f}",
         "characters": f"{len(found.bits):,}",
         "unknown": f"{found.unknown:,}",
     }
+    kinds = ["", *step_kinds(found.steps.tolist())]
+    bits = _sums(found.text, np.array([0.0, *found.bits]))
+    return (
+        totals(lang, figures)
+        + probability_legend(lang, translate(lang, "inside.legend"))
+        + _Map(model, read.model.weights_hash).html(lang, found.text, kinds)
+        + _worst(lang, read)
+        + by_line(lang, found.text, ["bits"], [[f"{n:.2f}" for n in bits]])
+    )
+
+
+def _sums(text: str, values: Doubles) -> list[float]:
+    return [float(values[a:b].sum()) for a, b in lines_of(text)]
+
+
+def totals(lang: str, figures: dict[str, str]) -> str:
+    """The figures of a whole text in a line, by the ends of their keys."""
     cells = "".join(
         f'<tr><th scope="row">{html.escape(translate(lang, f"inside.total.{name}"))}'
-        f"</th><td>{value}</td></tr>"
+        f"</th><td>{html.escape(value)}</td></tr>"
         for name, value in figures.items()
     )
     caption = html.escape(translate(lang, "inside.totals"))
@@ -126,33 +191,112 @@ def _totals(lang: str, found: Surprise) -> str:
     )
 
 
-def _worst(lang: str, found: Surprise, vocabulary: Vocabulary) -> str:
+def _listed(text: str, place: int) -> str:
+    """A character after its text, as a button that chooses it."""
+    before = "".join(map(sign, text[max(0, place - CONTEXT) : place]))
+    return (
+        f'<button type="button" class="tool" data-place="{place}">{before}'
+        f"<b>{sign(text[place])}</b></button>"
+    )
+
+
+def _worst(lang: str, read: Reading) -> str:
     """The most surprising characters; each can be chosen from here."""
+    found, entries = read.found, read.model.vocabulary.entries
     rows = []
     for index in found.bits.argsort(kind="stable")[::-1][:WORST].tolist():
-        place = index + 1
-        before = "".join(map(sign, found.text[max(0, place - CONTEXT) : place]))
-        expected = vocabulary.entries[int(found.likeliest[index, 0])]
-        button = (
-            f'<button type="button" class="tool" data-place="{place}">{before}'
-            f"<b>{sign(found.text[place])}</b></button>"
-        )
-        rows.append((button, f"{found.bits[index]:.2f}", sign(expected)))
+        expected = entries[int(found.likeliest[index, 0])]
+        bits = f"{found.bits[index]:.2f}"
+        rows.append((_listed(found.text, index + 1), bits, sign(expected)))
     head = [
         html.escape(translate(lang, f"inside.worst.{name}"))
         for name in ("character", "bits", "expected")
     ]
     name = translate(lang, "inside.worst")
-    summary = html.escape(name)
+    return folded(name, table(name, head, rows))
+
+
+def difference_kinds(bits: Doubles) -> list[str]:
+    """Style classes of differences: `w1` to `w3` up, `b1` to `b3` down.
+
+    Example:
+        >>> difference_kinds(np.array([0.4, 0.5, -9.0]))
+        ['', 'w1', 'b3']
+    """
+    steps = np.searchsorted(DIFFERENCES, abs(bits), side="right")
+    return [
+        f"{'w' if value > 0 else 'b'}{step}" if step else ""
+        for value, step in zip(bits.tolist(), steps.tolist(), strict=True)
+    ]
+
+
+def _difference_legend(lang: str, titles: Sequence[str]) -> str:
+    edges = [f"{edge:g}" for edge in DIFFERENCES]
+    items = []
+    for key, kind, title in (("more", "w", titles[0]), ("less", "b", titles[1])):
+        for number, edge in enumerate(edges, 1):
+            words = translate(lang, "inside.difference.least", bits=edge)
+            if number == 1:
+                words = translate(
+                    lang, f"inside.difference.{key}", bits=edge, model=title
+                )
+            items.append((f"{kind}{number}", words))
+    return legend(translate(lang, "inside.difference"), items)
+
+
+def difference_map(
+    lang: str, models: tuple[str, str], reads: tuple[Reading, Reading]
+) -> str:
+    """The text by how many bits more the first of two models needs than the second.
+
+    Args:
+        lang: Language code.
+        models: Their ids.
+        reads: What each made of the text.
+    """
+    first, second = (read.found for read in reads)
+    bits = surprise.difference(first, second)
+    titles = [read.model.record.title for read in reads]
+    text = first.text
+    figures = {
+        "first": f"{first.bits_per_char:.3f}",
+        "second": f"{second.bits_per_char:.3f}",
+        "difference": f"{bits.mean():+.3f}",
+    }
+    kinds = ["", *difference_kinds(bits)]
+    shown = _Map(models[0], reads[0].model.weights_hash, models[1])
+    columns = [
+        [f"{n:.2f}" for n in _sums(text, np.array([0.0, *found.bits]))]
+        for found in (first, second)
+    ]
+    differences = _sums(text, np.array([0.0, *bits]))
+    columns.append([f"{n:+.2f}" for n in differences])
     return (
-        f'<details class="worst"><summary>{summary}</summary>'
-        f"{table(name, head, rows)}</details>"
+        totals(lang, figures)
+        + _difference_legend(lang, titles)
+        + shown.html(lang, text, kinds)
+        + _largest(lang, text, bits, (first.bits, second.bits))
+        + by_line(lang, text, BOTH, columns)
     )
 
 
-def steps_between(
-    values: npt.NDArray[np.float64], low: float, high: float
-) -> list[int]:
+def _largest(lang: str, text: str, bits: Doubles, both: tuple[Doubles, Doubles]) -> str:
+    """Where two models differ most."""
+    rows = [
+        (
+            _listed(text, index + 1),
+            *(f"{each[index]:.2f}" for each in both),
+            f"{bits[index]:+.2f}",
+        )
+        for index in abs(bits).argsort(kind="stable")[::-1][:WORST].tolist()
+    ]
+    head = [html.escape(translate(lang, "inside.worst.character"))]
+    head += _line_names(lang, BOTH)
+    name = translate(lang, "inside.largest")
+    return folded(name, table(name, head, rows))
+
+
+def steps_between(values: Doubles, low: float, high: float) -> list[int]:
     """Steps of equal width from the lowest value to the highest.
 
     Example:
@@ -164,15 +308,13 @@ def steps_between(
     return steps
 
 
-def unit_map(
-    lang: str, model: str, text: str, unit: str, values: npt.NDArray[np.float64]
-) -> str:
+def unit_map(lang: str, model: str, read: Reading, unit: str, values: Doubles) -> str:
     """The text coloured by a unit's output after each character.
 
     Args:
         lang: Language code.
         model: Id of the model.
-        text: What it has read.
+        read: The text, read by it.
         unit: The unit's name, ``layer.unit``.
         values: Its outputs, shape ``(length,)``.
     """
@@ -181,118 +323,15 @@ def unit_map(
     words = [f"{a:+.2f} … {b:+.2f}" for a, b in itertools.pairwise(edges)]
     label = translate(lang, "inside.unit_legend", unit=unit)
     back = html.escape(translate(lang, "inside.back"))
+    text = read.found.text
+    kinds = step_kinds(steps_between(values, low, high))
+    parts = [values[a:b] for a, b in lines_of(text)]
+    columns = [[f"{part.min():+.2f}" for part in parts]]
+    columns.append([f"{part.max():+.2f}" for part in parts])
     return (
         f'<p class="unit-head"><strong>{html.escape(label)}</strong> '
         f'<button type="button" class="tool" data-unit="">{back}</button></p>'
-        + legend(label, words)
-        + _reading(lang, model, text, steps_between(values, low, high), unit)
+        + legend(label, zip(step_kinds(range(COUNT)), words, strict=True))
+        + _Map(model, read.model.weights_hash, unit=unit).html(lang, text, kinds)
+        + by_line(lang, text, ["low", "high"], columns)
     )
-
-
-def said(inside: str) -> str:
-    """HTML that a screen reader says when it changes."""
-    return f'<div aria-live="polite">{inside}</div>'
-
-
-def panel(lang: str, found: Surprise, look: Look, vocabulary: Vocabulary) -> str:
-    """One character: what else was likely, and what the model looked at."""
-    index = look.place - 1
-    title = translate(
-        lang,
-        "inside.at",
-        character=SIGNS.get(found.text[look.place], found.text[look.place]),
-        place=f"{look.place:,}",
-    )
-    figures = translate(
-        lang,
-        "inside.figures",
-        probability=percent(float(found.probability[index])),
-        rank=f"{int(found.rank[index]):,}",
-        bits=f"{found.bits[index]:.2f}",
-    )
-    return (
-        said(f"<h3>{html.escape(title)}</h3><p>{html.escape(figures)}</p>")
-        + _looked(lang, found, look)
-        + _likeliest(lang, found, index, vocabulary)
-    )
-
-
-def _likeliest(lang: str, found: Surprise, index: int, vocabulary: Vocabulary) -> str:
-    rows = [
-        (sign(vocabulary.entries[entry]), f"{percent(share)} %")
-        for entry, share in zip(
-            found.likeliest[index].tolist(),
-            found.likeliest_probability[index].tolist(),
-            strict=True,
-        )
-    ]
-    return table(translate(lang, "inside.likeliest"), (), rows)
-
-
-def _looked(lang: str, found: Surprise, look: Look) -> str:
-    """The characters before one, shaded by their shares of the gradient's norm."""
-    name = html.escape(translate(lang, "inside.looked"))
-    before = found.text[look.place - len(look.norms) : look.place]
-    steps = steps_between(look.norms, 0.0, float(look.norms.max()))
-    return (
-        f'<h4>{name}</h4><p class="looked">{html.escape(shares(lang, look))}</p>'
-        f'<div class="reading shaded back" dir="auto">{spans(before, steps)}</div>'
-    )
-
-
-def shares(lang: str, look: Look) -> str:
-    """What the last characters hold, in words."""
-    parts = [look.share(last) for last in TOLD]
-    if None in parts:
-        return translate(lang, "inside.nothing")
-    first, second = (f"{100 * (part or 0):.0f}" for part in parts)
-    return translate(lang, "inside.shares", first=first, second=second)
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A mark of the table of units."""
-
-    name: str
-    found: Found
-
-
-def unit_table(lang: str, found: Sequence[Found]) -> str:
-    """Which unit follows which mark; what the controls also find is only named."""
-    named = [_Row(translate(lang, f"mark.{one.mark}"), one) for one in found]
-    shown = [row for row in named if row.found.unit_shown or row.found.probe_shown]
-    rest = [row.name for row in named if row not in shown]
-    parts = []
-    if shown:
-        head = [
-            html.escape(translate(lang, f"inside.units.{name}"))
-            for name in ("mark", "unit", "correlation", "control", "r2", "r2_control")
-        ]
-        rows = [_unit_row(lang, row) for row in shown]
-        parts.append(table(translate(lang, "inside.units"), head, rows))
-    else:
-        parts.append(f"<p>{html.escape(translate(lang, 'inside.units.none'))}</p>")
-    if rest:
-        said = translate(
-            lang,
-            "inside.units.rest",
-            marks=translate(lang, "inside.units.comma").join(rest),
-        )
-        parts.append(f'<p class="rest">{html.escape(said)}</p>')
-    return "".join(parts)
-
-
-def _unit_row(lang: str, row: _Row) -> tuple[str, ...]:
-    one = row.found
-    unit, probe = ("",) * 3, ("",) * 2
-    if one.unit_shown:
-        name = f"{one.layer}.{one.unit}"
-        label = html.escape(translate(lang, "inside.units.colour", unit=name))
-        button = (
-            f'<button type="button" class="tool" data-unit="{name}" '
-            f'aria-label="{label}" title="{label}">{name}</button>'
-        )
-        unit = (button, f"{one.correlation:+.2f}", f"{one.control:.2f}")
-    if one.probe_shown:
-        probe = (f"{one.r2:.2f}", f"{one.r2_control:.2f}")
-    return (html.escape(row.name), *unit, *probe)

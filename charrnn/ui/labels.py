@@ -11,6 +11,7 @@ from typing import Final
 import gradio as gr
 
 from charrnn.ui.cards import colour_legend, next_strip, resting_card
+from charrnn.ui.examples import EXAMPLES, example_chips
 from charrnn.ui.links import COMPARED, MAX_COLUMNS
 from charrnn.ui.panel import welcome_html
 from charrnn.ui.settings import CHIPS, SETTINGS, describe
@@ -60,6 +61,7 @@ def _composed(lang: str) -> dict[str, str]:
         "page.words": f'<p id="page-words">{words}</p>',
         "card": resting_card(translate(lang, "generate.card")),
         "inside.rest": resting_card(translate(lang, "inside.empty"), wide=True),
+        "examples": example_chips(lang, EXAMPLES["shakespeare"]),
         "next.strip": next_strip(lang),
         "colours": colour_legend(lang),
         "masthead": f'<div class="masthead"><div><h1>{title}</h1><p>{tagline}</p></div>'

@@ -20,7 +20,8 @@ from charrnn.errors import ConfigError
 from charrnn.files import quoted
 from charrnn.hosting import Visitor, policy
 from charrnn.inside import memory, report, surprise, units
-from charrnn.inside.memory import Look
+from charrnn.inside.marks import MARKS
+from charrnn.inside.memory import Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
 from charrnn.model import checkpoint
@@ -29,10 +30,12 @@ from charrnn.model.checkpoint import Model
 from charrnn.ui.shared import model_folder
 from charrnn.ui.texts import translate
 
-MAX_READINGS: Final = 2  # 30 MB each: 5,000 characters, two layers of 768
+MAX_READINGS: Final = 3  # 30 MB each: 5,000 characters, two layers of 768
 AT_ONCE: Final = 2  # looks of all visitors; each takes a core
+WAIT_SECONDS: Final = 20.0  # for a place among them
 OPTIONS: Final = ("at", "reach", "against")
 Steps = npt.NDArray[np.intp]
+Outputs = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,22 @@ class Reading:
         """What the model looked at for the character at a place, from 1."""
         ids = self.model.vocabulary.encode(self.found.text)
         return memory.look(self.model, ids, self.states, place)
+
+    def reach(self) -> Reach | None:
+        """How far back the model looks in the text; None where it never does."""
+        ids = self.model.vocabulary.encode(self.found.text)
+        return memory.reach(self.model, ids, self.states)
+
+    def controls(self, layer: int, mark: str) -> list[int]:
+        """The two units of a layer that follow a mark of the text least."""
+        values = MARKS[mark](self.found.text)
+        config = self.model.record.model
+        return units.least_correlated(config, self.states, values, layer)
+
+    def ends(self, layer: int) -> tuple[Outputs, Outputs]:
+        """The lowest and the highest output of each unit of a layer, ``(units,)``."""
+        outputs = self.states[self.model.record.model.num_states * layer][1:]
+        return outputs.min(axis=0), outputs.max(axis=0)
 
     def unit(self, layer: int, unit: int) -> npt.NDArray[np.float64]:
         """A unit's output after each character, shape ``(length,)``.
@@ -104,29 +123,58 @@ class Readings:
 
 _readings: Final = Readings()
 _searches: Final = units.SearchCache()
-_busy: set[Visitor] = set()
-_busy_lock: Final = threading.Lock()
+_busy: set[Visitor] = set()  # who looks, or waits for it
+_looking: set[str] = set()  # addresses of those who look
+_changed: Final = threading.Condition()  # guards the two above
 
 
 @contextlib.contextmanager
 def one_at_a_time(lang: str, visitor: Visitor) -> Iterator[None]:
     """While a visitor of a hosted page looks at one thing, refuse another.
 
+    Of one address one looks at a time, of all `AT_ONCE`: the others wait for a while.
+    The queue holds most of that as well, but not for a look before a text is written.
+
     Raises:
-        ConfigError: If they already look at something.
+        ConfigError: If they already look at something, or had to wait for too long.
     """
     if not policy().secret_ids:
         yield
         return
-    with _busy_lock:
+    with _changed:
         if visitor in _busy:
             raise ConfigError(translate(lang, "inside.busy"))
         _busy.add(visitor)
     try:
+        with _a_place(lang, visitor.address):
+            yield
+    finally:
+        with _changed:
+            _busy.discard(visitor)
+
+
+@contextlib.contextmanager
+def _a_place(lang: str, address: str) -> Iterator[None]:
+    """One of the places of those who look.
+
+    Raises:
+        ConfigError: If none was free in time.
+    """
+    with _changed:
+        if not _changed.wait_for(lambda: _is_free(address), WAIT_SECONDS):
+            name = "error.network_waits" if address in _looking else "error.all_wait"
+            raise ConfigError(translate(lang, name))
+        _looking.add(address)
+    try:
         yield
     finally:
-        with _busy_lock:
-            _busy.discard(visitor)
+        with _changed:
+            _looking.discard(address)
+            _changed.notify_all()
+
+
+def _is_free(address: str) -> bool:
+    return address not in _looking and len(_looking) < AT_ONCE
 
 
 def checked_text(lang: str, text: str | None) -> str:
@@ -219,6 +267,5 @@ def inspect(
         other = read(lang, options["against"], text)
         return report.of_difference(reading.found, other.found)
     if options.get("reach"):
-        found = memory.reach(reading.model, vocabulary.encode(text), reading.states)
-        return report.of_reach(report.measured(found))
+        return report.of_reach(report.measured(reading.reach()))
     return report.of_text(reading.found, vocabulary)

@@ -4,15 +4,17 @@
 model's training where a text was written with that. The answer holds the characters
 that can be written and their logits in nats, from which the browser draws the bars for
 whatever temperature is chosen; or ``{"error": a sentence}``; or on a hosted page
-``{"wait": seconds}`` where a visitor asks more often than is allowed.
+``{"wait": seconds}`` where a visitor asks more often than is allowed, or has more
+waiting. A prompt is read no further when whoever asked is gone.
 """
 
 import asyncio
 import collections
+import contextlib
 import time
-from collections.abc import Hashable
+from collections.abc import Coroutine, Hashable, Iterator
 from concurrent.futures import Future
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -36,6 +38,8 @@ from charrnn.ui.writing_request import engine
 
 PATH: Final = "/charrnn/next"
 PER_SECOND: Final = 4  # questions of a visitor to a hosted page
+PENDING: Final = 2  # questions of a visitor to a hosted page that wait for an answer
+PENDING_OF_ADDRESS: Final = VISITORS_PER_ADDRESS  # fewer: each may be a long prompt
 SECOND: Final = 1.0
 MAX_TEXT: Final = MAX_LINK_PROMPT + MAX_LENGTH  # a prompt and all that follows it
 
@@ -88,22 +92,48 @@ class Pace:
         return recent[-limit] + SECOND - now if len(recent) >= limit else 0.0
 
 
-def _begin(asked: Asked, asker: str) -> tuple[list[str], Future[Logits]]:
+class Pending:
+    """Questions that wait for an answer; for the event loop's thread alone."""
+
+    def __init__(self) -> None:
+        self._count: collections.Counter[Hashable] = collections.Counter()
+
+    def is_full(self, visitor: Visitor) -> bool:
+        """Whether a visitor, or their address, has as many waiting as is allowed."""
+        of_address = self._count[visitor.address]
+        return self._count[visitor] >= PENDING or of_address >= PENDING_OF_ADDRESS
+
+    @contextlib.contextmanager
+    def one_more(self, visitor: Visitor) -> Iterator[None]:
+        """Count a question in, until this is left."""
+        holders = (visitor, visitor.address)
+        self._count.update(holders)
+        try:
+            yield
+        finally:
+            self._count.subtract(holders)
+            self._count = +self._count  # whoever has none leaves no trace
+
+
+def _begin(asked: Asked, visitor: Visitor) -> tuple[list[str], Future[Logits]]:
     """What the model can write, and the logits to come."""
     path = model_folder(asked.model)
     known = engine.models.get(path).vocabulary.entries[1:]
     step = snapshots.source_of(path, asked.step).step
-    return list(known), engine.ask_next(path, asked.prompt, asker=asker, step=step)
+    asker = f"{visitor.key} {visitor.address} {asked.session}"  # a tab of a browser
+    return list(known), engine.ask_next(
+        path, asked.prompt, asker=asker, step=step, visitor=visitor
+    )
 
 
 async def answer(asked: Asked, visitor: Visitor, lang: str) -> dict[str, object]:
     """The characters and their logits, or the sentence of an error.
 
-    Whoever waits takes no thread.
+    Whoever waits takes no thread. What is cancelled, or waits for too long, is read no
+    further.
     """
-    asker = f"{visitor.key} {visitor.address}"
     try:
-        known, coming = await run_in_threadpool(_begin, asked, asker)
+        known, coming = await run_in_threadpool(_begin, asked, visitor)
         logits = await asyncio.wait_for(asyncio.wrap_future(coming), ANSWER_SECONDS)
     except CharrnnError as error:
         return {"error": sentence_of(error, lang)}
@@ -114,9 +144,27 @@ async def answer(asked: Asked, visitor: Visitor, lang: str) -> dict[str, object]
     return {"characters": known, "logits": logits}
 
 
+async def _unless_gone(
+    request: Request, answering: Coroutine[Any, Any, dict[str, object]]
+) -> dict[str, object]:
+    """An answer, which is cancelled when the connection is closed by its client."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    tasks = asyncio.create_task(answering), asyncio.create_task(gone())
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return tasks[0].result() if tasks[0].done() else {"wait": SECOND}
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 def route() -> Route:
     """The address for Gradio's application."""
-    pace = Pace()
+    pace, pending = Pace(), Pending()
 
     async def ask(request: Request) -> Response:
         try:
@@ -125,10 +173,13 @@ def route() -> Route:
             sentence = "Expected an object with model, prompt and session, all texts."
             return JSONResponse({"error": sentence}, status_code=400)
         visitor = visitor_at(asked.session, request)
-        hosted = policy().secret_ids
-        wait = pace.wait(visitor, time.monotonic()) if hosted else 0.0
-        if wait:
-            return JSONResponse({"wait": round(wait, 3)})
-        return JSONResponse(await answer(asked, visitor, language(gr.Request(request))))
+        if policy().secret_ids:
+            if pending.is_full(visitor):
+                return JSONResponse({"wait": SECOND / PER_SECOND})
+            if wait := pace.wait(visitor, time.monotonic()):
+                return JSONResponse({"wait": round(wait, 3)})
+        with pending.one_more(visitor):
+            answering = answer(asked, visitor, language(gr.Request(request)))
+            return JSONResponse(await _unless_gone(request, answering))
 
     return Route(PATH, ask, methods=["POST"])

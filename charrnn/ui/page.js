@@ -245,7 +245,7 @@ Object.assign(window.charrnn, (() => {
     const writing = document.querySelector("#stop-writing:not([disabled])");
     const status = document.querySelector("#writing-status .html-container");
     const texts = {};
-    for (const written of document.querySelectorAll("article.card .written")) {
+    for (const written of document.querySelectorAll("article.card:not(.stored) .written")) {
       const id = written.closest("[id^=card-], #single")?.id;
       if (id) texts[id] = written.closest("article").outerHTML;
     }
@@ -314,7 +314,8 @@ Object.assign(window.charrnn, (() => {
     if (tab) tabShown(tab.dataset.tabId);
   });
   addEventListener("hashchange", () => {  // a long link, opened in this very page
-    if (!new URLSearchParams(location.hash.slice(1)).has("model")) return;
+    const named = new URLSearchParams(location.hash.slice(1));
+    if (!named.has("model") && !named.has("look")) return;
     charrnn.forget();  // what is kept belongs to the link before
     location.reload();
   });
@@ -329,6 +330,11 @@ Object.assign(window.charrnn, (() => {
       for (const key of Object.keys(sessionStorage))
         if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
     },
+    // nothing is kept that would stand where a first visitor finds texts of a model
+    isFirst: (model) => (found.model ?? model) === model
+      && !Object.keys(found.texts?.cards ?? {}).length,
+    // fill a field as if it were typed into
+    put,
     kept: (names) => names.map((name) =>
       name in found ? { ...SAME, value: found[name] } : SAME),
     // two rows, the cards of `ids` and the status, which is the last of them

@@ -7,7 +7,9 @@ the same on a Space. The page's process only shows and asks: a training is a
 process of its own with a folder of its own, and outlives this one.
 """
 
+import gc
 import ipaddress
+import json
 import os
 import signal
 import socket
@@ -56,9 +58,10 @@ from gradio.blocks import Block  # noqa: E402
 from gradio.events import Dependency  # noqa: E402
 from gradio.routes import App  # noqa: E402
 
-from charrnn.machine import program  # noqa: E402
+from charrnn.machine import give_back_large_arrays, program  # noqa: E402
 from charrnn.runs import listing  # noqa: E402
 from charrnn.runs.states import LIVE  # noqa: E402
+from charrnn.runs.store import SHIPPED_ID  # noqa: E402
 from charrnn.ui import (  # noqa: E402
     api,
     border,
@@ -118,7 +121,8 @@ def build() -> gr.Blocks:
     with blocks:
         api.publish()  # first, so that their names are theirs
         _lay_out(blocks)
-    blocks.queue(default_concurrency_limit=8)
+    # what has a queue is reached through it alone: it holds the limits
+    blocks.queue(default_concurrency_limit=8, api_open=False)
     waiting.share(blocks._queue)
     blocks._queue.sleep_when_free = QUEUE_SLEEP  # there is no public way
     blocks._queue.progress_update_sleep_when_free = PROGRESS_SLEEP
@@ -202,9 +206,10 @@ def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
     fragment = gr.Textbox("", visible=False)  # the browser gives its value
     opened = blocks.load(
         generate_form.opened,
-        [fragment, page.browser],
+        [fragment, page.browser, gr.Checkbox(visible=False)],
         tabs.generating.opened(),
-        js="(_, browser) => [location.hash, browser]",
+        js="(_, browser) => [location.hash, browser, "
+        f"charrnn.isFirst({json.dumps(SHIPPED_ID)})]",
         **QUIET,
     )
     _keep_generating(opened, tabs.generate_view, tabs.generating, page)
@@ -218,17 +223,38 @@ def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
     kept = keeping.fields_in(tabs.train_form)
     keeping.keep(kept)
     keeping.bring_back(filled, kept)
+    _open_inside(opened, tabs, page)
+
+
+def _open_inside(opened: Dependency, tabs: _Tabs, page: PageState) -> None:
+    """Fill the Inside tab from a link or from what it held, and show what a link names.
+
+    Args:
+        opened: The event that fills the Generate tab's form.
+        tabs: The page's tabs.
+        page: What the page keeps.
+    """
+    inside = tabs.inside
+    fragment = gr.Textbox("", visible=False)  # the browser gives its value
+    linked = opened.then(
+        inside_tab.opened,
+        [fragment, page.browser],
+        [inside.model, inside.against, inside.text, inside.note],
+        js="(_, browser) => [location.hash, browser]",
+        **QUIET,
+    )
     looked = keeping.fields_in(tabs.inside_view)
     keeping.keep(looked)
-    keeping.bring_back(opened, looked).then(
-        inside_tab.refresh, *_proposing(tabs, page), **QUIET
-    )
+    asked, shown = _proposing(tabs, page)
+    keeping.bring_back(linked, looked).then(
+        inside_tab.refresh, asked, shown, **QUIET
+    ).then(None, None, None, js="() => charrnn.inside.open()", **QUIET)
 
 
-def _proposing(tabs: _Tabs, page: PageState) -> tuple[list[Block], gr.Dropdown]:
-    """Inputs and output of `inside_tab.refresh`."""
-    chosen = tabs.inside.model
-    return [chosen, page.browser, tabs.generating.model], chosen
+def _proposing(tabs: _Tabs, page: PageState) -> tuple[list[Block], list[Block]]:
+    """Inputs and outputs of `inside_tab.refresh`."""
+    models: list[Block] = [tabs.inside.model, tabs.inside.against]
+    return [*models, page.browser, tabs.generating.model], models
 
 
 def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
@@ -252,8 +278,9 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
         **QUIET,
     )
     tabs.train_view.select(None, None, None, js="() => charrnn.ask()", **QUIET)
-    asked, shown_model = _proposing(tabs, page)
-    tabs.inside_view.select(inside_tab.refresh, asked, shown_model, **QUIET)
+    asked, models = _proposing(tabs, page)
+    tabs.inside_view.select(inside_tab.refresh, asked, models, **QUIET)
+    inside_tab.connect(tabs.inside, page.browser)
     tabs.hub_view.select(
         sharing.refresh,
         [tabs.pushed_model, page.browser, tabs.generating.model],
@@ -336,8 +363,21 @@ async def lifespan(application: App) -> AsyncIterator[None]:
         yield
 
 
+def collect_seldom() -> None:
+    """Look for garbage after more objects, and not among those of the page itself.
+
+    By its own settings Python spends most of the time that a request of millions of
+    values takes, 8 s of everybody's for 7 MB, on looking through them again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+
+
 def main() -> None:
     """Open the page and stay until Ctrl-C."""
+    give_back_large_arrays()
+    collect_seldom()
     template.use()
     application, address, _ = demo.launch(
         prevent_thread_lock=True,

@@ -7,10 +7,11 @@ import gradio as gr
 from gradio.events import Dependency
 from gradio.i18n import I18nData
 
-from charrnn.files import TEXT_LIMIT
+from charrnn.files import TEXT_LIMIT, escaped
 from charrnn.hosting import policy
 from charrnn.presets import PRESETS, default_preset
 from charrnn.text import sources
+from charrnn.text.joined import MAX_SEPARATOR, SEPARATOR
 from charrnn.ui import (
     corpus_form,
     duration_form,
@@ -40,6 +41,7 @@ class TextFields:
     source: gr.Radio
     file: gr.File
     pasted: gr.Textbox
+    separator: gr.Textbox
     facts: gr.HTML
     offline: gr.Button
     text_size: gr.JSON  # hidden
@@ -76,6 +78,7 @@ def _text_fields() -> TextFields:
     file = gr.File(
         label=i18n("train.file"),
         visible=False,
+        file_count="multiple",
         type="filepath",
         height=120,
         elem_id="upload",
@@ -90,11 +93,20 @@ def _text_fields() -> TextFields:
         visible=False,
         elem_id="pasted",
     )
+    separator = gr.Textbox(
+        escaped(SEPARATOR),
+        label=i18n("train.separator"),
+        info=i18n("train.separator_info"),
+        max_length=MAX_SEPARATOR,
+        visible=False,
+        elem_id="separator",
+    )
     facts = gr.HTML(elem_id="facts", apply_default_css=False)
     offline = gr.Button(
         i18n("train.offline"), visible=False, size="sm", elem_id="offline"
     )
-    return TextFields(source, file, pasted, facts, offline, gr.JSON(visible=False))
+    size = gr.JSON(visible=False)
+    return TextFields(source, file, pasted, separator, facts, offline, size)
 
 
 def _preset() -> tuple[gr.Radio, gr.Markdown, gr.HTML, gr.Button]:
@@ -168,7 +180,7 @@ def _connect_text(tab: TrainTab, view: gr.Tab) -> None:
     )
     reading: dict[str, Any] = {
         "fn": corpus_form.look,
-        "inputs": [text.source, text.file, text.pasted],
+        "inputs": [text.source, text.file, text.pasted, text.separator],
         "outputs": outputs(TextUpdate, text, tab),
         "api_visibility": "private",
         "trigger_mode": "always_last",
@@ -177,7 +189,10 @@ def _connect_text(tab: TrainTab, view: gr.Tab) -> None:
     opened = view.select(**reading, show_progress="hidden")
     chosen = text.source.input(**reading, show_progress_on=text.facts, cancels=[opened])
     earlier: list[Any] = [opened, chosen]
-    for listen in (text.file.upload, text.file.clear):
+    for listen in (
+        *(text.file.upload, text.file.clear, text.file.delete),
+        text.separator.change,
+    ):
         listen(**reading, show_progress_on=text.facts, cancels=earlier)
     # not `input`: that one misses text that arrives in one piece
     text.pasted.change(**reading, show_progress="hidden", cancels=earlier)

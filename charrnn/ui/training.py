@@ -116,8 +116,9 @@ class TrainingRequest(Form):
     """What the Train button sends."""
 
     source: str  # the name of a text, `upload` or `paste`
-    file: str | None
+    file: list[str] | None
     pasted: str
+    separator: str | None  # between several texts
     init: str  # id of the model to begin from; empty: none
     preset: str
     unit: str  # `epochs` or `minutes`: which of them ends it
@@ -151,7 +152,7 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
     problem = form.first_problem(lang, given)
     if problem:
         raise ConfigError(problem)
-    text = read_corpus(asked.source, asked.file, asked.pasted)
+    text = read_corpus(asked.source, asked.file, asked.pasted, asked.separator)
     if text is None:
         raise CorpusError(missing_text(lang, asked.source))
     return control.start(

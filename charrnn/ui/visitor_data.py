@@ -35,7 +35,7 @@ class ForgottenUpdate(NamedTuple):
 
 
 def delete_all(
-    request: gr.Request, browser: object, file: str | None
+    request: gr.Request, browser: object, file: list[str] | None
 ) -> tuple[object, ...]:
     """Delete all runs and models of a visitor, and what they have uploaded.
 
@@ -52,7 +52,8 @@ def delete_all(
                 gone += 1
             else:
                 ending += 1
-    remove_upload(file)
+    for one in file or ():
+        remove_upload(one)
     sentence = translate(lang, "data.deleted", count=gone)
     if ending:
         sentence += " " + translate(lang, "data.ending", count=ending)

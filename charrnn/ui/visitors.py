@@ -1,16 +1,26 @@
-"""Who a visitor is, for the limits that hold for each."""
+"""Who a visitor is, for the limits that hold for each.
+
+A hosted page gives a browser a cookie with a random name, until the browser is closed:
+a page that is loaded anew, or opened in another tab, is the same visitor. The cookie
+opens nothing. A program, and a browser that keeps no cookies for a page in a frame, is
+known by the session that it names.
+"""
 
 import hashlib
+import re
+import secrets
 from typing import Final
 
 import gradio as gr
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, address_of, policy
 
 ADDRESS: Final = "charrnn.address"  # in a request's scope, once it is known
+COOKIE: Final = "charrnn_visitor"
+_BROWSER: Final = re.compile("[0-9a-f]{32}")  # what a cookie of ours holds
 
 
 def visitor_of(request: gr.Request | None) -> Visitor:
@@ -21,19 +31,37 @@ def visitor_of(request: gr.Request | None) -> Visitor:
 
 
 def visitor_at(session: str, request: Request) -> Visitor:
-    """Who is signed in, else the session of a browser or program, at its address.
+    """Who is signed in, else the browser, else the session, at its address.
 
     Args:
         session: Its name is whatever its client sent, of any length: its hash stands
             for it.
         request: Where it comes from.
     """
-    user = _signed_in(request.scope.get("session"))
-    name = f"user {user}" if user else f"session {session}"
+    user, browser = _signed_in(request.scope.get("session")), browser_of(request)
+    name = f"session {session}"
+    if user or browser:
+        name = f"user {user}" if user else f"browser {browser}"
     return Visitor(
         key=hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16],
         address=address(request.scope),
     )
+
+
+def browser_of(request: HTTPConnection) -> str:
+    """What our cookie calls a browser; empty if it sent none of ours."""
+    sent = request.cookies.get(COOKIE, "")
+    return sent if _BROWSER.fullmatch(sent) else ""
+
+
+def new_cookie(*, secure: bool) -> str:
+    """A ``Set-Cookie`` header for a browser that has no cookie of ours.
+
+    Args:
+        secure: Whether the page is reached by https.
+    """
+    parts = f"{COOKIE}={secrets.token_hex(16)}; Path=/; HttpOnly; SameSite=Lax"
+    return f"{parts}; Secure" if secure else parts
 
 
 def address(scope: Scope) -> str:

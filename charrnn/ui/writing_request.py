@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from charrnn.config import (
     DEFAULT_LENGTH,
     MAX_LENGTH,
+    MAX_ROWS,
     MAX_VOCAB_SIZE,
     SamplingConfig,
     setting_bounds,
@@ -290,6 +291,11 @@ def options_of(options: Mapping[str, Any]) -> Options:
         )
     if not isinstance(figures, bool):
         raise ConfigError("figures is neither true nor false.", field="figures")
+    if isinstance(samples, int) and samples > MAX_ROWS:  # before a list has so many
+        raise ConfigError(
+            f"{samples:,} texts are asked for: expected 1 to {MAX_ROWS}.",
+            field="samples",
+        )
     if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
         raise ConfigError("step is no whole number.", field="step")
     if given.get("seed") is None:

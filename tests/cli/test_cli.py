@@ -86,11 +86,15 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     assert scores["cold256_nats_per_char"] == figures["cold256_val_loss"]
     assert scores["characters"] == 399
     assert scores["unknown"] == 0
-    code, out, _ = run(
-        capfd,
-        *("evaluate", "sea-stories", "--corpus", str(text_file)),
-        *("--split", "all", "--window", "64"),
+    assert "parts" not in scores
+    asked = ["evaluate", "sea-stories", "--corpus", str(text_file), "--parts"]
+    code, out, _ = run(capfd, *asked, "--json")
+    assert json.loads(out) == {**scores, "parts": figures["parts"]}
+    assert sum(part["loss"] for part in figures["parts"].values()) == pytest.approx(
+        scores["nats_per_char"], rel=1e-9
     )
+    code, out, _ = run(capfd, *asked, "--split", "all", "--window", "64")
+    assert re.search(r"^word_starts +\d\.\d{4} +\d+\.\d% +\d+\.\d% +\d", out, re.M)
     assert "cold64_nats_per_char" in out
     assert re.search(r"^characters +3999$", out, re.M)
 

@@ -1,8 +1,18 @@
 """Lines of a training, in a pipe and on a terminal, and texts that are streamed."""
 
+import dataclasses
+
 import pytest
 
-from charrnn.cli.output import STEP_SECONDS, Printer, date, duration, stream_texts
+from charrnn.cli.output import (
+    STEP_SECONDS,
+    Printer,
+    date,
+    duration,
+    say_outcome,
+    show_parts,
+    stream_texts,
+)
 from charrnn.model.generation import MAX_ROWS
 from charrnn.runs.events import (
     Ended,
@@ -14,6 +24,9 @@ from charrnn.runs.events import (
     Validation,
 )
 from charrnn.runs.states import EndReason
+from charrnn.runs.view import RunView
+from charrnn.text.parts import Part
+from tests.builders import make_record
 
 PER_STEP = 1000
 
@@ -136,3 +149,36 @@ def test_texts_come_in_their_order_whatever_turn_writes_them(capfd):
     assert capfd.readouterr().out == expected
     stream_texts(iter([["ab"], ["abc"]]), [""])  # a single text has no head
     assert capfd.readouterr().out == "abc\n"
+
+
+@pytest.mark.parametrize(
+    ("costs", "told"),
+    [
+        (
+            {"float16_cost": 1e-5, "int8_cost": 0.0123},
+            "in float16 by +0.0000, in int8 by +0.0123 nats/char; a web page of "
+            "them takes float16, the smallest format that loses less than 0.005\n",
+        ),
+        (
+            {"float16_cost": 0.005, "int8_cost": 1.0},
+            "in float16 by +0.0050, in int8 by +1.0000 nats/char; a web page of "
+            "them takes float32, since each smaller format loses 0.005 or more\n",
+        ),
+        ({}, None),
+    ],
+)
+def test_the_end_tells_what_smaller_weights_cost(costs, told, capfd):
+    record = make_record()
+    figures = dataclasses.replace(record.figures, **costs)
+    say_outcome(dataclasses.replace(record, figures=figures), RunView())
+    kept, *more = capfd.readouterr().err.splitlines(keepends=True)
+    assert kept.startswith("kept weights of step 1,200: validation 1.5000 nats/char")
+    assert more == ([f"their loss changes {told}"] if told else [])
+
+
+def test_parts_of_a_loss_are_a_table(capfd):
+    show_parts({"word_starts": Part(30, 0.9), "signs": Part(70, 0.3)})
+    assert capfd.readouterr().out.splitlines()[1:] == [
+        "word_starts  0.9000     75.0%        30.0%        3.000",
+        "signs        0.3000     25.0%        70.0%        0.429",
+    ]

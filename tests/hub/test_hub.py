@@ -378,6 +378,16 @@ def test_visitors_of_a_hosted_page_learn_nothing_of_each_other(
     assert {path.name for path in models.iterdir()} == {mine.model_id, again.model_id}
 
 
+def test_a_model_of_too_many_parameters_is_not_taken_in(
+    there, model, models, monkeypatch
+):
+    there.add_repository("alice/model", public_files(model))
+    monkeypatch.setenv("CHARRNN_MAX_PARAMETERS", "1000")
+    with pytest.raises(HubError, match="at most 1,000 are taken in here"):
+        pull("alice/model", models, there)
+    assert list(models.iterdir()) == []
+
+
 def test_a_visitor_who_pulls_twice_at_once_keeps_what_one_may_keep(
     there, model, models, monkeypatch
 ):

@@ -678,6 +678,7 @@ OPTIONAL = {
     *("scan_impl", "machine", "license"),
     *("cold256_val_loss", "val_characters", "logit_scale"),
     *("float16_cost", "int8_cost"),
+    *("texts", "parts", "separator"),
 }
 
 

@@ -11,8 +11,8 @@ from charrnn.model import next_character
 from charrnn.model.cache import ModelCache
 from charrnn.model.generation import prompt_ids
 from charrnn.model.network import Network
-from charrnn.model.next_character import NextCharacters, Question
-from tests.builders import save_model
+from charrnn.model.next_character import PIECE, Asked, NextCharacters, Question
+from tests.builders import save_model, wait_until
 
 
 class Asking:
@@ -27,7 +27,7 @@ class Asking:
         answers = queue.Queue()
         question = Question(folder or self.folder, prompt, asker)
         before = self.questions.characters_read
-        self.questions.ask(question, answers.put)
+        self.questions.ask(Asked(question, answers.put))
         answer = answers.get(timeout=30)
         self.read = self.questions.characters_read - before
         if isinstance(answer, CharrnnError):
@@ -94,13 +94,58 @@ def test_a_later_prompt_takes_the_place_of_one_that_is_being_read(asking):
     answers = queue.Queue()
     long = "ab" * 5_000
     for prompt, asker in ((long, "x"), (long, "y"), ("abc", "x")):
+        question = Question(asking.folder, prompt, asker)
         asking.questions.ask(
-            Question(asking.folder, prompt, asker),
-            lambda answer, prompt=prompt, asker=asker: answers.put((asker, answer)),
+            Asked(question, lambda answer, asker=asker: answers.put((asker, answer)))
         )
     found = [answers.get(timeout=60) for _ in range(3)]
     kinds = [(asker, type(answer)) for asker, answer in found]
     assert kinds == [("x", RunError), ("x", list), ("y", list)]
+
+
+def test_what_nobody_waits_for_is_read_no_further(asking):
+    answers = queue.Queue()
+    unread, begun, last = (
+        Asked(Question(asking.folder, prompt, asker), answers.put)
+        for prompt, asker in (("ab" * 50_000, "x"), ("ab" * 50_000, "y"), ("abc", "z"))
+    )
+    unread.given_up = True
+    for asked in (unread, begun):
+        asking.questions.ask(asked)
+    wait_until(lambda: asking.questions.characters_read, 30)
+    begun.given_up = True
+    asking.questions.ask(last)
+    assert isinstance(answers.get(timeout=30), list)
+    wait_until(lambda: not asking.models._users, 30)
+    assert answers.empty()
+    assert asking.questions.characters_read < 50_000
+
+
+def test_an_address_with_many_prompts_leaves_others_their_turns(asking):
+    answers = queue.Queue()
+
+    def ask(prompt, asker, address):
+        question = Question(asking.folder, prompt, asker, address)
+        asking.questions.ask(
+            Asked(question, lambda _: answers.put(asking.questions.characters_read))
+        )
+
+    for number in range(20):
+        ask("ab" * 5_000, f"{number}", "flood")
+    before = asking.questions.characters_read
+    ask("ab" * 300, "x", "other")  # five pieces
+    assert answers.get(timeout=30) - before <= (2 * 5 + 1) * PIECE
+
+
+def test_a_prompt_that_grows_while_it_is_read_is_read_on(tmp_path, asking):
+    model = save_model(tmp_path / "m", num_layers=2)
+    answers = queue.Queue()
+    prompt = "abcdefg hij" * 300
+    asking.questions.ask(Asked(Question(asking.folder, prompt, "x"), answers.put))
+    wait_until(lambda: asking.questions.characters_read, 30)
+    assert asking(prompt + "a", "x") == expected(model, prompt + "a")
+    assert isinstance(answers.get(timeout=30), RunError)
+    assert asking.questions.characters_read == len(prompt)
 
 
 def test_what_cannot_be_answered_says_why_and_holds_up_nobody(tmp_path, asking):

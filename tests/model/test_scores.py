@@ -8,6 +8,7 @@ import pytest
 
 from charrnn.errors import ConfigError
 from charrnn.model import scores
+from charrnn.text import parts
 from tests.builders import keras_network, make_model, steady
 
 
@@ -79,6 +80,28 @@ def test_unknown_characters_are_scored_as_unk_and_counted():
     total = math.log(12 + math.exp(-3))
     assert found.unknown == 1  # the first one is context only
     assert found.nats_per_char == pytest.approx((3 * total + 3) / 3, abs=1e-6)
+
+
+def test_parts_are_those_of_the_score(monkeypatch):
+    monkeypatch.setattr(scores, "MAX_NUMBERS", 2000)  # several portions
+    logits = np.zeros(13)
+    logits[1] = math.log(9)  # a line break, of 12 + 9 in all
+    model, text = constant(logits), "\nab a\nFA 3\n" * 20
+    ids, codes = model.vocabulary.encode(text), parts.codes(text)
+    found = scores.evaluate(model, ids, codes=codes).parts
+    count = len(text) - 1
+    assert {name: part.characters for name, part in found.items()} == {
+        **{"word_starts": 40, "word_insides": 20, "capitals": 40},
+        **{"digits": 20, "signs": 40, "line_breaks": 59},
+    }
+    assert found["line_breaks"].loss == pytest.approx(59 * math.log(21 / 9) / count)
+    assert found["signs"].loss == pytest.approx(40 * math.log(21) / count)
+    trained = steady(make_model("lstm", 2, characters="\n abFA3"))
+    ids = trained.vocabulary.encode(text)
+    whole = scores.evaluate(trained, ids, codes=codes)
+    assert sum(part.loss for part in whole.parts.values()) == pytest.approx(
+        scores.evaluate(trained, ids).nats_per_char, rel=1e-12
+    )
 
 
 def test_progress_rises_to_one(monkeypatch):

@@ -36,7 +36,7 @@ def test_one_visitor_may_ask_for_so_much_and_is_told_what_is_too_much():
         counts.take(visitor, COMPARISON, HOSTED)
     assert str(error.value) == sentence
     counts.take(other, COMPARISON, HOSTED)
-    counts.wrote(claim, 600)  # what is written is in flight no longer
+    counts.done(claim, 600)  # what is written is in flight no longer
     claim = counts.take(visitor, COMPARISON, HOSTED)
     with pytest.raises(RunError):
         counts.take(visitor, 1, HOSTED)
@@ -73,6 +73,19 @@ def test_a_thousand_sessions_get_what_one_address_gets():
         counts.take(Visitor("late", "3"), COMPARISON, HOSTED)
 
 
+def test_what_is_to_be_read_is_counted_apart_and_says_so():
+    counts = InFlight(in_flight.ASKED_TO_READ, in_flight.LEFT_TO_READ)
+    (visitor,) = visitors(1)
+    counts.take(visitor, 39_000, HOSTED)
+    sentence = (
+        "1,001 characters are to be read and 39,000 of yours are still to be read: a "
+        "visitor may have 40,000 at once. Wait, or ask for less."
+    )
+    with pytest.raises(RunError) as error:
+        counts.take(visitor, 1_001, HOSTED)
+    assert str(error.value) == sentence
+
+
 @pytest.mark.parametrize("policy", [HOSTED, LOCAL])
 def test_requests_are_counted_like_characters(policy):
     counts = InFlight()
@@ -88,9 +101,9 @@ def test_whoever_has_nothing_in_flight_leaves_no_trace():
     claims = accepted(counts, [*visitors(50), *visitors(50, "2")], COMPARISON)
     assert len(claims) == 100
     for claim in claims:
-        counts.wrote(claim, 100)
+        counts.done(claim, 100)
         counts.release(claim)
     last = counts.take(Visitor("a", "3"), 5, HOSTED)
-    counts.wrote(last, 5)
+    counts.done(last, 5)
     assert not counts._characters
     assert set(counts._requests) == {last.visitor, "3", None}

@@ -140,7 +140,7 @@ def test_a_hosted_page_gives_a_key_of_its_own_and_its_limits(
     before = here(isolated)
     for variable, value, told in (
         ("CHARRNN_RUNS_PER_VISITOR", "1", "1 of your runs are kept here"),
-        ("CHARRNN_MAX_PARAMETERS", "1000", "at most 1,000 are trained here"),
+        ("CHARRNN_MAX_PARAMETERS", "1000", "at most 1,000 are taken in here"),
         ("CHARRNN_MAX_TEXT_MB", "0.005", "at most 5,000 are taken"),
         ("CHARRNN_MAX_ZIP_MB", "0.001", "at most 0.001 MB"),
     ):
@@ -148,6 +148,18 @@ def test_a_hosted_page_gives_a_key_of_its_own_and_its_limits(
             patch.setenv(variable, value)
             with pytest.raises(CharrnnError, match=told):
                 unpack(target, isolated, owner=who)
+    assert here(isolated) == before
+
+
+def test_a_model_of_too_many_parameters_is_not_taken_in(
+    model, tmp_path, isolated, monkeypatch
+):
+    target = tmp_path / "m.zip"
+    pack(model, target, state=False, text=False)
+    before = here(isolated)
+    monkeypatch.setenv("CHARRNN_MAX_PARAMETERS", "1000")
+    with pytest.raises(CheckpointError, match="at most 1,000 are taken in here"):
+        unpack(target, isolated)
     assert here(isolated) == before
 
 

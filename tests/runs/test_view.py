@@ -119,6 +119,13 @@ def test_planned_steps_come_from_the_latest_word():
     assert reduce([started, planned, continued]).planned_steps == 600
 
 
+def test_no_resumption_takes_a_plan_back():
+    plans = [make_event("planned", at, planned_steps=400) for at in (9, 80)]
+    resumed = make_event("resumed", 50)
+    view = reduce([make_event("started"), *plans, resumed])
+    assert (view.step, view.plans) == (50, tuple(plans))
+
+
 def test_time_left_is_not_told_where_no_float_holds_it():
     slow = make_event("step", 1, chars_per_second=1e-300)
     far = make_event("planned", 1, planned_steps=2**53 - 1)

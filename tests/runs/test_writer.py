@@ -412,3 +412,33 @@ def test_a_question_ends_with_the_process_and_the_next_one_starts_another(
             long.result()
     assert len(writer.next_logits(tmp_path / "m", "a")) == len("\n abcdefghij")
     assert writer.pid != first
+
+
+def test_prompts_to_be_read_have_a_limit_of_their_own(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    path = tmp_path / "m"
+    save_model(path, units=256)
+    visitor, long = Visitor("reader", "1"), "ab" * 10_000
+    one, two = (
+        shared.ask_next(path, long, asker=asker, visitor=visitor) for asker in "xy"
+    )
+    for ask in (
+        lambda: shared.ask_next(path, "a", visitor=visitor),
+        lambda: next(
+            shared.generate(path, "a", length=9, rows=rows(1.0), visitor=visitor)
+        ),
+    ):
+        with pytest.raises(RunError, match=r"^1 characters are to be read and 40,000"):
+            ask()
+    one.cancel()  # gives its part back at once, and is read no further
+    texts = shared.generate(path, long, length=9, rows=rows(1.0), visitor=visitor)
+    next(texts)
+    with pytest.raises(RunError, match="40,000 of yours are still to be read"):
+        shared.ask_next(path, "a", visitor=visitor)
+    assert len(two.result()) == len("\n abcdefghij")
+    while not next(texts)[0]:
+        pass
+    shared.next_logits(path, long[:19_000], visitor=visitor)  # all of it is read
+    shared.next_logits(path, "a" * 40_000, visitor=visitor)
+    with pytest.raises(RunError, match=r"^40,001 characters are to be read: a visit"):
+        shared.next_logits(path, "a" * 40_001, visitor=visitor)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from charrnn.config import ModelConfig
 from charrnn.presets import PRESETS
+from charrnn.text.parts import Part, Sums
 from charrnn.text.streams import validation_windows
 from charrnn.trainer.network import (
     RESET_EVERY,
@@ -150,18 +151,22 @@ def test_the_average_follows_its_formula_and_is_only_lent() -> None:
 
 def test_reading_side_by_side_comes_to_one_pass() -> None:
     ours = network()
-    text = ids(700)
-    exact = Validator(
-        ours,
-        list(validation_windows(text, streams=1, seq_length=50, warmup=0, limit=10**6)),
-    ).loss()
+    text, codes = ids(700), np.arange(700, dtype=np.uint8) % 3
+
+    def read(streams, warmup):
+        options = {"seq_length": 50, "warmup": warmup, "limit": 10**6}
+        windows = validation_windows(text, streams=streams, **options)
+        places = validation_windows(codes, streams=streams, **options)
+        return Validator(ours, list(windows), [after for _, after, _ in places]).parts()
+
     logits, _ = ours(text[None, :-1])
-    one_pass = float(tf.reduce_mean(cross_entropy(text[None, 1:], logits)))
-    assert exact == pytest.approx(one_pass, abs=1e-6)
-    parallel = Validator(
-        ours,
-        list(
-            validation_windows(text, streams=4, seq_length=50, warmup=60, limit=10**6)
-        ),
-    ).loss()
-    assert parallel == pytest.approx(exact, abs=1e-5)
+    nats = cross_entropy(text[None, 1:], logits).numpy()[0].astype(float)
+    sums = Sums()
+    sums.add(codes[1:], nats)
+    exact, parallel = read(1, 0), read(4, 60)
+    assert exact.keys() == parallel.keys() == sums.parts().keys()
+    assert sum(part.loss for part in exact.values()) == pytest.approx(nats.mean())
+    for name, part in sums.parts().items():
+        assert exact[name] == Part(part.characters, pytest.approx(part.loss, abs=1e-6))
+        assert parallel[name].characters == part.characters
+        assert parallel[name].loss == pytest.approx(part.loss, abs=1e-5)

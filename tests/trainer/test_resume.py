@@ -1,16 +1,22 @@
-"""A run that is killed or stopped goes on to the very same weights."""
+"""A run that is killed or stopped goes on to the very same weights.
 
+One by minutes does with the same plans on record, which the tests copy.
+"""
+
+import dataclasses
 import os
 import random
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import safetensors.numpy
 
 from charrnn.runs import control, packing, preparation, store
+from charrnn.runs.events import EventLog, Planned
 from charrnn.runs.history import read_view
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
@@ -19,7 +25,7 @@ from tests.builders import wait_for_event, with_baseline
 
 SETTINGS = {
     **{"num_layers": 2, "rnn_units": 48, "embedding_dim": 16, "dropout": 0.2},
-    **{"batch_size": 4, "seq_length": 25, "epochs": 6, "validate_every": 30},
+    **{"batch_size": 4, "seq_length": 25, "minutes": 0.14, "validate_every": 30},
     "seed": 3,
 }
 COMMAND = [sys.executable, "-m", "charrnn", "train", "--resume"]
@@ -36,9 +42,20 @@ def begin(run_id: str) -> "subprocess.Popen[str]":
     )
 
 
-def new_run(text: Corpus, run_id: str) -> Path:
+def new_run(text: Corpus, run_id: str, plans: Sequence[Planned] = ()) -> Path:
+    """A run with plans on record, which it then makes none of its own between."""
     prepared = preparation.prepare(text, settings=SETTINGS)
-    return with_baseline(control.create(prepared, model_id=run_id))
+    folder = with_baseline(control.create(prepared, model_id=run_id))
+    for plan in plans:
+        EventLog(folder).append(plan)
+    return folder
+
+
+def plans_of(folder: Path) -> list[Planned]:
+    """The plans of a run that has ended, the last once more at its last step."""
+    plans = list(read_view(folder).plans)
+    last = plans[-1]
+    return [*plans, dataclasses.replace(last, step=last.planned_steps)]
 
 
 def finish(run_id: str) -> None:
@@ -64,13 +81,14 @@ def reference(small_corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) ->
         patch.setenv("CHARRNN_CHECKPOINTS", str(tmp_path_factory.mktemp("untouched")))
         folder = new_run(small_corpus, "reference")
         finish("reference")
+    assert len(read_view(folder).plans) > 2
     return folder
 
 
 def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     """Kill a run again and again, compare its end with an untouched one's."""
     training = read_view(reference).seconds
-    folder = new_run(text, "killed")
+    folder = new_run(text, "killed", plans_of(reference))
     rng = random.Random(5)
     moments = [0.0]  # seconds: the first kill comes early, in a training for certain
     # most of the others, too, some fall into the start or the last lines
@@ -96,6 +114,9 @@ def kill_and_finish(text: Corpus, reference: Path, kills: int) -> None:
     if read_status("killed").state is not RunState.FINISHED:
         finish("killed")
     assert outcome(folder) == outcome(reference)
+    assert {plan.step for plan in read_view(folder).plans} == {
+        plan.step for plan in plans_of(reference)
+    }
     steps = [event.step for event in read_view(folder).validations]
     assert steps == [event.step for event in read_view(reference).validations]
 
@@ -118,7 +139,7 @@ def test_ctrl_c_stop_and_a_move_end_well_and_change_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = new_run(small_corpus, "stopped")
+    folder = new_run(small_corpus, "stopped", plans_of(reference))
     process = begin("stopped")
     wait_for_event(folder, "validation")
     os.kill(process.pid, signal.SIGINT)
@@ -136,7 +157,7 @@ def test_ctrl_c_stop_and_a_move_end_well_and_change_nothing(
     assert read_status("stopped").state is RunState.STOPPED
 
     process = begin("stopped")
-    wait_for_event(folder, "resumed")
+    wait_for_event(folder, "resumed", count=2)  # it has begun with a history, too
     control.stop("stopped")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

@@ -1,15 +1,24 @@
-"""Times become steps once, and the learning rate follows the steps."""
+"""Times become steps, and the learning rate follows the steps."""
+
+import itertools
+from collections.abc import Callable
 
 import pytest
 
 from charrnn.config import TrainingConfig
 from charrnn.trainer.schedule import (
+    REVISED_AT,
+    Planner,
     Schedule,
     begin_schedule,
-    complete_schedule,
     learning_rate,
+    plan_steps,
+    plans_ahead,
     read_schedule,
+    record_plan,
+    replan,
 )
+from tests.builders import make_event
 
 
 def training(**settings: object) -> TrainingConfig:
@@ -18,7 +27,7 @@ def training(**settings: object) -> TrainingConfig:
 
 def completed(settings: TrainingConfig, *, per_epoch: int, per_step: float) -> Schedule:
     begun = begin_schedule(settings, per_epoch)
-    return complete_schedule(
+    return plan_steps(
         begun, step=20, elapsed=5.0, seconds_per_step=per_step, overhead=0.0
     )
 
@@ -40,7 +49,7 @@ def test_minutes_become_steps_from_the_measured_speed() -> None:
 def test_minutes_of_a_continued_run_count_from_there() -> None:
     settings = training(epochs=None, minutes=1.0)
     begun = begin_schedule(settings, 100, step=1000, seconds=300.0)
-    done = complete_schedule(
+    done = plan_steps(
         begun, step=1020, elapsed=305.0, seconds_per_step=0.1, overhead=0.0
     )
     assert done.planned_steps == 1020 + 550
@@ -70,9 +79,7 @@ def test_validations_are_about_twenty_seconds_apart(
 
 def test_costly_validations_are_further_apart() -> None:
     begun = begin_schedule(training(epochs=30), 900)
-    done = complete_schedule(
-        begun, step=20, elapsed=5.0, seconds_per_step=0.1, overhead=2.7
-    )
+    done = plan_steps(begun, step=20, elapsed=5.0, seconds_per_step=0.1, overhead=2.7)
     # 2.7 s are 6 % of 45 s: twice in an epoch of 90 s and not four times
     assert [s for s in range(1, 901) if done.validates(s)] == [450, 900]
 
@@ -109,3 +116,129 @@ def test_a_continued_run_goes_through_the_schedule_at_half_the_peak() -> None:
 def test_a_schedule_survives_its_file() -> None:
     done = completed(training(epochs=30), per_epoch=100, per_step=0.1)
     assert read_schedule(done.to_json()) == done
+
+
+# --- revisions ---------------------------------------------------------------
+
+START = 4.0  # seconds that the first step of a process takes: it traces
+VALIDATION = 0.6  # seconds; the first one of a process takes three times as long
+SHAPES: dict[str, Callable[[float, int], float]] = {  # seconds of a step
+    "constant": lambda now, step: 0.02,
+    "three times slower at first": lambda now, step: 0.06 if now < 20 else 0.02,
+    "three times faster at first": lambda now, step: 0.01 if now < 20 else 0.03,
+    "slow in the middle": lambda now, step: 0.05 if 15 < now < 40 else 0.02,
+    "slow at the end": lambda now, step: 0.05 if now > 50 else 0.02,
+    "fast at the end": lambda now, step: 0.02 if now > 50 else 0.05,
+    "alternating by seconds": lambda now, step: 0.02 if now % 10 < 5 else 0.045,
+    "alternating by steps": lambda now, step: 0.01 if step % 2 else 0.04,
+    "few large steps": lambda now, step: 1.1,
+    "sixty times slower for a while": lambda now, step: 1.2 if 30 < now < 45 else 0.02,
+}
+
+
+def simulate(
+    schedule: Schedule, settings: TrainingConfig, pace: Callable[[float, int], float]
+) -> tuple[float, list[tuple[int, Schedule]], list[float]]:
+    """A run on recorded times: seconds to its last update, plans, learning rates."""
+    planner, now = Planner(validation_steps=10), START
+    plans: list[tuple[int, Schedule]] = []
+    rates, cost = [], 3 * VALIDATION
+    for step in itertools.count(1):
+        rates.append(learning_rate(settings, schedule, step))
+        now += pace(now, step)
+        revised = planner.revise(schedule, step, now)
+        if revised != schedule:
+            plans.append((step, revised))
+        schedule = revised
+        if step == schedule.planned_steps:
+            return now, plans, rates
+        if schedule.validates(step):
+            now += cost
+            planner.validated(cost)
+            cost = VALIDATION
+    raise AssertionError
+
+
+@pytest.mark.parametrize("seconds", [60.0, 120.0, 600.0])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_run_takes_the_minutes_it_was_asked_for(shape: str, seconds: float) -> None:
+    settings = training(epochs=None, minutes=seconds / 60)
+    pace, stretch = SHAPES[shape], seconds / 60
+    taken, plans, rates = simulate(
+        begin_schedule(settings, 700),
+        settings,
+        lambda now, step: pace(now / stretch, step),
+    )
+    assert taken == pytest.approx(seconds, rel=0.03)
+    assert len(plans) < 2 * len(REVISED_AT)
+    assert rates[-1] < 0.1 * max(rates)
+    last = plans[-1][1].planned_steps
+    assert len(rates) == last
+    assert learning_rate(settings, plans[-1][1], len(rates) + 1) == 0
+
+
+def test_a_run_of_constant_speed_is_planned_well_at_once() -> None:
+    settings = training(epochs=None, minutes=1.0)
+    _, plans, rates = simulate(
+        begin_schedule(settings, 700), settings, SHAPES["constant"]
+    )
+    first, last = plans[0][1].planned_steps, plans[-1][1].planned_steps
+    assert first == pytest.approx(last, rel=0.05)
+    # linear but for small steps where the plan moved
+    falling = rates[settings.warmup_steps + 1 :]
+    assert all(b < 1.02 * a for a, b in itertools.pairwise(falling))
+
+
+def test_recorded_plans_repeat_a_run_without_a_clock() -> None:
+    settings = training(epochs=None, minutes=1.0)
+    begun = begin_schedule(settings, 700)
+    _, plans, rates = simulate(begun, settings, SHAPES["slow in the middle"])
+    recorded = [record_plan(schedule, step) for step, schedule in plans]
+    for start in (0, plans[2][0] - 1, plans[2][0]):
+        known = [schedule for step, schedule in plans if step <= start]
+        schedule = known[-1] if known else begun
+        ahead = plans_ahead([*recorded, *recorded], schedule, start)
+        assert [event.step for event in ahead] == [s for s, _ in plans if s > start]
+        for step in range(start + 1, len(rates) + 1):
+            assert learning_rate(settings, schedule, step) == rates[step - 1]
+            if ahead and ahead[0].step == step:
+                schedule = replan(schedule, ahead.pop(0))
+        assert schedule == plans[-1][1]
+
+
+def test_plans_of_another_length_or_version_do_not_count() -> None:
+    schedule = begin_schedule(training(epochs=None, minutes=1.0), 50, step=100)
+    settled = {"planned_steps": 400, "start_step": 100, "validate_every": 50}
+    good = make_event("planned", 120, **settled)
+    others = [
+        make_event("planned", 130, planned_steps=400),  # as 0.1.0 wrote it
+        make_event("planned", 140, **{**settled, "start_step": 0}),
+        make_event("planned", 100, **settled),  # done
+        make_event("planned", 150, **{**settled, "planned_steps": 149}),
+    ]
+    assert plans_ahead([*others, good], schedule, 100) == [good]
+
+
+def test_epochs_are_planned_once_and_never_revised() -> None:
+    settings = training(epochs=3)
+    _, plans, _ = simulate(
+        begin_schedule(settings, 700), settings, SHAPES["slow in the middle"]
+    )
+    assert [schedule.planned_steps for _, schedule in plans] == [2100]
+    both = training(epochs=2, minutes=1.0)
+    taken, plans, _ = simulate(begin_schedule(both, 700), both, SHAPES["constant"])
+    assert plans[-1][1].planned_steps == 1400
+    assert taken < 40
+
+
+@pytest.mark.parametrize("per_epoch", [7, 100, 899])
+@pytest.mark.parametrize("fixed", [None, 30])
+def test_validations_are_counted_as_they_come(
+    per_epoch: int, fixed: int | None
+) -> None:
+    settings = training(epochs=40, validate_every=fixed)
+    schedule = completed(settings, per_epoch=per_epoch, per_step=0.1)
+    end = min(3000, (schedule.planned_steps or 0) - 1)
+    found = [schedule.validates(step) for step in range(1, end + 1)]
+    assert schedule.validations(end) == sum(found) > 0
+    assert schedule.validations(end // 2) == sum(found[: end // 2])

@@ -22,7 +22,7 @@ from charrnn.errors import RunError, TrainingError
 from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.generation import generate
 from charrnn.model.record import Machine
-from charrnn.runs import control, events, preparation, store
+from charrnn.runs import control, events, film, preparation, store
 from charrnn.runs.baseline import baseline_loss
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.history import read_view
@@ -32,6 +32,7 @@ from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
 from charrnn.trainer import train
+from charrnn.trainer.callbacks import SAMPLE_LENGTH, SAMPLING
 from charrnn.trainer.network import to_weights
 from charrnn.trainer.schedule import Schedule
 from charrnn.trainer.session import Progress, open_session, save_state
@@ -98,7 +99,8 @@ def test_a_run_tells_its_history_and_leaves_a_model(small_corpus: Corpus) -> Non
     validations = of("validation", told)
     assert validations[0].step == 30
     assert validations[-1].step == started.planned_steps
-    assert len(of("sample", told)) == len(validations)
+    steps = [event.step for event in told if event.type == "sample"]
+    assert steps == sorted({25, 50, 100} | {event.step for event in validations})
     assert of("ended", told)[0].reason is EndReason.FINISHED
     # the kept weights are those of the best validation, and score as told
     best = min(e.val_loss for e in validations)
@@ -324,6 +326,23 @@ def test_snapshots_are_of_the_weights_that_were_validated(
         losses.append(result.nats_per_char)
         assert result.nats_per_char == pytest.approx(told[step], abs=0.02)
     assert losses[1] < losses[0]
+
+
+def test_a_film_ends_with_what_the_kept_weights_write(trained: Path) -> None:
+    record, view = checkpoint.read_record(trained), read_view(trained)
+    assert record.figures is not None
+    shown = film.film(view, record.figures.kept_step)
+    assert [picture.sample.step for picture in shown] == [25, 50, 90, 100, 106]
+    assert [picture.val_loss is None for picture in shown[:3]] == [True, True, False]
+    assert all(picture.train_loss is not None for picture in shown)
+    assert shown[-1].val_loss == min(event.val_loss for event in view.validations)
+    last = shown[-1].sample
+    settings = [dataclasses.replace(SAMPLING, seed=record.training.seed)]
+    *_, (text,) = generate(
+        checkpoint.load(trained), last.prompt, length=SAMPLE_LENGTH, rows=settings
+    )
+    assert last.text == text
+    assert {picture.sample.prompt for picture in shown} == {last.prompt}
 
 
 def test_a_resumed_run_has_no_snapshots_from_after_its_step(trained: Path) -> None:

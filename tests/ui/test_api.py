@@ -58,7 +58,9 @@ def test_write_takes_a_step_of_a_run(isolated):
         ({"temperature": "1"}, "temperature is '1'"),
         ({"length": 0}, "length is 0"),
         ({"samples": 17}, "17 texts"),
+        ({"samples": 10**12}, "1,000,000,000,000 texts"),
         ({"figures": 1}, "figures"),
+        ({"hold": [[0, 0, 10**400]]}, "hold has"),
         ({"step": True}, "step is no whole number"),
     ],
 )

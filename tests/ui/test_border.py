@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import re
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,11 +134,14 @@ def assert_bounded(said: str, requests: int) -> None:
 
 
 async def run_all(page: Page, wanted: list[tuple[int, list[Any]]]) -> None:
-    """Call functions directly, eight at a time."""
+    """Call functions as they take it, directly or in the queue, eight at a time."""
     waiting = iter(wanted)
 
     async def work(client: httpx.AsyncClient) -> None:
         for number, values in waiting:
+            if page.functions[number]["queue"]:
+                await join(client, page, number, values)
+                continue
             session = f"s{len(values)}"
             name = page.functions[number]["api_name"] or "none"
             response = await client.post(
@@ -158,22 +162,23 @@ def test_thousands_of_payloads_are_told_what_is_wrong(page: Page) -> None:
 
 
 async def join(client: httpx.AsyncClient, page: Page, number: int, values: list[Any]):
-    """Call a function through the queue; its last message, or the refusal."""
+    """Call a function through the queue; the sentence of its error, or nothing."""
     session = f"{number}-{random.random()}"
     fields = {"data": values, "fn_index": number, "session_hash": session}
     response = await client.post(f"{page.url}/gradio_api/queue/join", **body(**fields))
     if response.status_code != 200:
         assert_told(response, values)
-        return
+        return ""
     async with client.stream(
         "GET", f"{page.url}/gradio_api/queue/data", params={"session_hash": session}
     ) as stream:
         async for line in stream.aiter_lines():
             message = json.loads(line.removeprefix("data: ")) if line else {}
             if message.get("msg") == "process_completed":
-                if not message["success"]:
-                    assert_sentence(message["output"]["error"], (number, values))
-                return
+                if message["success"]:
+                    return ""
+                assert_sentence(message["output"]["error"], (number, values))
+                return message["output"]["error"]
 
 
 def test_an_error_of_a_file_is_told_without_its_name():
@@ -307,14 +312,33 @@ def test_one_damaged_history_breaks_the_page_for_no_run(page: Page) -> None:
 
 def test_a_program_reads_an_error_as_it_is_and_the_page_as_html(page: Page) -> None:
     by_name = {fn["api_name"]: number for number, fn in page.functions.items()}
-    told = {}
-    with httpx.Client(base_url=page.url, timeout=60) as client:
-        asked = {"status": ["<b>'x'", 0], "ask_delete": ["<b>'x'", None]}
-        for name, values in asked.items():
-            fields = body(data=values, fn_index=by_name[name])
-            told[name] = client.post(f"{API}/run/x", **fields).json()["error"]
-    assert "<b>'x'" in told["status"]
-    assert "&lt;b&gt;'x'" in told["ask_delete"]
+
+    async def told(name: str, *values: Any) -> str:
+        async with httpx.AsyncClient(timeout=60) as client:
+            return await join(client, page, by_name[name], ["<b>'x'", *values])
+
+    assert "<b>'x'" in asyncio.run(told("next", "abc"))
+    assert "&lt;b&gt;'x'" in asyncio.run(told("ask_delete", None))
+
+
+def test_any_number_of_files_or_values_holds_up_nobody(page: Page) -> None:
+    upload = {"files": ("a.txt", b"hello")}
+    (path,) = httpx.post(f"{page.url}{API}/upload", files=upload).json()
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    by_name = {fn["api_name"]: number for number, fn in page.functions.items()}
+
+    async def told(*values: Any) -> str:
+        async with httpx.AsyncClient(timeout=60) as client:
+            return await join(client, page, by_name["next"], [*values])
+
+    started = time.monotonic()
+    sentence = asyncio.run(told([file] * 10_000, "abc"))
+    assert time.monotonic() - started < 3
+    assert sentence.startswith("10,000 files are named, and at most 400 are taken")
+    for many in ([1] * 60_000, [{"a": []}] * 30_000, [[[0] * 300] * 300]):
+        assert asyncio.run(told(many, "abc")).startswith("More than 50,000 values were")
+    written = json.dumps(file) * 401  # a text that speaks of them names none
+    assert "no model or run" in asyncio.run(told("none", written))
 
 
 def test_the_page_calls_private_functions_alone(page: Page) -> None:

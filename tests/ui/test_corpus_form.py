@@ -1,3 +1,4 @@
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -19,22 +20,22 @@ def file(tmp_path):
 
 
 def test_a_text_comes_from_where_the_form_says(file):
-    pasted = corpus_form.read_corpus("paste", None, TEXT)
-    uploaded = corpus_form.read_corpus("upload", file, "")
+    pasted = corpus_form.read_corpus("paste", None, TEXT, None)
+    uploaded = corpus_form.read_corpus("upload", [file], "", None)
     assert (pasted.name, uploaded.name) == ("pasted", "hamlet.txt")
     assert pasted.text == uploaded.text == TEXT
-    assert corpus_form.read_corpus("paste", None, "") is None
-    assert corpus_form.read_corpus("upload", None, TEXT) is None
+    assert corpus_form.read_corpus("paste", None, "", None) is None
+    assert corpus_form.read_corpus("upload", None, TEXT, None) is None
 
 
 def test_a_name_is_never_a_path(file):
     for name in (file, "/etc/passwd", "../x"):
         with pytest.raises(CorpusError, match="There is no text"):
-            corpus_form.read_corpus(name, None, "")
+            corpus_form.read_corpus(name, None, "", None)
 
 
 def test_the_facts_of_a_text_are_told():
-    shown = corpus_form.look(ENGLISH, "paste", None, TEXT, None)
+    shown = corpus_form.look(ENGLISH, "paste", None, TEXT, None, None)
     assert "1,720 characters" in shown.facts
     assert "17 distinct" in shown.facts
     assert "1,548 to train on, 172 to validate" in shown.facts
@@ -44,9 +45,27 @@ def test_the_facts_of_a_text_are_told():
     assert shown.train["interactive"] is True
 
 
+def test_several_uploads_and_zips_are_one_text(tmp_path):
+    written, packed = tmp_path / "b.txt", tmp_path / "a.zip"
+    written.write_text(TEXT)
+    with zipfile.ZipFile(packed, "w") as target:
+        target.writestr("<i>.txt", "Who's there? Nay, answer me!\n")
+    files = [str(written), str(packed)]
+    found = corpus_form.read_corpus("upload", files, "", "\\n--\\n")
+    assert found.text == f"Who's there? Nay, answer me!\n--\n{TEXT}"
+    assert (found.name, found.parts) == ("a.zip (+1)", ("<i>.txt", "b.txt"))
+    shown = corpus_form.look(ENGLISH, "upload", files, "", "", None)
+    assert "2 texts" in shown.facts
+    assert "&lt;i&gt;.txt, b.txt" in shown.facts
+    assert shown.separator["visible"] is True
+    assert shown.text_size["characters"] == len(TEXT) + 28
+    one = corpus_form.look(ENGLISH, "upload", files[:1], "", "", None)
+    assert one.separator["visible"] is False
+
+
 def test_facts_are_escaped():
     text = "<img src=x onerror=alert(1)>${alert(2)}" * 10
-    shown = corpus_form.look(ENGLISH, "paste", None, text, None)
+    shown = corpus_form.look(ENGLISH, "paste", None, text, None, None)
     assert "<img" not in shown.facts
 
 
@@ -55,7 +74,7 @@ def test_a_strange_encoding_is_told(tmp_path):
     path.write_bytes(
         ("Der Müller über dem Fluß hört schöne Lieder. " * 60).encode("cp1252")
     )
-    shown = corpus_form.look(ENGLISH, "upload", str(path), "", None)
+    shown = corpus_form.look(ENGLISH, "upload", [str(path)], "", None, None)
     assert "is not UTF-8" in shown.facts
 
 
@@ -65,11 +84,12 @@ def test_a_strange_encoding_is_told(tmp_path):
         ("paste", None, "", "Paste a text"),
         ("upload", None, "", "Choose a text file"),
         ("paste", None, "short", "at least 50 are needed"),
-        ("upload", "/gone.txt", "", "upload it again"),
+        ("upload", ["/gone.txt"], "", "upload it again"),
+        ("upload", ["/gone.txt", "/lost.txt"], "", "upload it again"),
     ],
 )
 def test_a_text_that_is_missing_or_wrong_is_told(source, file, pasted, said):
-    shown = corpus_form.look(ENGLISH, source, file, pasted, None)
+    shown = corpus_form.look(ENGLISH, source, file, pasted, None, None)
     assert said in shown.facts
     assert shown.text_size is None
     assert shown.train["interactive"] is False
@@ -80,7 +100,7 @@ def test_a_failed_download_offers_the_offline_text(tmp_path, monkeypatch):
     address = "http://127.0.0.1:9/shakespeare.txt"  # nobody listens there
     named = replace(sources.NAMED["shakespeare"], url=address)
     monkeypatch.setitem(sources.NAMED, "shakespeare", named)
-    shown = corpus_form.look(ENGLISH, "shakespeare", None, "", None)
+    shown = corpus_form.look(ENGLISH, "shakespeare", None, "", None, None)
     assert "could not be downloaded" in shown.facts
     assert shown.offline["visible"]
     assert corpus_form.take_offline() == "python-stdlib"

@@ -3,6 +3,7 @@
 import asyncio
 import http.server
 import json
+import re
 import socket
 import threading
 import time
@@ -21,6 +22,8 @@ from charrnn.errors import CorpusError
 from charrnn.text import sources
 from charrnn.ui import corpus_form, doors
 from charrnn.ui.doors import Rules
+from charrnn.ui.next_character import PER_SECOND
+from charrnn.ui.visitors import COOKIE
 from tests.builders import Served, make_folder, make_record
 
 ROOT = Path(__file__).parent.parent.parent
@@ -231,7 +234,7 @@ def test_a_remote_file_in_an_input_is_not_downloaded(page, elsewhere):
         number = call.json()["event_id"]
         told = page.ask("GET", f"/gradio_api/call/generate/{number}").text
         assert "downloads nothing" in event_of(told, "error")["error"]
-    join = {"data": ["upload", remote, ""], "session_hash": "s"}
+    join = {"data": ["upload", [remote], "", ""], "session_hash": "s"}
     page.ask(
         "POST",
         "/gradio_api/queue/join",
@@ -251,7 +254,10 @@ def test_an_upload_is_refused_by_its_size_before_it_is_read(tmp_path):
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole, which no memory would hold
     with pytest.raises(CorpusError, match=r"large\.txt has 1,099,511\.6 MB"):
-        corpus_form.read_corpus(corpus_form.UPLOAD, str(path), "")
+        corpus_form.read_corpus(corpus_form.UPLOAD, [str(path)], "", None)
+    many = [str(path)] * (corpus_form.MAX_FILES + 1)
+    with pytest.raises(CorpusError, match="201 files are given: at most 200 are"):
+        corpus_form.read_corpus(corpus_form.UPLOAD, many, "", None)
     with pytest.raises(CorpusError, match="at most 10 bytes"):
         sources.read_file(path, max_bytes=10)
 
@@ -485,6 +491,23 @@ def test_what_the_page_does_not_use_of_gradio_is_refused(page, path):
     assert page.stored() == before
 
 
+def test_what_has_a_queue_is_not_called_beside_it(page):
+    values = {
+        "generate": ["m", "a", 10, 0.5, 1, 0, 1.0],
+        "inspect": ["m", "abc", {}],
+        "train": ["a" * 2000, "a", "quick", {}],
+        "compare_1": ["m", "a", 10, 7, False, 0, 1, "", 2, 0.5, 0.8, 0.8, 1.1],
+    }
+    numbers = page.numbers()
+    for name, data in values.items():
+        for way in ("run", "api"):
+            body = {"data": data, "fn_index": numbers[name], "session_hash": "s"}
+            for sent in (body, {"data": data}):
+                answer = page.ask("POST", f"/gradio_api/{way}/{name}", json=sent)
+                assert answer.status_code == 404
+                assert "join the queue" in answer.json()["detail"]
+
+
 def test_the_python_client_works(page):
     client = Client(page.url, verbose=False, analytics_enabled=False)
     assert isinstance(client.predict(api_name="/models"), list)
@@ -564,12 +587,14 @@ class Bodies:
         await self.go.wait()
         await JSONResponse(None)(scope, receive, send)
 
-    async def send(self, path: str, sender: str, size: int) -> tuple[int, str]:
+    async def send(
+        self, path: str, sender: str, size: int, content: bytes = b""
+    ) -> tuple[int, str]:
         """Send a body; the status and what is answered."""
         sent: list[Any] = []
 
         async def receive():
-            return {"type": "http.request", "body": bytes(size)}
+            return {"type": "http.request", "body": content + bytes(size)}
 
         async def take(message):
             sent.append(message)
@@ -616,10 +641,13 @@ def test_uploads_of_an_hour_have_a_limit_for_each_address(monkeypatch):
         found.append(await uploads.send(path, "1.1.1.1", 400_000))
         now[0] += 1
         found.append(await uploads.send(path, "1.1.1.1", 400_000))
+        files = b'Content-Disposition: form-data; FileName="a"\r\n' * 100
+        for _ in range(2):  # of nearly nothing, but each takes a block of the disk
+            found.append(await uploads.send(path, "3.3.3.3", 0, files))
         return found
 
     found = asyncio.run(scenario())
-    assert [status for status, _ in found] == [200, 200, 503, 200, 503, 200]
+    assert [status for status, _ in found] == [200, 200, 503, 200, 503, 200, 200, 503]
     assert "Too many files were uploaded" in found[2][1]
 
 
@@ -690,6 +718,51 @@ def test_which_origin_is_the_pages_own(environ, headers, foreign):
 
 
 # --- headers -------------------------------------------------------------------
+
+
+def test_a_hosted_page_knows_a_browser_again(space, local):
+    answer = space.ask("GET", "/")
+    (cookie,) = answer.headers.get_list("set-cookie")
+    named, *attributes = cookie.split("; ")
+    assert re.fullmatch(f"{COOKIE}=[0-9a-f]{{32}}", named)
+    assert attributes == ["Path=/", "HttpOnly", "SameSite=Lax", "Secure"]
+    assert space.ask("GET", "/").headers["set-cookie"] != cookie
+    for page, path, headers in (
+        (space, "/", {"cookie": named}),  # it has one
+        (space, "/config", {}),  # no page
+        (local, "/", {}),  # has no limits
+    ):
+        assert COOKIE not in str(page.ask("GET", path, headers=headers).headers)
+
+    def waits(cookie: str) -> list[bool]:
+        """Of questions that as many sessions ask, one more than a visitor may."""
+        body = {"model": "m", "prompt": "a"}
+        answers = [
+            space.ask(
+                "POST",
+                "/charrnn/next",
+                json={**body, "session": f"{cookie}{number}"},
+                headers={"cookie": cookie},
+            ).json()
+            for number in range(PER_SECOND + 1)
+        ]
+        return ["wait" in answer for answer in answers]
+
+    assert not any(waits("a=b"))
+    assert waits(named) == [False] * PER_SECOND + [True]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "encrypted"),
+    [(0, "https", False), (1, "http, https", True), (1, "https, http", False)],
+)
+def test_a_cookie_is_for_https_where_a_trusted_proxy_says_so(
+    proxies, forwarded, encrypted
+):
+    hosted = {"CHARRNN_HOSTED": "1", "CHARRNN_TRUSTED_PROXIES": str(proxies)}
+    headers = [(b"x-forwarded-proto", forwarded.encode())]
+    scope = {"type": "http", "scheme": "http", "headers": headers}
+    assert Rules.of(hosted).is_encrypted(scope) == encrypted
 
 
 def test_every_answer_has_the_policy_headers(page):

@@ -1,6 +1,6 @@
 from charrnn.model import checkpoint
 from charrnn.runs.events import EventLog
-from charrnn.ui import generate_form, links, shared
+from charrnn.ui import examples, generate_form, links, shared
 from charrnn.ui.wiring import SKIP
 from charrnn.ui.writing_request import DRAWN_SEEDS
 from tests.builders import (
@@ -32,10 +32,10 @@ def test_the_prompt_follows_the_model_until_the_visitor_writes_one(isolated):
     (folder / "state").mkdir()
     (folder / "state" / "corpus.txt").touch()
     EventLog(folder).append(make_event("sample", 1, prompt="the sea"))
-    assert generate_form.suggest_prompt("r", generate_form.DEFAULT_PROMPT) == "the sea"
+    assert generate_form.suggest_prompt("r", examples.DEFAULT_PROMPT) == "the sea"
     assert generate_form.suggest_prompt("m", "the sea") == ""
     assert generate_form.suggest_prompt("m", "my own words") == SKIP
-    assert generate_form.suggest_prompt("nobody", generate_form.DEFAULT_PROMPT) == SKIP
+    assert generate_form.suggest_prompt("nobody", examples.DEFAULT_PROMPT) == SKIP
 
 
 def test_a_page_opens_with_a_model_and_a_seed(model):

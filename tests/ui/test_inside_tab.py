@@ -1,8 +1,11 @@
 """The Inside tab and its endpoints: what they show is what `inspect` computes."""
 
+import contextlib
 import html
 import json
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,7 +15,8 @@ from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import Visitor
 from charrnn.inside import memory, surprise, units
 from charrnn.model import checkpoint
-from charrnn.ui import api, inside_map, inside_tab, looking
+from charrnn.ui import api, inside_beside, inside_tab, looking
+from charrnn.ui.wiring import SKIP
 from tests.builders import ENGLISH, PageRequest, make_folder, make_record, varied_text
 
 TEXT = "the cat\nsat on a <b>mat</b> & slept"
@@ -28,8 +32,19 @@ def characters(shown):
     ]
 
 
+def look(text, against=None, **headers):
+    """What a look shows in the end: map, reach, panel, units, and whether by hand."""
+    shown = [None] * 5
+    request = PageRequest(**headers)
+    for update in inside_tab.look_inside(request, "m", text, against):
+        for place, value in enumerate(update):
+            if value != SKIP:
+                shown[place] = value
+    return shown
+
+
 def test_the_map_holds_the_text_and_its_steps(model):
-    shown, hint, beside = inside_tab.look_inside(ENGLISH, "m", TEXT)
+    shown, reach, hint, beside, hand = look(TEXT)
     found = surprise.surprise(checkpoint.load(model), TEXT)
     parts = characters(shown)
     assert "".join(text for _, text in parts) == TEXT
@@ -40,58 +55,98 @@ def test_the_map_holds_the_text_and_its_steps(model):
     assert "<b>mat" not in shown
     assert "arrow keys" in hint
     assert beside == ""
+    assert hand["visible"] is False
+    # how far back it looks: the sentence, and the curve that it tells
+    far = memory.reach(*traced(model, TEXT))
+    assert f"lies within {far.within(0.5)} characters" in reach
+    points = re.search(r'<polyline points="([^"]*)"', reach)[1].split()
+    assert len(points) == len(far.shares)
+    assert float(points[-1].split(",")[1]) == 8  # all of it: the top
+
+
+def traced(model, text):
+    loaded = checkpoint.load(model)
+    _, states = surprise.read(loaded, text)
+    return loaded, loaded.vocabulary.encode(text), states
 
 
 def test_a_hostile_text_stays_a_text(model):
-    shown, _, _ = inside_tab.look_inside(ENGLISH, "m", EVIL)
-    beside = inside_tab.look_at(ENGLISH, "m", EVIL, 9)
-    painted = inside_tab.colour(ENGLISH, "m", EVIL, "0.0")
-    for part in (shown, beside, painted):
+    make_folder(model.parent / "other", make_record(title=EVIL), seed=9)
+    shown, *_ = look(EVIL)
+    both, *_ = look(EVIL, "other")
+    beside = inside_tab.look_at(ENGLISH, "m", EVIL, "other", 9)
+    painted, _, head, *_ = inside_tab.colour(
+        ENGLISH, "m", EVIL, None, "0.0", "capital", None
+    )
+    for part in (shown, both, beside, painted, head):
         assert "<img" not in part
         assert "<b><" not in part
 
 
 def test_a_chosen_character_tells_what_was_looked_at(model):
-    loaded = checkpoint.load(model)
-    _, states = surprise.read(loaded, TEXT)
-    look = memory.look(loaded, loaded.vocabulary.encode(TEXT), states, 20)
-    beside = inside_tab.look_at(ENGLISH, "m", TEXT, 20)
-    five, twenty = (round(100 * look.share(last)) for last in (5, 20))
+    loaded, ids, states = traced(model, TEXT)
+    seen = memory.look(loaded, ids, states, 20)
+    beside = inside_tab.look_at(ENGLISH, "m", TEXT, None, 20)
+    five, twenty = (round(100 * seen.share(last)) for last in (5, 20))
     assert f"The last 5 characters hold {five} %, the last 20 {twenty} %." in beside
     parts = characters(beside)
     assert "".join(text for _, text in parts) == TEXT[:20]
-    assert "p5" in parts[int(look.norms.argmax())][0]
+    assert "p5" in parts[int(seen.norms.argmax())][0]
     found = surprise.surprise(loaded, TEXT)
     assert f"rank {found.rank[19]}, {found.bits[19]:.2f} bits" in beside
-    assert beside.count("<tr>") == surprise.LIKELIEST
+    _, nearest, likeliest = re.split("<caption>", beside)
+    assert likeliest.count("<tr>") == surprise.LIKELIEST
+    share = 100 * seen.norms[-1] / seen.norms.sum()
+    first = re.search("<tbody><tr>.*?</tr>", nearest)[0]
+    assert first.endswith(f"<td>1</td><td>{share:.3g} %</td></tr>")
 
 
 @pytest.mark.parametrize("place", [0, -1, len(TEXT), None])
 def test_a_place_that_was_not_predicted_is_refused(model, place):
     with pytest.raises(ConfigError, match="expected 1 to"):
-        inside_tab.look_at(ENGLISH, "m", TEXT, place)
+        inside_tab.look_at(ENGLISH, "m", TEXT, None, place)
+
+
+def paint(unit, mark="", value=None):
+    return inside_tab.colour(ENGLISH, "m", TEXT, None, unit, mark, value)
 
 
 def test_a_unit_colours_the_text_from_its_lowest_value_to_its_highest(model):
     loaded = checkpoint.load(model)
     _, states = surprise.read(loaded, TEXT)
     values = units.activations(loaded.record.model, states)[:, 3]
-    shown = inside_tab.colour(ENGLISH, "m", TEXT, "0.3")
+    shown, box, head, slider, *rest = paint("0.3", "capital")
     parts = characters(shown)
     assert "".join(text for _, text in parts) == TEXT
     assert parts[int(values.argmin())][0][0] == "p0"
     assert parts[int(values.argmax())][0][0] == "p5"
     assert f"{values.min():+.2f} …" in shown
-    first, _, _ = inside_tab.look_inside(ENGLISH, "m", TEXT)
-    assert inside_tab.colour(ENGLISH, "m", TEXT, "") == first
+    # numbers, line by line: the lowest and the highest of each
+    ends = [f"{end:+.2f}" for end in (values[:8].min(), values[:8].max())]
+    assert f"<td>{ends[0]}</td><td>{ends[1]}</td></tr>" in shown
+    # and it can be turned by hand, over the values that it takes by itself
+    assert box["visible"] is True
+    assert "Unit 0.3 turned by hand: capital" in head
+    low, high = round(values.min(), 2), round(values.max(), 2)
+    assert (slider["minimum"], slider["maximum"]) == (low, high)
+    assert slider["value"] == high
+    assert set(rest) == {""}
+    linked = paint("0.3", "capital", round((low + high) / 2, 2))[3]
+    assert linked["value"] == round((low + high) / 2, 2)
+    assert paint("0.3", "capital", 9.0)[3]["value"] == high
+    first, *_ = look(TEXT)
+    assert paint("")[0] == first
+    assert all(value == SKIP for value in paint("")[1:])
 
 
 @pytest.mark.parametrize("unit", ["0", "a.b", "0.1.2", "0.-1", "0.999999", "²._"])
 def test_what_is_no_unit_is_refused(model, unit):
     with pytest.raises(CharrnnError, match="no unit"):
-        inside_tab.colour(ENGLISH, "m", TEXT, unit)
+        paint(unit, "capital")
     with pytest.raises(ConfigError, match=r"no unit 0\.9999"):
-        inside_tab.colour(ENGLISH, "m", TEXT, "0.9999")
+        paint("0.9999", "capital")
+    with pytest.raises(ConfigError, match="no mark"):
+        paint("0.3", "warmth")
 
 
 def found(mark, **changed):
@@ -100,36 +155,36 @@ def found(mark, **changed):
 
 
 def test_only_what_clears_its_controls_has_a_row():
-    rows = inside_map.unit_table(
+    rows = inside_beside.unit_table(
         "en", [found("digit", correlation=-0.9), found("vowel", correlation=0.24)]
     )
     assert rows.count("data-unit=") == 1
     assert 'data-unit="1.7"' in rows
     assert "<td>-0.90</td><td>0.20</td><td></td><td></td>" in rows
     assert "No more than by chance: vowel." in rows
-    nothing = inside_map.unit_table("en", [found("vowel", correlation=0.24)])
+    nothing = inside_beside.unit_table("en", [found("vowel", correlation=0.24)])
     assert "data-unit" not in nothing
     assert "No unit follows" in nothing
 
 
 def test_a_text_is_bounded_and_a_short_one_is_not_searched(model, monkeypatch):
     with pytest.raises(ConfigError, match="at least 2,000"):
-        inside_tab.search(ENGLISH, "m", "a" * 1999)
+        list(inside_tab.look_and_search(ENGLISH, "m", "a" * 1999, None))
     with pytest.raises(ConfigError, match="at least 2, one"):
-        inside_tab.look_inside(ENGLISH, "m", None)
+        look(None)
     with pytest.raises(ConfigError, match="20,001 characters: at most 20,000"):
-        inside_tab.look_inside(ENGLISH, "m", "a" * 20_001)
+        look("a" * 20_001)
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
     with pytest.raises(ConfigError, match="5,001 characters: at most 5,000"):
-        inside_tab.search(ENGLISH, "m", "a" * 5_001)
+        look("a" * 5_001)
     with pytest.raises(CharrnnError, match="no such model"):
-        inside_tab.look_inside(ENGLISH, "m", TEXT)
+        look(TEXT)
 
 
 def test_another_model_in_the_same_folder_is_read_anew(model):
-    first, _, _ = inside_tab.look_inside(ENGLISH, "m", TEXT)
+    first, *_ = look(TEXT)
     make_folder(model, make_record(), seed=9)
-    second, _, _ = inside_tab.look_inside(ENGLISH, "m", TEXT)
+    second, *_ = look(TEXT)
     assert first != second
     expected = surprise.surprise(checkpoint.load(model), TEXT)
     assert f"<td>{expected.bits_per_char:.3f}</td>" in second
@@ -149,14 +204,40 @@ def test_a_visitor_of_a_hosted_page_looks_at_one_thing_at_a_time(monkeypatch):
     with looking.one_at_a_time("en", one), looking.one_at_a_time("en", one):
         pass  # one's own computer
     monkeypatch.setenv("CHARRNN_HOSTED", "1")
-    with looking.one_at_a_time("en", one):
+
+    def looks(visitor):
+        with looking.one_at_a_time("en", visitor):
+            pass
+
+    with contextlib.ExitStack() as first:
+        first.enter_context(looking.one_at_a_time("en", one))
         with (
             pytest.raises(ConfigError, match="already"),
             looking.one_at_a_time("en", one),
         ):
             pass
-        with looking.one_at_a_time("en", other):
+        for beside in (Visitor("two", "2.2.2.2"), Visitor("three", "3.3.3.3")):
+            with looking.one_at_a_time("en", beside):
+                pass
+        monkeypatch.setattr(looking, "WAIT_SECONDS", 0.05)
+        with (
+            pytest.raises(ConfigError, match="from your network wait"),
+            looking.one_at_a_time("en", other),
+        ):
             pass
+        with (
+            looking.one_at_a_time("en", Visitor("two", "2.2.2.2")),
+            pytest.raises(ConfigError, match="Too many requests wait here"),
+            looking.one_at_a_time("en", Visitor("three", "3.3.3.3")),
+        ):
+            pass
+        monkeypatch.setattr(looking, "WAIT_SECONDS", 20)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(looks, other)
+            time.sleep(0.05)
+            assert not waiting.done()
+            first.close()
+            waiting.result(10)
     with pytest.raises(KeyError), looking.one_at_a_time("en", one):
         raise KeyError
     with looking.one_at_a_time("en", one):  # an error ends the look as well
@@ -212,22 +293,28 @@ def test_the_endpoint_refuses_what_it_cannot_do(model, options, said):
 def test_the_list_proposes_what_is_chosen_on_the_generate_tab(model):
     make_folder(model.parent / "other", make_record())
     browser = {"run": None, "held": []}
-    proposed = inside_tab.refresh(ENGLISH, None, browser, "m")
+    proposed, second = inside_tab.refresh(ENGLISH, None, None, browser, "m")
     assert proposed["value"] == "m"
-    opening = inside_tab.refresh(ENGLISH, None, browser, None)
+    assert second["value"] == ""
+    opening, _ = inside_tab.refresh(ENGLISH, None, None, browser, None)
     assert "value" not in opening
-    kept = inside_tab.refresh(ENGLISH, "other", browser, "m")
+    kept, second = inside_tab.refresh(ENGLISH, "other", "m", browser, "m")
     assert kept["value"] == "other"
+    assert second["value"] == "m"
+    _, second = inside_tab.refresh(ENGLISH, "other", "gone", browser, "m")
+    assert second["value"] == ""
     assert {"m", "other"} <= {value for _, value in kept["choices"]}
 
 
 def test_japanese_requests_get_japanese(model):
-    shown = inside_tab.look_at(PageRequest(lang="ja"), "m", TEXT, 9)
+    shown = inside_tab.look_at(PageRequest(lang="ja"), "m", TEXT, None, 9)
     assert "直前の 5 文字が" in shown
+    assert "使う情報の半分が直前の" in look(TEXT, lang="ja")[1]
 
 
 def test_all_looks_share_one_limit():
-    named = ("look_inside", "look_at", "search", "colour", "inspect", "units")
+    named = ("look_inside", "look_and_search", "look_at", "colour", "passage")
+    named += ("inspect", "units")
     own = {f for m in (inside_tab, api) for f in vars(m).values() if callable(f)}
     looks = [f for f in app.demo.fns.values() if f.fn in own and f.name in named]
     assert {f.name for f in looks} == set(named)

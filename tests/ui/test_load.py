@@ -98,6 +98,14 @@ def test_fifty_visitors_who_all_begin_within_ten_seconds_are_served(busy):
 
 
 @pytest.mark.long
+def test_a_class_behind_one_address_compares_and_types_at_once(busy):
+    measured = asyncio.run(load.lesson(busy.url, 30))
+    assert len(measured.four_texts) == 30
+    assert max(measured.four_texts) < 20  # seconds, beside a training
+    assert max(measured.bars) < 3
+
+
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_fifty_visitors_for_five_minutes_are_served(busy):
     seconds = float(os.environ.get("CHARRNN_LOAD_SECONDS", "300"))

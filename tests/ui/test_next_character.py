@@ -1,18 +1,30 @@
 """What the page is told of the characters that may come next."""
 
+import asyncio
+import contextlib
 import dataclasses
 import math
+import threading
+import time
 
+import httpx
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from charrnn.hosting import VISITORS_PER_ADDRESS, Visitor
 from charrnn.model import checkpoint
 from charrnn.ui import api, next_character
-from charrnn.ui.next_character import MAX_TEXT, Pace
+from charrnn.ui.next_character import (
+    MAX_TEXT,
+    PENDING,
+    PENDING_OF_ADDRESS,
+    Pace,
+    Pending,
+)
 from charrnn.ui.writing_request import engine
-from tests.builders import make_folder, make_record
+from tests.builders import make_folder, make_record, wait_until
 
 
 @pytest.fixture
@@ -76,6 +88,89 @@ def test_a_visitor_and_an_address_have_a_pace_each():
     assert pace.wait(Visitor("more", "there"), 5.5) == 0
     pace.wait(Visitor("late", "elsewhere"), 99.0)
     assert len(pace._asked) == 2  # nobody else is remembered
+
+
+def test_so_many_questions_wait_of_a_visitor_and_an_address():
+    pending, one = Pending(), Visitor("one", "here")
+    with contextlib.ExitStack() as first:
+        for _ in range(PENDING):
+            assert not pending.is_full(one)
+            first.enter_context(pending.one_more(one))
+        assert pending.is_full(one)
+        assert not pending.is_full(Visitor("two", "here"))
+        for number in range(PENDING_OF_ADDRESS - PENDING):
+            first.enter_context(pending.one_more(Visitor(str(number), "here")))
+        assert pending.is_full(Visitor("two", "here"))
+        assert not pending.is_full(Visitor("two", "there"))
+    assert not pending.is_full(one)
+    assert not pending._count
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """The route of a hosted page on a real server; its address."""
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    monkeypatch.setenv("CHARRNN_TRUSTED_PROXIES", "1")
+    app = Starlette(routes=[next_character.route()])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    wait_until(lambda: server.started, 20)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}{next_character.PATH}"
+    server.should_exit = True
+    thread.join()
+
+
+async def put(client, url, session, address, prompt):
+    """The answer, and the seconds that it took."""
+    asked = {"model": "shakespeare", "prompt": prompt, "session": session}
+    begun = time.monotonic()
+    answer = await client.post(url, json=asked, headers={"x-forwarded-for": address})
+    return answer.json(), time.monotonic() - begun
+
+
+async def beside_a_flood(url):
+    """Answers to a flood of long prompts, and the seconds of a visitor beside it.
+
+    Whoever poured it leaves at the end, and asks once more.
+    """
+    flood = []
+
+    async def pour(client):
+        for number in range(200):  # 40 a second, as many as an address may ask
+            prompt = f"{number}" + "To be, or not to be. " * 940
+            question = put(client, url, f"s{number}", "1.1.1.1", prompt)
+            flood.append(asyncio.create_task(question))
+            await asyncio.sleep(1 / 40)
+
+    async with httpx.AsyncClient(timeout=60) as client:
+        await put(client, url, "other", "2.2.2.2", "")  # the model is loaded
+        async with httpx.AsyncClient(timeout=60) as other:
+            pouring = asyncio.create_task(pour(other))
+            await asyncio.sleep(1)
+            beside = []
+            for number in range(1, 6):
+                prompt = "ROMEO:"[:number]
+                answer, seconds = await put(client, url, "other", "2.2.2.2", prompt)
+                assert len(answer["logits"]) == len(answer["characters"])
+                beside.append(seconds)
+                await asyncio.sleep(0.26)
+            answers = [task.result()[0] for task in flood if task.done()]
+            for task in (pouring, *flood):
+                task.cancel()
+            await asyncio.gather(pouring, *flood, return_exceptions=True)
+        await asyncio.sleep(1)  # of the pace
+        return answers, beside, await put(client, url, "s0", "1.1.1.1", "a")
+
+
+def test_a_flood_of_long_prompts_leaves_others_their_answers(served):
+    flood, beside, (after, seconds) = asyncio.run(beside_a_flood(served))
+    assert len(flood) > 20
+    assert sum("wait" in answer for answer in flood) >= len(flood) - PENDING_OF_ADDRESS
+    assert max(beside) < 1.0
+    assert "logits" in after  # who has gone has nothing waiting
+    assert seconds < 1.0
 
 
 def test_two_models_of_one_page_are_told_apart(isolated, client):

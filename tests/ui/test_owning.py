@@ -141,7 +141,7 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
 
 def start(browser: dict[str, object], init: str = "") -> training.StartedUpdate:
     values = [*training.form.preset_values("quick").values()]
-    form = ("paste", None, TEXT, init, "quick", "epochs", "", browser)
+    form = ("paste", None, TEXT, None, init, "quick", "epochs", "", browser)
     return training.start(ENGLISH, *form, *values)
 
 
@@ -223,7 +223,7 @@ def test_all_of_a_visitors_data_is_deleted_and_nobody_elses(
         "keys": {p.name: who.key for p in (ended, training, others)},
     }
     with store.hold(training):
-        update = visitor_data.delete_all(ENGLISH, browser, str(upload))
+        update = visitor_data.delete_all(ENGLISH, browser, [str(upload)])
         assert not ended.exists()
         assert training.exists()
     welcome = update[PanelUpdate._fields.index("welcome")]["value"]
@@ -243,7 +243,7 @@ def test_deleting_removes_no_file_but_an_upload(tmp_path, monkeypatch):
     mine = tmp_path / "mine.txt"
     mine.touch()
     for name in (mine, tmp_path / "gradio" / ".." / "mine.txt", tmp_path / "none"):
-        visitor_data.delete_all(ENGLISH, None, str(name))
+        visitor_data.delete_all(ENGLISH, None, [str(name)])
     assert mine.exists()
 
 

@@ -236,7 +236,7 @@ def test_flattened_updates_have_as_many_values_too(model):
     values = form.preset_values("quick").values()
     training_form = (None, "paste", "", "quick", "epochs", "", *values)
     returned = {
-        generate_form.opened: generate_form.opened(ENGLISH, "", {}),
+        generate_form.opened: generate_form.opened(ENGLISH, "", {}, True),
         writing.generate: next(writing.generate(ENGLISH, *text)),
         writing.compare: next(writing.compare(ENGLISH, *text)),
         training.estimate: training.estimate(ENGLISH, *training_form),

@@ -5,7 +5,7 @@ import pytest
 
 from charrnn.errors import CharrnnError, RunError
 from charrnn.runs import store
-from charrnn.ui import api, following, generate_form, run_actions, zips
+from charrnn.ui import api, examples, following, generate_form, run_actions, zips
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from tests.builders import ENGLISH
 
@@ -70,7 +70,7 @@ def test_a_finished_run_is_written_with(run, trained):
     assert following.whole_panel("en", "my-run", Browser()).write["visible"] is False
     panel = following.whole_panel("en", trained.name, Browser())
     assert panel.write["visible"] is True
-    default = generate_form.DEFAULT_PROMPT
+    default = examples.DEFAULT_PROMPT
     tabs, model, prompt = run_actions.write_with(ENGLISH, trained.name, {}, default)
     assert tabs["selected"] == "generate"
     assert model["value"] == trained.name

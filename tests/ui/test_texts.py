@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.config import setting_field
+from charrnn.inside.holding import statistic_of
 from charrnn.inside.marks import MARKS
 from charrnn.presets import PRESETS
 from charrnn.runs.figures import TextFigures
@@ -30,7 +31,7 @@ COLUMN_LABELS = {f"column.{by}.{i}" for by in COMPARED for i in range(MAX_COLUMN
 COMPOSED = {  # made of other texts in `labels`, in no locale file
     *("masthead", "welcome"),
     "inside.rest",
-    *("card", "temperature.names", "next.strip", "colours", "page.words"),
+    *("card", "examples", "temperature.names", "next.strip", "colours", "page.words"),
     *COLUMN_LABELS,
     *(f"train.chip.{number}" for number in CHIPS),
 }
@@ -63,11 +64,19 @@ DYNAMIC = {
     "hub.kind.": set(sharing.KINDS),
     "series.": set(chart.COLOURS),
     "mark.": set(MARKS),
-    "inside.total.": {"bits", "perplexity", "characters", "unknown"},
+    "inside.total.": {
+        *("bits", "perplexity", "characters", "unknown"),
+        *("first", "second", "difference"),
+    },
+    "inside.line.": {"bits", "first", "second", "difference", "low", "high"},
+    "inside.nearest.": {"character", "back", "share"},
+    "inside.reach.": {"half", "half_only", "none", "table", "last", "share"},
+    "inside.difference.": {"more", "less", "least"},
+    "hand.statistic.": {statistic_of(name).kind for name in MARKS},
     "inside.worst.": {"character", "bits", "expected"},
     "inside.units.": {
         *("mark", "unit", "correlation", "control", "r2", "r2_control"),
-        *("colour", "none", "rest"),
+        *("colour", "hint", "none", "rest", "comma"),
     },
     "loss.": set(chart.UNITS),
     "standing.": set(Standing),

@@ -94,7 +94,7 @@ def test_wrong_settings_are_flagged_and_nothing_else():
 def test_what_cannot_start_says_why(source, pasted, values, said, isolated):
     with pytest.raises(CharrnnError, match=said):
         training.start(
-            ENGLISH, source, None, pasted, "", "quick", "epochs", "", {}, *values
+            ENGLISH, source, None, pasted, None, "", "quick", "epochs", "", {}, *values
         )
     assert list(isolated.iterdir()) == []
 
@@ -111,12 +111,12 @@ def test_a_training_begins_from_a_model(isolated, monkeypatch):
     assert f"{count:,} parameters" in cost
     assert "--init parent</pre>" in command
     text = "the sea and the sand\n" * 90
-    started = training.start(ENGLISH, "paste", None, text, *asked, {}, *values)
+    started = training.start(ENGLISH, "paste", None, text, None, *asked, {}, *values)
     child = isolated / started.followed
     assert checkpoint.load(child).weights_hash == checkpoint.load(parent).weights_hash
     gone = ("gone", "quick", "epochs", "")
     with pytest.raises(RunError, match="no model or run"):
-        training.start(ENGLISH, "paste", None, text, *gone, {}, *values)
+        training.start(ENGLISH, "paste", None, text, None, *gone, {}, *values)
     monkeypatch.setenv("CHARRNN_HOSTED", "1")  # where its id could be guessed
     with pytest.raises(RunError, match="no such model"):
-        training.start(ENGLISH, "paste", None, text, *asked, {}, *values)
+        training.start(ENGLISH, "paste", None, text, None, *asked, {}, *values)

@@ -5,7 +5,7 @@ import pytest
 from fastapi import Request
 
 from charrnn.hosting import UNKNOWN_VISITOR
-from charrnn.ui.visitors import visitor_of
+from charrnn.ui.visitors import COOKIE, new_cookie, visitor_of
 
 
 def request(session, *headers, peer="1.1.1.1"):
@@ -27,6 +27,24 @@ def test_a_session_is_known_by_its_hash_whatever_it_is_called():
     assert {len(visitor.key) for visitor in visitors} == {16}
     assert {visitor.address for visitor in visitors} == {"1.1.1.1"}
     assert visitor_of(request("a")) == visitors[0]
+
+
+def with_cookie(session, cookie):
+    made = request(session)
+    made.request.scope["headers"].append((b"cookie", cookie.encode()))
+    return visitor_of(made)
+
+
+def test_a_browser_is_one_visitor_in_all_its_tabs_and_after_a_reload():
+    cookies = [new_cookie(secure=False).partition(";")[0] for _ in range(2)]
+    one, two = ([with_cookie(s, f"x=1; {c}") for s in "ab"] for c in cookies)
+    assert one[0] == one[1] != two[0] == two[1]
+    assert with_cookie(f"browser {cookies[0].partition('=')[2]}", "") not in one
+
+
+@pytest.mark.parametrize("odd", ["", "A" * 32, "a" * 31, "a" * 33, '"a"', "\0" * 32])
+def test_what_is_no_cookie_of_ours_is_nobody(odd):
+    assert with_cookie("a", f"{COOKIE}={odd}") == visitor_of(request("a"))
 
 
 def test_who_is_signed_in_is_one_visitor_in_all_sessions():

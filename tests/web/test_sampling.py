@@ -1,12 +1,15 @@
 """The browser's probabilities are those of `model/sampling`."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charrnn.inside import surprise
 from charrnn.model.sampling import next_char_probs
 from charrnn.ui import cards
-from tests.builders import WEB, run_javascript
+from tests.builders import WEB, make_model, run_javascript
 
 NEAR = 1e-12  # of top-p, where the sets may differ by a candidate
 PARTS = (WEB / "sampling.js").read_text(encoding="utf-8")
@@ -80,6 +83,11 @@ def test_colours_are_steps_of_probability():
     bits = [-float(np.log2(p)) for p in probabilities]
     steps = run_javascript(PARTS, "cases.map(charrnnSampling.surpriseStep)", bits)
     assert steps == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    # the browser's steps are Python's, and the legend tells them
+    scored = dataclasses.replace(
+        surprise.surprise(make_model(), "ab"), probability=np.array(probabilities)
+    )
+    assert scored.steps.tolist() == steps
     legend = cards.colour_legend("en")
-    assert [f"{100 * least:g} %" in legend for least in (0.5, 0.25, 0.1, 0.03, 0.01)]
+    assert all(f"{100 * least:g} % or more" in legend for least in surprise.STEPS)
     assert legend.count("<i ") == 6
