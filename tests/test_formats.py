@@ -16,6 +16,7 @@ from charrnn.model.record import (
     Machine,
     Origin,
     Record,
+    SweepRecord,
 )
 from charrnn.runs import events, store
 from charrnn.runs.states import LIVE, RESUMABLE, EndReason, RunState
@@ -146,6 +147,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
         ("corpus", CorpusRecord),
         ("machine", Machine),
         ("origin", Origin),
+        ("sweep", SweepRecord),
     ):
         found = re.findall(r"`(\w+)`", described[f"`{key}`"])
         assert [name for name in found if name in field_names(owner)] == field_names(

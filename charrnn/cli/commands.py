@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from charrnn import config
+from charrnn.cli import comparison
 from charrnn.cli.output import (
     Printer,
     date,
@@ -52,6 +53,7 @@ from charrnn.runs import (
     preparation,
     status,
     store,
+    sweeps,
 )
 from charrnn.runs.events import Baseline, Ended, EventLog
 from charrnn.runs.figures import TextFigures, count
@@ -146,6 +148,27 @@ def run_train(args: argparse.Namespace) -> int:
             process.capture_output(path)
         log = EventLog(path, listener=printer)
         return _train_in_turn(path, log, printer)
+
+
+def run_sweep(args: argparse.Namespace) -> int:
+    """`sweep`: train each combination of settings; what is there already stays."""
+    at_once = policy().at_once if args.at_once is None else args.at_once
+    os.environ["CHARRNN_AT_ONCE"] = str(at_once)  # for the trainers' queue as well
+    corpus = _load_corpus(args)
+    members = sweeps.plan(
+        corpus, preset=args.preset, settings=_given_settings(args), sweep_id=args.id
+    )
+    for notice in members[0].prepared.notices:
+        emit(f"note: {notice}")
+    sweep_id = members[0].label.id
+    emit(
+        f"sweep {sweep_id} of {len(members):,} runs: see them with `{program()} runs "
+        f"--sweep {sweep_id}`, end it with Ctrl-C or `{program()} stop {sweep_id}`; "
+        "the same command goes on with it"
+    )
+    complete = sweeps.train(members, at_once=policy().at_once, say=emit)
+    comparison.show_sweep(sweep_id)
+    return FINE if complete else FAILED
 
 
 def _printer(path: Path) -> Printer:
@@ -420,6 +443,8 @@ def run_inspect(args: argparse.Namespace) -> int:
     """`inspect`: what a model makes of each character of a text."""
     from charrnn.cli import inspection
 
+    if args.steps and not args.units:
+        raise ConfigError("--steps is told of --units: give both.", field="steps")
     model = _load_model(args.model)
     text = _text_to_inspect(args, model)
     unknown = model.vocabulary.unknown(text)
@@ -451,12 +476,16 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
         "corpus": record.corpus.name,
         "figures": None if record.figures is None else asdict(record.figures),
         "origin": None if record.origin is None else asdict(record.origin),
+        "sweep": None if record.sweep is None else record.sweep.id,
         "problem": entry.problem,
     }
 
 
 def _unreadable_json(folder: Unreadable) -> dict[str, Any]:
-    keys = ("title", "started", "seconds", "parameters", "corpus", "figures", "origin")
+    keys = (
+        *("title", "started", "seconds", "parameters", "corpus", "figures"),
+        *("origin", "sweep"),
+    )
     return {
         "id": folder.model_id,
         "state": RunState.UNREADABLE,
@@ -512,6 +541,8 @@ def run_models(args: argparse.Namespace) -> int:
 
 def run_runs(args: argparse.Namespace) -> int:
     """`runs`: what has been or is being trained here."""
+    if args.sweep is not None:
+        return comparison.show_sweep(args.sweep, as_json=args.json)
     found = list_runs()
     damaged = [folder for folder in unreadable() if folder.is_run]
     if args.json:
@@ -537,7 +568,11 @@ def run_runs(args: argparse.Namespace) -> int:
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    """`stop`: ask a training to end well."""
+    """`stop`: ask a training, or all of a sweep, to end well."""
+    if sweeps.is_sweep(args.id):
+        count = sweeps.stop(args.id)
+        emit(f"{args.id}: {count} end after their steps; no other run is begun")
+        return FINE
     path = store.check_own_run(store.resolve(args.id))
     waiting = status_of(path).state is RunState.QUEUED
     control.ask_to_stop(path)

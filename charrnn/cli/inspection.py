@@ -8,7 +8,10 @@ from typing import Any, Final
 from charrnn.cli.output import show, show_json, table
 from charrnn.inside import memory, report, surprise, units
 from charrnn.inside.surprise import Surprise
+from charrnn.inside.units import Found
+from charrnn.model import snapshots
 from charrnn.model.checkpoint import Model
+from charrnn.runs.store import resolve
 from charrnn.text.vocabulary import Vocabulary
 
 LINE: Final = 72  # characters of a line of the map
@@ -177,6 +180,9 @@ def show_reach(args: argparse.Namespace, model: Model, text: str) -> None:
 def show_units(args: argparse.Namespace, model: Model, text: str) -> None:
     """Which unit follows which mark of the text, and what all hold together."""
     found = units.SearchCache().get(model, text)
+    if args.steps:
+        _show_course(args, text, [one for one in found if one.unit_shown])
+        return
     if args.json:
         show_json({"model": args.model, **report.of_units(found, len(text))})
         return
@@ -193,3 +199,32 @@ def show_units(args: argparse.Namespace, model: Model, text: str) -> None:
         )
     table(rows)
     show("\n-: not more than the same mark shifted against the text")
+
+
+def _show_course(args: argparse.Namespace, text: str, found: Sequence[Found]) -> None:
+    """How the units that follow something came to follow it, step by step."""
+    path = resolve(args.model)
+    models = ((step, snapshots.load(path, step)) for step in snapshots.steps(path))
+    followed = [(one.mark, one.layer, one.unit) for one in found]
+    course = report.course(models, text, followed)
+    if args.json:
+        marks = [
+            {
+                "mark": mark,
+                "layer": layer,
+                "unit": unit,
+                "course": [
+                    {"step": step, "correlation": values[index]}
+                    for step, values in course
+                ],
+            }
+            for index, (mark, layer, unit) in enumerate(followed)
+        ]
+        show_json({"model": args.model, "characters": len(text), "marks": marks})
+        return
+    rows = [("MARK", "UNIT", *(f"{step:,}" for step, _ in course))]
+    for index, (mark, layer, unit) in enumerate(followed):
+        shown = (f"{values[index]:+.2f}" for _, values in course)
+        rows.append((mark, f"{layer}.{unit}", *shown))
+    table(rows)
+    show("\ncorrelation of the unit with its mark after each step that was kept")

@@ -27,6 +27,7 @@ from charrnn.cli.commands import (
     run_push,
     run_runs,
     run_stop,
+    run_sweep,
     run_train,
     run_unpack,
     run_web,
@@ -49,7 +50,7 @@ def _number(text: str) -> int | float:
         return float(text)
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     group = parser.add_argument_group("settings, instead of the preset's")
     for name in (*config.MODEL_SETTINGS, *config.TRAINING_SETTINGS):
         item = config.setting_field(name)
@@ -62,6 +63,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             type=kind,
             choices=item.metadata["choices"] or None,
             metavar=None if item.metadata["choices"] else "N",
+            nargs="+" if several else None,
             help=item.metadata["help"].replace("%", "%%") + bounds,
         )
 
@@ -97,6 +99,20 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
     _add_settings(train)
     train.set_defaults(run=run_train)
+
+
+def _add_sweep(commands: Any) -> None:
+    sweep = commands.add_parser(
+        "sweep", help="train a model with each combination of some settings"
+    )
+    _add_corpus(sweep, required=True)
+    sweep.add_argument("--preset", choices=tuple(presets.PRESETS))
+    sweep.add_argument("--id", help="name of the sweep, made of all else if absent")
+    sweep.add_argument(
+        "--at-once", type=int, metavar="N", help="runs that train side by side"
+    )
+    _add_settings(sweep, several=True)
+    sweep.set_defaults(run=run_sweep)
 
 
 def _add_generate(commands: Any) -> None:
@@ -180,6 +196,9 @@ def _add_inspect(commands: Any) -> None:
     what.add_argument(
         "--units", action="store_true", help="which unit follows what in the text"
     )
+    inspect.add_argument(
+        "--steps", action="store_true", help="of --units: how they came to be in a run"
+    )
     inspect.add_argument("--json", action="store_true")
     inspect.set_defaults(run=run_inspect)
 
@@ -232,6 +251,26 @@ def _add_web(commands: Any) -> None:
     web.set_defaults(run=run_web)
 
 
+def _add_runs(commands: Any) -> None:
+    for name, run, text in (
+        ("models", run_models, "list what text can be generated from"),
+        ("runs", run_runs, "list trainings and their states"),
+    ):
+        listing = commands.add_parser(name, help=text)
+        listing.add_argument("--json", action="store_true")
+        if name == "runs":
+            listing.add_argument("--sweep", metavar="ID", help="of a sweep, compared")
+        listing.set_defaults(run=run)
+    for name, run, text in (
+        ("stop", run_stop, "end a training well"),
+        ("follow", run_follow, "watch a training"),
+        ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
+    ):
+        one = commands.add_parser(name, help=text)
+        one.add_argument("id", metavar="RUN|SWEEP" if name == "stop" else "RUN")
+        one.set_defaults(run=run)
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     top = argparse.ArgumentParser(prog=program(), description=charrnn.__doc__)
@@ -240,24 +279,11 @@ def parser() -> argparse.ArgumentParser:
     page = commands.add_parser("page", help="open the web page")
     page.set_defaults(run=run_page)
     _add_train(commands)
+    _add_sweep(commands)
     _add_generate(commands)
     _add_evaluate(commands)
     _add_inspect(commands)
-    for name, run, text in (
-        ("models", run_models, "list what text can be generated from"),
-        ("runs", run_runs, "list trainings and their states"),
-    ):
-        listing = commands.add_parser(name, help=text)
-        listing.add_argument("--json", action="store_true")
-        listing.set_defaults(run=run)
-    for name, run, text in (
-        ("stop", run_stop, "end a training well"),
-        ("follow", run_follow, "watch a training"),
-        ("baseline", run_baseline, "score a run's text with a table of 5-grams"),
-    ):
-        one = commands.add_parser(name, help=text)
-        one.add_argument("id", metavar="RUN")
-        one.set_defaults(run=run)
+    _add_runs(commands)
     export = commands.add_parser("export", help="write a TensorFlow SavedModel")
     export.add_argument("model", metavar="MODEL")
     export.add_argument("path", metavar="PATH")

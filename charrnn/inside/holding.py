@@ -27,7 +27,6 @@ SAMPLES: Final = 5  # texts of each setting, with seeds 0, 1, ...
 CHARACTERS: Final = 400  # of each text
 TEMPERATURE: Final = 0.8
 NORMAL: Final = 1.959964  # the normal distribution's 97.5 % quantile
-CONTROLS: Final = 2
 Doubles = npt.NDArray[np.float64]
 
 

@@ -1,14 +1,16 @@
 """What a look inside a model found, as JSON takes it: `--json` and the endpoints."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from charrnn.errors import ConfigError
-from charrnn.inside import surprise
+from charrnn.inside import surprise, units
+from charrnn.inside.marks import MARKS
 from charrnn.inside.memory import SHARES, Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
+from charrnn.model.checkpoint import Model
 from charrnn.text.vocabulary import Vocabulary
 
 
@@ -103,6 +105,34 @@ def of_reach(reach: Reach) -> dict[str, Any]:
         "all_but_one_percent_within": reach.within(0.99),
         "shares": reach.shares.tolist(),
     }
+
+
+def course(
+    models: Iterable[tuple[int, Model]],
+    text: str,
+    followed: Sequence[tuple[str, int, int]],
+) -> list[tuple[int, list[float]]]:
+    """How units follow their marks at each of some steps of a training.
+
+    Args:
+        models: Each step, and the model as it was then; one is held at a time.
+        text: What they read.
+        followed: Name of a mark, layer and unit from 0.
+
+    Returns:
+        Each step, and the correlations on the text's second half.
+    """
+    marks = {mark: MARKS[mark](text) for mark, _, _ in followed}
+    found = []
+    for step, model in models:
+        _, states = surprise.read(model, text)
+        config = model.record.model
+        values = [
+            units.correlation(config, states, marks[mark], (layer, unit))
+            for mark, layer, unit in followed
+        ]
+        found.append((step, values))
+    return found
 
 
 def of_units(found: Sequence[Found], characters: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import math
 import time
 import types
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -364,22 +364,43 @@ class Network:
             The last layer's outputs, shape ``(length, batch, rnn_units)``, and
             the states after the window.
         """
-        batch, length = ids.shape
-        units = self.config.rnn_units
-        x = self._embed(ids.T.ravel())  # (G, T*B, H)
+        read: npt.NDArray[Any] = ids.T
         following: list[Floats] = []
-        outputs = np.empty((length, batch, units), np.float32)
-        for index, layer in enumerate(self._layers):
-            if index:
-                x = layer.project(outputs.reshape(-1, units))
-            first = index * layer.num_states
-            state = states[first : first + layer.num_states]
-            steps = x.reshape(layer.gates, length, batch, units)
-            for position in range(length):
-                state = layer.step(steps[:, position], state)
-                outputs[position] = state[0]
+        for index in range(self.config.num_layers):
+            first = index * self.config.num_states
+            state = states[first : first + self.config.num_states]
+            read, state = self.scan_layer(index, read, state)
             following += state
-        return outputs, tuple(following)
+        return read, tuple(following)
+
+    def scan_layer(
+        self, index: int, read: npt.NDArray[Any], state: States
+    ) -> tuple[Floats, States]:
+        """Read a window of every row in one layer.
+
+        Args:
+            index: Of the layer.
+            read: What it reads: ids, shape ``(length, batch)``, or the outputs of the
+                layer below, ``(length, batch, rnn_units)``.
+            state: Of this layer alone.
+
+        Returns:
+            The layer's outputs, shape ``(length, batch, rnn_units)``, and its state
+            after the window.
+        """
+        length, batch = read.shape[:2]
+        layer, units = self._layers[index], self.config.rnn_units
+        # one product for the whole window: (G, T*B, H)
+        if index:
+            x = layer.project(read.reshape(-1, units))
+        else:
+            x = self._embed(read.ravel())
+        steps = x.reshape(layer.gates, length, batch, units)
+        outputs = np.empty((length, batch, units), np.float32)
+        for position in range(length):
+            state = layer.step(steps[:, position], state)
+            outputs[position] = state[0]
+        return outputs, state
 
     def trace(self, ids: Ids) -> States:
         """Read one text from zero state and keep every state on the way.

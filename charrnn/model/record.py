@@ -118,6 +118,21 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """Which of several runs that are compared this is.
+
+    Args:
+        id: What all of them share.
+        key: Hash of text, preset and settings, hexadecimal: tells it from the others.
+        settings: What differs between them, and what it is here.
+    """
+
+    id: str
+    key: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    settings: Annotated[Mapping[str, int | float | str], Field(max_length=50)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """The contents of `config.json`.
 
@@ -134,6 +149,7 @@ class Record:
             chosen.
         versions: Of the programs that trained, by name.
         origin: None for what was trained here.
+        sweep: None for a run that was begun by itself.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
@@ -152,6 +168,7 @@ class Record:
         default_factory=dict
     )
     origin: Origin | None = None
+    sweep: SweepRecord | None = None
 
     def to_json(self) -> str:
         """The file's text: stable order, two spaces, a newline at the end."""

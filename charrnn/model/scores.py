@@ -10,16 +10,20 @@ Reference:
     https://github.com/karpathy/nanoGPT, ``estimate_loss``.
 """
 
-from collections.abc import Callable, Mapping
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
-from charrnn.model.network import Floats, Ids, Network
+from charrnn.model.blas import unsplit
+from charrnn.model.network import Floats, Ids, Network, States
 from charrnn.text.parts import Codes, Part, Sums
 from charrnn.text.vocabulary import UNKNOWN_ID
 
@@ -57,6 +61,58 @@ def _nats(logits: Floats, targets: npt.NDArray[np.integer]) -> npt.NDArray[np.fl
     return np.asarray(normaliser - (wanted - largest)[:, 0], np.float64)
 
 
+class _Scanned(NamedTuple):
+    """A portion as one layer has read it: its outputs and the state after it."""
+
+    outputs: npt.NDArray[Any]
+    state: States
+
+
+def _known(outputs: npt.NDArray[Any], state: States) -> "Future[_Scanned]":
+    future: Future[_Scanned] = Future()
+    future.set_result(_Scanned(outputs, state))
+    return future
+
+
+def _scan(
+    network: Network, index: int, read: "Future[_Scanned]", before: "Future[_Scanned]"
+) -> _Scanned:
+    """Read a portion, as the layer below gives it, after the portion before it."""
+    scanned = network.scan_layer(index, read.result().outputs, before.result().state)
+    return _Scanned(*scanned)
+
+
+def _outputs(network: Network, ids: Ids) -> Iterator[tuple[int, Floats]]:
+    """The last layer's outputs for rows of ids ``(batch, length)``, from zero state.
+
+    A portion of the text goes through one layer after the other; while the second layer
+    reads it, the first one reads the next portion, in a thread of its own.
+
+    Yields:
+        The column that a portion begins with, and ``(columns, batch, rnn_units)``.
+    """
+    config = network.config
+    batch, length = ids.shape
+    widest = max(config.vocab_size, 4 * config.rnn_units)  # 4: an LSTM's gates
+    portion = max(1, MAX_NUMBERS // (batch * widest))
+    zeros, count = network.initial_states(batch), config.num_states
+    layers = range(config.num_layers)
+    states = [_known(ids, zeros[i * count : (i + 1) * count]) for i in layers]
+    coming: deque[tuple[int, Future[_Scanned]]] = deque()
+    with ThreadPoolExecutor(config.num_layers) as threads:
+        for start in range(0, length, portion):
+            read = _known(ids[:, start : start + portion].T.astype(np.intp), ())
+            for index in layers:
+                read = threads.submit(_scan, network, index, read, states[index])
+                states[index] = read
+            coming.append((start, read))
+            if len(coming) > config.num_layers:  # what is read ahead takes memory
+                first, read = coming.popleft()
+                yield first, read.result().outputs
+        for first, read in coming:
+            yield first, read.result().outputs
+
+
 def _read(
     network: Network,
     ids: Ids,
@@ -68,20 +124,15 @@ def _read(
     ``take`` gets the column that a portion begins with, and the nats of its
     characters, those of a column together.
     """
-    config = network.config
-    batch, length = len(ids), ids.shape[1] - 1
-    widest = max(config.vocab_size, 4 * config.rnn_units)  # 4: an LSTM's gates
-    portion = max(1, MAX_NUMBERS // (batch * widest))
-    states, total = network.initial_states(batch), 0.0
-    for start in range(0, length, portion):
-        end = min(start + portion, length)
-        outputs, states = network.scan(ids[:, start:end].astype(np.intp), states)
-        logits = network.logits(outputs.reshape(-1, config.rnn_units))
-        nats = _nats(logits, ids[:, start + 1 : end + 1].T.ravel())
+    total = 0.0
+    for start, outputs in _outputs(network, ids[:, :-1]):
+        targets = ids[:, start + 1 : start + 1 + len(outputs)].T.ravel()
+        logits = network.logits(outputs.reshape(-1, network.config.rnn_units))
+        nats = _nats(logits, targets)
         total += float(nats.sum())
         if take is not None:
             take(start, nats)
-        progress(batch * (end - start))
+        progress(len(targets))
     return total
 
 
@@ -113,7 +164,8 @@ def evaluate(
         ids: The text, encoded with the model's vocabulary; shape
             ``(length,)``, at least 2.
         window: Predicted characters in a cold window.
-        progress: Called with the share done, 0 to 1.
+        progress: Called with the share done, 0 to 1, from either of two threads, one
+            at a time.
         codes: Of the same text, from `parts.codes`: split the stateful score.
 
     Raises:
@@ -130,13 +182,14 @@ def evaluate(
         )
     characters = len(ids) - 1
     work = characters + characters // window * window
-    done = 0
+    done, lock = 0, threading.Lock()
 
     def count(predicted: int) -> None:
         nonlocal done
-        done += predicted
-        if progress is not None:
-            progress(done / work)
+        with lock:
+            done += predicted
+            if progress is not None:
+                progress(done / work)
 
     sums = Sums()
 
@@ -146,9 +199,13 @@ def evaluate(
 
     # GEMMs: scores need not be the same bits in any batch, and many rows are faster
     network = Network(model.record.model, model.weights, batch_invariant=False)
+    with unsplit(), ThreadPoolExecutor(1) as beside:
+        windows = beside.submit(_cold, network, ids, window, count)
+        total = _read(network, ids[None], count, take)
+        cold_nats = windows.result()
     return Scores(
-        nats_per_char=_read(network, ids[None], count, take) / characters,
-        cold_nats_per_char=_cold(network, ids, window, count),
+        nats_per_char=total / characters,
+        cold_nats_per_char=cold_nats,
         characters=characters,
         unknown=int(np.count_nonzero(ids[1:] == UNKNOWN_ID)),
         parts=sums.parts(),
@@ -167,4 +224,5 @@ def cold(model: checkpoint.Model, ids: Ids, *, window: int = WINDOW) -> float | 
         Mean nats per character over full windows; None if the text holds none.
     """
     network = Network(model.record.model, model.weights, batch_invariant=False)
-    return _cold(network, ids, window, lambda predicted: None)
+    with unsplit():
+        return _cold(network, ids, window, lambda predicted: None)

@@ -17,7 +17,7 @@ from charrnn.files import escaped, one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
 from charrnn.model import checkpoint
-from charrnn.model.record import CorpusRecord, Record
+from charrnn.model.record import CorpusRecord, Record, SweepRecord
 from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR, EventLog, Notice, Queued
 from charrnn.runs.history import read_view
 from charrnn.runs.leftovers import discard, remove_leftovers
@@ -54,6 +54,7 @@ def create(
     model_id: str | None = None,
     init: Path | None = None,
     owner: Owner | None = None,
+    sweep: SweepRecord | None = None,
 ) -> Path:
     """Write a run's folder, whole or not at all, before anything is trained.
 
@@ -64,6 +65,7 @@ def create(
             one that nobody can guess where the policy wants that.
         init: Folder of the model whose weights the training begins with.
         owner: Whose key shall open it on a hosted page.
+        sweep: Which run of a sweep it is.
 
     Returns:
         The folder; its name is the run's id.
@@ -92,6 +94,7 @@ def create(
             separator=escaped(corpus.separator),
         ),
         versions={"charrnn": charrnn.__version__},
+        sweep=sweep,
     )
     try:
         _write_run(path, prepared, record, init, owner)

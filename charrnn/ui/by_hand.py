@@ -29,7 +29,7 @@ from charrnn.ui import inside_map, looking
 from charrnn.ui.cards import progress_line, written_class
 from charrnn.ui.labels import i18n
 from charrnn.ui.looking import Reading
-from charrnn.ui.shared import model_folder
+from charrnn.ui.shared import model_folder, note
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import SKIP, Html, Update
@@ -39,7 +39,7 @@ COLUMNS: Final = 3  # low, free, high
 BEFORE: Final = 200  # characters of the text that the model reads before it writes
 DIGITS: Final = 2  # of a value, on the slider and in a link
 NO_VALUE: Final = "-"
-SAME: Final = (SKIP,) * (COLUMNS + 5)  # the outputs of `choose`, unchanged
+SAME: Final = (SKIP,) * (COLUMNS + 6)  # the outputs of `choose`, unchanged
 
 
 class HandUpdate(NamedTuple):
@@ -61,10 +61,13 @@ class Hand:
     status: gr.HTML
     cards: tuple[gr.HTML, ...]
     table: gr.HTML
+    trace: gr.Button
+    course: gr.HTML
 
     def chosen(self) -> list[Block]:
         """The outputs of `choose`."""
-        return [self.box, self.head, self.value, self.status, *self.cards, self.table]
+        shown = [self.status, *self.cards, self.table, self.course]
+        return [self.box, self.head, self.value, *shown]
 
     def written(self) -> list[Block]:
         """The outputs of `hold`."""
@@ -102,7 +105,9 @@ def build() -> Hand:
                         gr.HTML(elem_id=f"held-{index}", apply_default_css=False)
                     )
         table = gr.HTML(elem_id="hand-table", apply_default_css=False)
-    return Hand(box, head, value, write, status, tuple(cards), table)
+        trace = gr.Button(i18n("hand.course"), size="sm", elem_id="hand-trace")
+        steps = gr.HTML(elem_id="hand-course", apply_default_css=False)
+    return Hand(box, head, value, write, status, tuple(cards), table, trace, steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,7 +202,7 @@ def choose(lang: str, plan: Plan, value: float | None) -> tuple[Update | str, ..
         f"<p>{html.escape(lead)}</p></div>"
     )
     slider = gr.update(minimum=low, maximum=max(high, low + 0.01), value=shown)
-    empty = ("",) * (COLUMNS + 2)
+    empty = ("",) * (COLUMNS + 3)
     return gr.update(visible=True), head, slider, *empty
 
 
@@ -242,12 +247,47 @@ def hold(
     with looking.one_at_a_time(lang, visitor):
         reading = looking.read(lang, model, text)
         found = plan(lang, reading, unit or "", mark or "")
-        controls = reading.controls(found.layer, found.mark)
+        controls = reading.controls(found.layer, found.unit, found.mark)
         del reading  # whose states would be kept while the texts are written
     share = 1.0 if value is None else found.share(value)
     updates = _Writing(lang, visitor, model or "", found).updates(controls, share)
     for update in updates:
         yield update.status, *update.cards, update.table
+
+
+def course(
+    request: gr.Request,
+    model: str | None,
+    text: str | None,
+    unit: str | None,
+    mark: str | None,
+) -> str:
+    """How the unit came to follow its mark, at each step of the training that is kept.
+
+    Args:
+        request: Tells the language and the visitor.
+        model: Whose unit it is.
+        text: That was looked at.
+        unit: ``layer.unit``.
+        mark: What it follows.
+    """
+    lang = language(request)
+    with looking.one_at_a_time(lang, visitor_of(request)):
+        found = plan(lang, looking.read(lang, model, text), unit or "", mark or "")
+        steps = looking.course(lang, model, text, (found.layer, found.unit), found.mark)
+    if len(steps) < 2:
+        return note(translate(lang, "hand.course.none"))
+    rows = [(f"{step:,}", f"{value:+.2f}", _bar(value)) for step, value in steps]
+    head = [html.escape(translate(lang, "hand.course.step"))]
+    head += [html.escape(translate(lang, "hand.course.correlation")), ""]
+    caption = translate(lang, "hand.course.caption", unit=unit)
+    return inside_map.said(inside_map.table(caption, head, rows))
+
+
+def _bar(value: float) -> str:
+    """A correlation as a bar, which says no more than the number beside it."""
+    width = round(100 * abs(value))
+    return f'<meter aria-hidden="true" max="100" value="{width}"></meter>'
 
 
 @dataclass(frozen=True, eq=False)

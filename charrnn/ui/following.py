@@ -19,8 +19,7 @@ from charrnn.runs import control, listing
 from charrnn.runs.states import LIVE, RESUMABLE, RunState
 from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
-from charrnn.ui import chart, panel, plot
-from charrnn.ui.cards import written_class
+from charrnn.ui import chart, comparison, film, loss_parts, panel, plot
 from charrnn.ui.panel import FrameKey
 from charrnn.ui.shared import (
     Browser,
@@ -41,6 +40,8 @@ class PanelUpdate(NamedTuple):
     frame_key: FrameKey | Update | None = SKIP
     choice: Update = SKIP  # the list of runs to follow
     overlay: Update = SKIP
+    sweep: Html = SKIP  # the runs that it is compared with
+    lay_sweep: Update = SKIP
     welcome: Update = SKIP
     body: Update = SKIP  # all that is about the run
     head: Html = SKIP
@@ -50,6 +51,7 @@ class PanelUpdate(NamedTuple):
     legend: Html = SKIP
     loss_unit: str | Update = SKIP
     samples: Html = SKIP
+    loss_parts: Html = SKIP
     stop: Update = SKIP
     write: Update = SKIP  # with the model, once it is trained
     web: Update = SKIP  # its web page, likewise
@@ -144,11 +146,14 @@ def whole_panel(
     choices = run_choices(lang, browser)
     rest = [choice for choice in choices if choice[1] != run_id]
     laid_over = [value for _, value in rest if value in overlay]
+    groups = comparison.groups_beside(record, browser)
     return PanelUpdate(
         followed=run_id,
         frame_key=panel.frame_key(status, view, others(status.state, overlay)),
         choice=gr.update(choices=choices, value=run_id, visible=True),
         overlay=gr.update(choices=rest, value=laid_over, visible=bool(rest)),
+        sweep=comparison.sweep_html(lang, run_id, groups),
+        lay_sweep=gr.update(visible=bool(groups)),
         welcome=gr.update(visible=False),
         body=gr.update(visible=True),
         head=panel.head_html(lang, status, record),
@@ -157,7 +162,8 @@ def whole_panel(
         plot=plot.drawn(lang, run_id, record, overlay, unit),
         legend=plot.legend_html(lang, run_id, record, overlay, unit),
         loss_unit=unit,
-        samples=panel.samples_html(lang, view, written=written_class(record)),
+        samples=film.film_html(lang, status, record),
+        loss_parts=loss_parts.parts_html(lang, status, record),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
         web=gr.update(
@@ -205,6 +211,7 @@ class TickUpdate(NamedTuple):
     plot: chart.Frame | Update = SKIP
     legend: Html = SKIP
     samples: Html = SKIP
+    loss_parts: Html = SKIP
 
 
 def tick(
@@ -259,8 +266,10 @@ def _progressed(
         legend = plot.legend_html(lang, run_id, record, overlay, unit)
         update = update._replace(legend=legend)
     if changed & {"samples", "last_sample"}:
-        samples = panel.samples_html(lang, view, written=written_class(record))
-        update = update._replace(samples=samples)
+        update = update._replace(samples=film.film_html(lang, status, record))
+    if "validations" in changed:
+        made_of = loss_parts.parts_html(lang, status, record)
+        update = update._replace(loss_parts=made_of)
     if changed & {"validations", "notices", "baseline"}:
         until = kept_until(model_folder(run_id))
         update = update._replace(news=panel.news_html(lang, status, record, until))

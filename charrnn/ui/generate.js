@@ -42,7 +42,7 @@ Object.assign(charrnn, (() => {
     const REST = 150, SAID = 1200;  // ms after the last key; until it is announced
     const WIDTH = 40;  // px of a bar at least
     const ask = asker();
-    let found = null, slider = "temperature-2", frame = 0, typing, saying;
+    let found = null, slider = "temperature-2", frame = 0, width = 0, typing, saying;
     const settings = () => ({
       temperature: number(`#${slider}`, 1),
       topK: Math.max(0, Math.floor(number("#top-k", 0))),
@@ -59,7 +59,8 @@ Object.assign(charrnn, (() => {
       if (!strip || !found?.logits) return;
       const { ranked, kept, before, after } =
         charrnnSampling.distribution(found.logits, settings());
-      const room = Math.max(6, Math.floor(bars.clientWidth / WIDTH));
+      width ||= bars.clientWidth;  // to ask again would lay the page out anew
+      const room = Math.max(6, Math.floor(width / WIDTH));
       const shown = ranked.slice(0, room);
       const share = (i, place) => (place < kept ? after : before)[i];
       const highest = Math.max(...shown.map(share));
@@ -92,12 +93,19 @@ Object.assign(charrnn, (() => {
       if ($("#next-said").textContent !== said) $("#next-said").textContent = said;
     };
     const redraw = () => { frame ||= requestAnimationFrame(draw); };
+    // What writes ends after a minute without a question: whoever comes back with the
+    // pointer has it started again before they press.
+    const RESTS = 45_000;  // ms
+    let latest = null, asked = 0;
     const look = async (model, prompt) => {
+      latest = [model, prompt];
+      asked = performance.now();
       try {
         const answer = await ask(model, prompt);
         $("#next-note").textContent = answer.error ?? "";
         if (answer.error) return;
         found = answer;
+        width = 0;
         redraw();
       } catch (_) {}  // a later prompt, or no server: Gradio says that
     };
@@ -110,7 +118,11 @@ Object.assign(charrnn, (() => {
       const touched = event.target.closest?.(".temperature");
       if (touched) { slider = touched.id; redraw(); }
     });
-    addEventListener("resize", redraw);
+    document.addEventListener("pointerover", () => {
+      const rested = latest && performance.now() - asked > RESTS;
+      if (rested && $("#next-strip")?.checkVisibility()) look(...latest);
+    });
+    addEventListener("resize", () => { width = 0; redraw(); });
     return {
       redraw,
       ask: (model, prompt) => {
@@ -343,6 +355,13 @@ Object.assign(charrnn, (() => {
         });
         form = { length, seed, by, columns,
           shared: { model, top_p, temperature, step: null } };
+        ask();
+      },
+      temperatureMoved: (id, value) => {
+        charrnn.nameTemperature(id, value);
+        if (!form.by) return;
+        if (id === "one-temperature") form.shared.temperature = value;
+        else form.columns.temperature[Number(id.replace("temperature-", ""))] = value;
         ask();
       },
       // whether "Generate" would write with other weights or another filter

@@ -94,7 +94,7 @@ def _temperature(
         elem_classes=["temperature", *classes],
         buttons=[],
     )
-    name = f"(value) => charrnn.nameTemperature('{elem_id}', value)"
+    name = f"(value) => charrnn.temperatureMoved('{elem_id}', value)"
     slider.change(None, slider, None, js=name)
     return slider
 
@@ -372,8 +372,10 @@ def _connect_form(tab: GenerateTab) -> None:
     asked: list[Any] = [tab.model, tab.length, settings.seed, settings.top_p]
     asked += [tab.single_temperature, tab.by]
     asked += [*tab.temperatures, *tab.models, *tab.steps, *tab.top_ps]
+    # a temperature tells its own value: to gather all of them takes a frame's time
+    moving = {tab.single_temperature, *tab.temperatures}
     gr.on(
-        [field.change for field in asked],
+        [field.change for field in asked if field not in moving],
         None,
         asked,
         js="(...form) => charrnn.earlier(...form)",

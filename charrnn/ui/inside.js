@@ -4,7 +4,6 @@
 // and opened here: what they carry stands in the page.
 Object.assign(charrnn, (() => {
   const REST = 150;  // ms after the last key
-  const LINKED = 2000;  // characters of a text that a link carries
   const PATIENCE = 60_000;  // ms: an answer that is not there by then was lost
   const $ = (selector) => document.querySelector(selector);
   const map = () => $("#inside-map");
@@ -118,11 +117,10 @@ Object.assign(charrnn, (() => {
   // --- links
   const value = () => $("#hand-value input[type=number]")?.value ?? "";
   const link = () => {
-    const { model, hash, against } = map().dataset;
-    const characters = [...text()];
+    const { model, hash, against, linked } = map().dataset;
     const query = { look: model, hash, against,
-                    text: characters.slice(0, LINKED).join("") };
-    if (place && place < LINKED) query.at = place;
+                    text: [...text()].slice(0, linked).join("") };
+    if (place && place < linked) query.at = place;
     if (hand().unit && $("#hand").checkVisibility()) {
       Object.assign(query, { unit: hand().unit, mark: hand().mark, value: value() });
       if (written === hand().unit) query.held = 1;
@@ -158,7 +156,6 @@ Object.assign(charrnn, (() => {
 
   // the text written last on the Generate tab, and the model that wrote it
   const last = (model, given) => {
-    const shown = (card) => card.closest(".row")?.style.display !== "none";
     const cards = [...document.querySelectorAll(
       "#single .card .written, #columns .card .written")];
     const card = cards.filter((one) => one.dataset.link)
@@ -176,6 +173,7 @@ Object.assign(charrnn, (() => {
       begin, done, open, last,
       place: () => [...seen(), place],
       unit: () => [...seen(), unit.unit, unit.mark, unit.value],
+      course: () => [...seen().slice(0, 2), hand().unit, hand().mark],
       held: (value) => {
         const { unit, mark } = hand();
         written = unit;

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from charrnn.inside import surprise
 from charrnn.ui.cards import legend, probability_legend
+from charrnn.ui.inside_links import MAX_LINK_TEXT
 from charrnn.ui.looking import Reading
 from charrnn.ui.texts import translate
 
@@ -70,7 +71,10 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     )
     header = f"<thead><tr>{top}</tr></thead>" if head else ""
     name = html.escape(caption)
-    return f"<table><caption>{name}</caption>{header}<tbody>{body}</tbody></table>"
+    return (
+        f'<table class="figures"><caption>{name}</caption>{header}'
+        f"<tbody>{body}</tbody></table>"
+    )
 
 
 def folded(name: str, inside: str) -> str:
@@ -78,7 +82,8 @@ def folded(name: str, inside: str) -> str:
     title = html.escape(name)
     return (
         f'<details class="folded"><summary>{title}</summary>'
-        f'<div class="wide-table">{inside}</div></details>'
+        f'<div class="wide-table" role="region" tabindex="0" '
+        f'aria-label="{title}">{inside}</div></details>'
     )
 
 
@@ -139,11 +144,17 @@ class _Map:
             "hash": self.weights_hash,
             "against": self.against,
             "unit": self.unit,
+            "linked": str(MAX_LINK_TEXT),
         }
         data = "".join(f' data-{k}="{html.escape(v)}"' for k, v in values.items())
         label = html.escape(translate(lang, "inside.map"))
         copied = html.escape(translate(lang, "generate.copied"))
-        copy = html.escape(translate(lang, "inside.copy_link"))
+        part = len(text) > MAX_LINK_TEXT
+        copy = html.escape(
+            translate(lang, "inside.copy_link_part", characters=f"{MAX_LINK_TEXT:,}")
+            if part
+            else translate(lang, "inside.copy_link")
+        )
         return (
             f'<div id="inside-map" class="reading shaded" role="group" dir="auto" '
             f'aria-label="{label}"{data}>{spans(text, kinds, focus=1)}</div>'

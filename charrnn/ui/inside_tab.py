@@ -332,6 +332,13 @@ def _connect(tab: InsideTab) -> None:
         concurrency_limit=CONCURRENCY,
         **PRIVATE,
     )
+    tab.hand.trace.click(
+        by_hand.course,
+        [model, text, unit, mark],
+        tab.hand.course,
+        js="() => charrnn.inside.course()",
+        **{**EVENT, "show_progress": "full"},
+    )
 
 
 def build() -> InsideTab:

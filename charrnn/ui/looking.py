@@ -24,7 +24,7 @@ from charrnn.inside.marks import MARKS
 from charrnn.inside.memory import Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.model.cache import Stamp, stamp_of
 from charrnn.model.checkpoint import Model
 from charrnn.ui.shared import model_folder
@@ -62,11 +62,12 @@ class Reading:
         ids = self.model.vocabulary.encode(self.found.text)
         return memory.reach(self.model, ids, self.states)
 
-    def controls(self, layer: int, mark: str) -> list[int]:
-        """The two units of a layer that follow a mark of the text least."""
+    def controls(self, layer: int, unit: int, mark: str) -> list[int]:
+        """The two other units of a layer that follow a mark of the text least."""
         values = MARKS[mark](self.found.text)
         config = self.model.record.model
-        return units.least_correlated(config, self.states, values, layer)
+        least = units.least_correlated(config, self.states, values, layer, count=3)
+        return [other for other in least if other != unit][:2]
 
     def ends(self, layer: int) -> tuple[Outputs, Outputs]:
         """The lowest and the highest output of each unit of a layer, ``(units,)``."""
@@ -219,6 +220,21 @@ def search(lang: str, model: str | None, text: str | None) -> list[Found]:
     units.check_count(len(given))
     loaded = checkpoint.load(model_folder(model))
     return _searches.get(loaded, given)
+
+
+def course(
+    lang: str, model: str | None, text: str | None, place: tuple[int, int], mark: str
+) -> list[tuple[int, float]]:
+    """How a unit came to follow a mark: its correlation at each step that was kept.
+
+    Raises:
+        CharrnnError: As in `read`, or if a snapshot is damaged.
+    """
+    reading = read(lang, model, text)
+    path = model_folder(model or "")
+    models = ((step, snapshots.load(path, step)) for step in snapshots.steps(path))
+    steps = report.course(models, reading.found.text, [(mark, *place)])
+    return [(step, value) for step, (value,) in steps]
 
 
 def _check_options(options: dict[str, Any]) -> None:

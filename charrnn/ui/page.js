@@ -93,9 +93,11 @@ window.charrnn = (() => {
     }
     const at = line.getBoundingClientRect(), frame = plot.getBoundingClientRect();
     name.textContent = item.textContent;
-    const point = at.width < 20;  // curves end in it from above
-    name.style.top = `${at.top - frame.top + (point ? 6 : -20)}px`;
-    name.style.right = `${Math.max(4, frame.right - at.right - 60)}px`;
+    name.style.top = `${at.top - frame.top - (at.width < 20 ? 24 : 20)}px`;
+    // curves begin high: at the left of the n-grams' line there is room
+    if (item === item.parentElement.children[5])
+      name.style.left = `${at.left - frame.left + 6}px`;
+    else name.style.right = `${Math.max(4, frame.right - at.right - 60)}px`;
   };
   const nameLines = () => setTimeout(() => {  // once Vega has drawn
     const plot = document.querySelector("#plot");
@@ -369,6 +371,7 @@ Object.assign(window.charrnn, (() => {
       set(group, "aria-label", title(group));
     for (const range of all("input[type=range]")) {
       const block = range.closest(".block"), name = title(block);
+      if (!name) continue;  // the film's slider, which has its own
       set(range, "aria-label", name);
       const number = block.querySelector("input[type=number]");
       if (number) set(number, "aria-label", `${name}, ${word("as-number")}`);

@@ -4,13 +4,11 @@
 import html
 import time
 from collections.abc import Sequence
-from typing import Final
 
 from charrnn.config import TrainingConfig
 from charrnn.hosting import policy
 from charrnn.model.record import Record
 from charrnn.runs import quality
-from charrnn.runs.events import Sample
 from charrnn.runs.listing import ModelEntry, Unreadable
 from charrnn.runs.quality import BestLoss
 from charrnn.runs.states import LIVE, RunState
@@ -22,7 +20,6 @@ from charrnn.ui.shared import note
 from charrnn.ui.texts import duration, translate
 
 FrameKey = dict[str, object]
-SHOWN_SAMPLES: Final = 40  # the newest; more would only slow the page down
 
 
 def head_html(lang: str, status: Status, record: Record) -> str:
@@ -193,41 +190,6 @@ def legend_html(
         for colour, name in items
     ]
     return f'<ul class="legend">{"".join(parts)}</ul>'
-
-
-def samples_html(lang: str, view: RunView, *, written: str) -> str:
-    """The samples, the newest first, each with its step and loss.
-
-    Args:
-        lang: Language code.
-        view: The run so far.
-        written: Style classes of a sample's text.
-    """
-    losses = {event.step: event.val_loss for event in view.validations}
-    shown = [
-        _sample(lang, event, losses.get(event.step), written=written)
-        for event in reversed(view.samples[-SHOWN_SAMPLES:])
-    ]
-    if not shown:
-        return note(translate(lang, "train.samples_none"))
-    label = html.escape(translate(lang, "train.samples"))
-    return (
-        f'<div class="samples" tabindex="0" role="region" aria-label="{label}">'
-        f"{''.join(shown)}</div>"
-    )
-
-
-def _sample(lang: str, event: Sample, loss: float | None, *, written: str) -> str:
-    heads = [translate(lang, "sample.head", step=event.step)]
-    if loss is not None:
-        heads.append(translate(lang, "sample.loss", loss=loss))
-    spans = "".join(f"<span>{html.escape(part)}</span>" for part in heads)
-    prompt = html.escape(event.prompt)
-    return (
-        f'<article class="sample"><h4>{spans}</h4><div class="{written}" dir="auto">'
-        f'<span class="prompt">{prompt}</span>{html.escape(event.text)}</div>'
-        "</article>"
-    )
 
 
 def runs_table(

@@ -1,9 +1,11 @@
 """The plot of the followed run: its lines, and other runs laid over it."""
 
+import html
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import gradio as gr
+import numpy as np
 
 from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
@@ -17,6 +19,7 @@ from charrnn.ui.texts import TABLES, duration, language, translate
 from charrnn.ui.wiring import Update
 
 MAX_OVERLAYS: Final = len(chart.OVERLAYS)
+TABLE_ROWS: Final = 20
 
 
 def series_names(lang: str) -> dict[str, str]:
@@ -93,9 +96,45 @@ def drawn(
 def legend_html(
     lang: str, run_id: str, record: Record, overlay: Sequence[str], unit: str
 ) -> str:
-    """What the lines of the plot are, as HTML."""
-    titles = list(_laid_over(overlay).values())
-    return panel.legend_html(lang, _view(run_id), record, titles, unit)
+    """What the lines of the plot are, and a table for screen readers, as HTML."""
+    titles, view = list(_laid_over(overlay).values()), _view(run_id)
+    legend = panel.legend_html(lang, view, record, titles, unit)
+    return legend + table_html(lang, view, unit)
+
+
+def table_html(lang: str, view: RunView, unit: str) -> str:
+    """The losses of a run in a few rows, out of sight: what the plot shows.
+
+    Args:
+        lang: Language code.
+        view: The run so far.
+        unit: Of the losses, one of `chart.UNITS`.
+    """
+    known = np.array([event.step for event in view.validations] or view.steps, int)
+    if not known.size:
+        return ""
+    index = np.linspace(0, len(known) - 1, min(len(known), TABLE_ROWS)).round()
+    steps = known[index.astype(int)].tolist()
+    names = hover_names(lang)
+    hover = chart.Hover(names, view, lambda seconds: duration(lang, seconds))
+    heads = "".join(
+        f'<th scope="col">{html.escape(name)}</th>'
+        for name in (translate(lang, "table.step"), *names)
+    )
+    rows = "".join(
+        f'<tr><th scope="row">{step:,}</th><td>{html.escape(str(time))}</td>'
+        f"{''.join(f'<td>{_number(loss)}</td>' for loss in losses)}</tr>"
+        for step, (time, *losses) in zip(steps, hover.columns(steps, unit), strict=True)
+    )
+    caption = translate(lang, "table.caption", unit=translate(lang, f"loss.{unit}"))
+    return (
+        f'<table class="unseen" id="plot-table"><caption>{html.escape(caption)}'
+        f"</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _number(loss: object) -> str:
+    return f"{loss:.3f}" if isinstance(loss, float) else "-"
 
 
 def checked_unit(unit: str | None) -> str:

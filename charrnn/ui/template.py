@@ -23,6 +23,7 @@ SCRIPTS: Final = (
     _HERE.parent / "web" / "sampling.js",
     _HERE / "page.js",
     _HERE / "generate.js",
+    _HERE / "film.js",
     _HERE / "inside.js",
 )
 PAGE: Final = "frontend/index.html"

@@ -7,7 +7,8 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from charrnn.files import TEXT_LIMIT
-from charrnn.ui import chart, following, plot, run_actions, web_pages, zips
+from charrnn.ui import chart, comparison, following, plot, run_actions, web_pages, zips
+from charrnn.ui.comparison import LaidUpdate
 from charrnn.ui.following import PanelUpdate, TickUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.plot import MAX_OVERLAYS, OverlayUpdate
@@ -71,8 +72,11 @@ class Body:
     loss_unit: gr.Radio
     news: gr.HTML
     samples: gr.HTML
+    loss_parts: gr.HTML
     rate: Rate
     overlay: gr.Dropdown
+    sweep: gr.HTML
+    lay_sweep: gr.Button
     manage: Manage
 
 
@@ -130,7 +134,7 @@ def _plot() -> gr.LinePlot:
         **plot.axes(FALLBACK),
         colors_in_legend=[],  # ours wraps on a phone and tells the levels
         color_map=plot.colour_map(),
-        height=340,
+        height=300,
         show_label=False,
         label=i18n("train.plot"),
         elem_id="plot",
@@ -230,11 +234,21 @@ def _body() -> Body:
         news = gr.HTML(elem_id="news", apply_default_css=False)
         gr.Markdown(i18n("train.samples"), elem_classes="group")
         samples = gr.HTML(elem_id="samples", apply_default_css=False)
-        rate, overlay, manage = _rate(), _overlay(), _manage()
+        loss_parts = gr.HTML(elem_id="loss-parts", apply_default_css=False)
+        rate, overlay = _rate(), _overlay()
+        sweep = gr.HTML(elem_id="sweep", apply_default_css=False)
+        lay_sweep = gr.Button(
+            i18n("sweep.lay"), size="sm", visible=False, elem_id="lay-sweep"
+        )
+        manage = _manage()
     return Body(
         *(body, head, progress, controls, line_plot, legend),
-        *(loss_unit, news, samples),
-        *(rate, overlay, manage),
+        *(loss_unit, news, samples, loss_parts),
+        rate=rate,
+        overlay=overlay,
+        sweep=sweep,
+        lay_sweep=lay_sweep,
+        manage=manage,
     )
 
 
@@ -268,6 +282,12 @@ def _connect_live(panel: WatchPanel) -> None:
     panel.choice.input(
         following.follow, [panel.choice, browser], panel.outputs(), **QUIET
     )
+    body.lay_sweep.click(
+        comparison.lay_sweep,
+        [followed, browser, body.loss_unit],
+        outputs(LaidUpdate, body),
+        **QUIET,
+    ).success(None, None, None, js="() => charrnn.nameLines()", **QUIET)
     gr.on(
         [body.overlay.input, body.loss_unit.input],
         plot.lay_over,

@@ -15,6 +15,18 @@ TINY = {"rnn_units": 16, "embedding_dim": 8, "batch_size": 4, "seq_length": 20}
 DONE = ":not(.after-stop) > .status a"  # the link under what is written to its end
 TRAIN_TAB, HUB_TAB = 1, 3
 TOY = "?model=toy"  # writes at once, where any model serves
+MOST = 0.05  # cumulative layout shift, of `WATCH`
+
+WATCH = """() => {
+  window.shifts = [];
+  new PerformanceObserver((list) => {
+    for (const e of list.getEntries()) window.shifts.push({
+      value: e.value, moved: e.sources.map(s => [
+        s.node?.id || s.node?.parentElement?.id || s.node?.className,
+        s.previousRect.y, s.currentRect.y,
+        s.previousRect.height, s.currentRect.height]) });
+  }).observe({ type: "layout-shift" });
+}"""
 
 
 def written(page: Any) -> list[str]:
@@ -76,3 +88,12 @@ def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
     log.append(make_event("baseline", 100, order=5, loss=1.7))
     log.append(make_event("ended", 100, reason="finished"))
+
+
+def shift(page: Any) -> float:
+    """How far things have moved since `WATCH`, those after a press included."""
+    page.wait_for_timeout(300)
+    shifts = page.evaluate("() => window.shifts")
+    for one in shifts:
+        print(one)  # noqa: T201  shown where the test fails
+    return sum(one["value"] for one in shifts)

@@ -6,8 +6,7 @@ import pytest
 
 from charrnn.ui import stored
 from charrnn.ui.examples import EXAMPLES
-from tests.browser.steps import compare, written
-from tests.browser.test_stillness import MOST, WATCH, shift
+from tests.browser.steps import MOST, WATCH, compare, shift, written
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 STORED = "#columns .card.stored"

@@ -1,8 +1,11 @@
 """The Inside tab as a person sees and uses it."""
 
+import re
+
 import pytest
 
-from tests.browser.steps import EVIL
+from tests.browser.steps import EVIL, compare
+from tests.builders import make_folder, make_record, varied_text
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 INSIDE = "?model=toy&tab=inside"
@@ -32,7 +35,7 @@ def test_a_text_is_looked_at_and_a_character_chosen_by_keyboard(served, visit):
     expect(panel.locator("h3")).to_have_text(f"“{text[place]}” at place {place}")
     expect(panel.locator(".looked")).to_contain_text("The last 5 characters hold")
     assert panel.locator(".reading").evaluate("e => e.textContent") == text[:place]
-    expect(panel.locator("tbody tr")).to_have_count(10)
+    expect(panel.locator("table").last.locator("tbody tr")).to_have_count(10)
     page.keyboard.press("End")
     expect(panel.locator("h3")).to_contain_text(f"place {len(text) - 1}")
     assert shown.locator("[tabindex]").count() == 1
@@ -40,6 +43,95 @@ def test_a_text_is_looked_at_and_a_character_chosen_by_keyboard(served, visit):
     page.locator("#inside-text textarea").fill("another text")
     shown.locator(".ch").nth(5).click()
     expect(panel.locator("h3")).to_have_text("“a” at place 5")
+    # how far back it looks, as a picture whose words are its name
+    curve = page.locator("#inside-reach svg")
+    expect(curve).to_have_accessible_name(
+        re.compile("half of what it uses lies within")
+    )
     # the text comes back after a reload
     page.reload()
     expect(page.locator("#inside-text textarea")).to_have_value("another text")
+
+
+def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
+    served, visit
+):
+    make_folder(served.folder / "counts", make_record(title="Counts"), seed=3)
+    visitor = visit(permissions=["clipboard-read", "clipboard-write"])
+    page = visitor.open(served.url + "?model=counts&tab=inside")
+    text = varied_text(2500)[:2000]  # enough to search, and a link carries it
+    page.locator("#inside-text textarea").fill(text)
+    page.locator("#inside-search").click()
+    units = page.locator("#inside-units button[data-unit]")
+    expect(units.first).to_be_visible(timeout=20_000)
+    page.locator("#inside-map .ch").nth(40).click()
+    title = page.locator("#inside-panel h3")
+    expect(title).to_contain_text("at place 40")
+    # a unit colours the text, which still has its choice, and can be held
+    units.first.focus()
+    page.keyboard.press("Enter")
+    head = page.locator("#hand-of")
+    expect(head).to_be_visible()
+    shown = page.locator("#inside-map")
+    expect(shown).to_have_attribute("data-unit", units.first.inner_text())
+    expect(shown.locator(".ch.at")).to_have_count(1)
+    assert (
+        shown.locator(".ch.at").evaluate(
+            "e => [...e.parentElement.children].indexOf(e)"
+        )
+        == 40
+    )
+    slider = page.locator("#hand-value input[type=range]")
+    low, high = (float(slider.get_attribute(end)) for end in ("min", "max"))
+    assert float(slider.input_value()) == pytest.approx(high)
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    value = float(slider.input_value())
+    assert low < value < high
+    page.locator("#hand-write").click()
+    rows = page.locator("#hand-table tbody tr")
+    expect(rows).to_have_count(3, timeout=20_000)
+    columns = page.locator("#hand-columns .written")
+    texts = columns.all_inner_texts()
+    assert [len(one) > 300 for one in texts] == [True] * 3
+    assert len(set(texts)) == 3
+    expect(page.locator("#held-2 h4")).to_have_text(f"held at {value:+.2f}")
+    figures = rows.all_inner_texts()
+    # the link, in a browser that has never been here
+    page.locator("#inside-link").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    other = visit().open(link)
+    expect(other.locator("#hand-table tbody tr")).to_have_count(3, timeout=20_000)
+    assert other.locator("#hand-columns .written").all_inner_texts() == texts
+    assert other.locator("#hand-table tbody tr").all_inner_texts() == figures
+    expect(other.locator("#inside-panel h3")).to_have_text(title.inner_text())
+    assert other.locator("#inside-map").inner_html() == shown.inner_html()
+    assert float(other.locator("#hand-value input[type=range]").input_value()) == value
+    expect(other.locator("#inside-note")).to_have_text("")
+    # by then the model may be another one
+    make_folder(served.folder / "counts", make_record(title="Counts"), seed=4)
+    changed = visit().open(link)
+    expect(changed.locator("#inside-note")).to_contain_text("not those of the link")
+
+
+def test_two_models_are_compared_on_the_text_that_was_written_last(served, visit):
+    make_folder(served.folder / "second", make_record(title="Second"), seed=7)
+    page = visit().open(served.url + "?model=toy")
+    first = compare(page)[0]
+    page.get_by_role("tab", name="Inside").click()
+    page.locator("#inside-last").click()
+    expect(page.locator("#inside-text textarea")).to_have_value(first)
+    page.locator("#inside-against input").click()
+    page.get_by_role("option", name="Second").click()
+    page.locator("#inside-look").click()
+    shown = page.locator("#inside-map[data-against=second]")
+    expect(shown).to_be_visible(timeout=20_000)
+    assert shown.evaluate("e => e.textContent") == first
+    # who wrote it is the less surprised of the two: a line above, in another colour
+    part = shown.locator(".b3").first
+    expect(part).to_have_css("text-decoration-line", "overline")
+    page.locator("#inside-shown summary").first.click()
+    page.locator("#inside-shown button[data-place]").first.click()
+    expect(page.locator("#inside-panel p")).to_have_count(3)
+    expect(page.locator("#inside-panel")).to_contain_text("Second: Probability")

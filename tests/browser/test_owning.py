@@ -32,11 +32,11 @@ def test_a_link_reads_and_its_maker_owns(hosted, visit):
     href = mine.locator("#run-head button[data-act=link]").get_attribute("data-href")
     run_id = re.fullmatch(r"\?run=([0-9a-f]{32})", href)[1]  # and no key
     path = Path(hosted.folder) / run_id
-    mine.locator("#samples .sample").first.wait_for(timeout=90_000)
+    mine.locator("#samples .shown").wait_for(timeout=90_000)
 
     theirs = reader_visit.open(hosted.url + href)
     theirs.locator("#plot svg").first.wait_for()
-    theirs.locator("#samples .sample").first.wait_for()
+    theirs.locator("#samples .shown").wait_for()
     for hidden in ("#stop", "#resume", "#manage", "#continue"):
         expect(theirs.locator(hidden)).to_be_hidden()
 

@@ -219,7 +219,7 @@ def test_nothing_that_is_typed_runs(served, visit):
 
 def follow_to_sample(page: Any) -> None:
     page.get_by_role("tab").nth(TRAIN_TAB).click()
-    page.locator("#samples .sample").first.wait_for(timeout=60_000)
+    page.locator("#samples .shown").wait_for(timeout=60_000)
 
 
 def test_a_training_is_watched_left_found_again_and_used(served, visit):
@@ -232,7 +232,7 @@ def test_a_training_is_watched_left_found_again_and_used(served, visit):
     expect(page).to_have_title("● training · charrnn")
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
     drawn = "() => document.querySelectorAll('#plot svg path').length"
-    page.locator("#samples .sample").first.wait_for(timeout=60_000)
+    page.locator("#samples .shown").wait_for(timeout=60_000)
     before = page.evaluate(drawn)
     page.wait_for_function(f"n => ({drawn})() > n", arg=before)
     assert page.evaluate("() => window.node.isConnected")
@@ -493,29 +493,6 @@ def test_the_page_is_used_by_keyboard(served, visit):
     page.locator("#card-0 button[data-act=copy]").focus()
     page.keyboard.press("Enter")
     page.locator("#card-0 button", has_text="Copied").wait_for()
-
-
-def test_the_picture_of_the_readme(request, browser, tmp_path):
-    """Not a test unless asked: writes docs/page.webp."""
-    if not request.config.getoption("--update-screenshot", default=False):
-        pytest.skip("only with --update-screenshot")
-    image = pytest.importorskip("PIL.Image")
-    from tests.browser.conftest import Page, Visitor
-
-    served = Page(tmp_path / "checkpoints")
-    try:
-        visitor = Visitor(browser, viewport={"width": 1280, "height": 900})
-        page = visitor.open(served.url + "?model=shakespeare&prompt=ROMEO%3A&seed=4")
-        compare(page)
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(300)
-        page.screenshot(path=tmp_path / "page.png")
-        visitor.context.close()
-    finally:
-        served.end()
-    target = Path(__file__).parent.parent.parent / "docs" / "page.webp"
-    image.open(tmp_path / "page.png").save(target, quality=82, method=6)
-    assert target.stat().st_size <= 300_000
 
 
 # --- what may come next ----------------------------------------------------

@@ -1,33 +1,18 @@
 """Nothing jumps while the page is at work."""
 
-from typing import Any
-
 import pytest
 
-from tests.browser.steps import TEXT, TOY, finish, paste_and_shrink
+from tests.browser.steps import (
+    MOST,
+    TEXT,
+    TOY,
+    WATCH,
+    finish,
+    paste_and_shrink,
+    shift,
+)
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright")
-MOST = 0.05  # cumulative layout shift
-
-WATCH = """() => {
-  window.shifts = [];
-  new PerformanceObserver((list) => {
-    for (const e of list.getEntries()) window.shifts.push({
-      value: e.value, moved: e.sources.map(s => [
-        s.node?.id || s.node?.parentElement?.id || s.node?.className,
-        s.previousRect.y, s.currentRect.y,
-        s.previousRect.height, s.currentRect.height]) });
-  }).observe({ type: "layout-shift" });
-}"""
-
-
-def shift(page: Any) -> float:
-    """How far things have moved since `WATCH`, those after a press included."""
-    page.wait_for_timeout(300)
-    shifts = page.evaluate("() => window.shifts")
-    for one in shifts:
-        print(one)  # noqa: T201  shown where the test fails
-    return sum(one["value"] for one in shifts)
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])

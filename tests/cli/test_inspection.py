@@ -1,5 +1,6 @@
 """`inspect` end to end: figures equal `evaluate`'s, the map, what is refused."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from charrnn.cli.inspection import map_lines
 from charrnn.cli.parser import main
 from charrnn.inside import memory, surprise, units
-from charrnn.model import checkpoint
+from charrnn.model import checkpoint, snapshots
 from charrnn.runs import store
 from tests.builders import make_folder, make_record, varied_text
 
@@ -133,6 +134,34 @@ def test_units_are_those_of_the_search_and_what_controls_find_is_not_shown(
         assert (f"{one.correlation:+.2f}" in line) == one.unit_shown
 
 
+def test_how_units_came_to_be_is_told_for_each_step_that_was_kept(text_file, capfd):
+    folder = store.find("first")
+    record = checkpoint.read_record(folder)
+    figures = dataclasses.replace(record.figures, kept_step=100, total_steps=100)
+    checkpoint.save_record(folder, dataclasses.replace(record, figures=figures))
+    earlier = make_folder(store.folder() / "earlier", record, seed=5)
+    weights = checkpoint.load(earlier).weights
+    snapshots.save(folder, record.model, weights, 25)
+    corpus = ("--corpus", str(text_file), "--split", "all", "--characters", "2500")
+    asked = ("inspect", "first", *corpus, "--units")
+    _, out, _ = run(capfd, *asked, "--json")
+    ends = {m["mark"]: m for m in json.loads(out)["marks"] if m["unit_shown"]}
+    code, out, _ = run(capfd, *asked, "--steps", "--json")
+    assert code == 0
+    found = json.loads(out)["marks"]
+    assert [m["mark"] for m in found] == list(ends)
+    for mark in found:
+        assert [point["step"] for point in mark["course"]] == [25, 100]
+        last = mark["course"][-1]["correlation"]
+        assert last == pytest.approx(ends[mark["mark"]]["correlation"])
+    _, shown, _ = run(capfd, *asked, "--steps")
+    assert shown.split("\n")[0].split() == ["MARK", "UNIT", "25", "100"]
+    first = found[0]
+    values = [f"{point['correlation']:+.2f}" for point in first["course"]]
+    place = f"{first['layer']}.{first['unit']}"
+    assert shown.split("\n")[1].split() == [first["mark"], place, *values]
+
+
 def test_the_map_puts_a_step_under_its_character():
     lines = list(map_lines("ab\n日本c", (1, 5, 0, 3, 4)))
     assert lines == ["ab⏎", " 15", "日本c", "  3 4"]
@@ -149,6 +178,7 @@ def test_the_map_puts_a_step_under_its_character():
         (["--corpus", "x.txt", "--characters", "1"], "expected 2 to 20,000"),
         (["--text", "ab", "--against", "nothing"], "no model or run"),
         (["--text", "ab", "--units"], "2 characters: expected at least 2,000"),
+        (["--text", "ab", "--steps"], "--steps is told of --units"),
         (["--text", "ab", "--at", "2"], "place is 2: expected 1 to 1"),
     ],
 )

@@ -117,6 +117,9 @@ def test_correlation_and_r2_are_those_of_the_second_half():
     assert (found.layer, found.unit) == (0, 2)
     expected = np.corrcoef(outputs[1500:, 2], mark[1500:])[0, 1]
     assert found.correlation == pytest.approx(expected)
+    config = ModelConfig(cell="rnn", rnn_units=4)
+    states = (np.vstack([np.zeros(4), outputs]),)
+    assert units.correlation(config, states, mark, (0, 2)) == pytest.approx(expected)
     known = np.column_stack([outputs, np.ones(3000)])
     weights, *_ = np.linalg.lstsq(known[:1500], mark[:1500], rcond=None)
     errors = mark[1500:] - known[1500:] @ weights

@@ -208,7 +208,7 @@ def test_the_files_are_as_agreed(folder):
     content = json.loads((folder / CONFIG).read_text("utf-8"))
     assert list(content) == [
         *("format_version", "title", "model", "training", "corpus", "figures"),
-        *("scan_impl", "machine", "license", "versions", "origin"),
+        *("scan_impl", "machine", "license", "versions", "origin", "sweep"),
     ]
     assert content["format_version"] == 2
     assert list(content["model"]) == [
@@ -678,7 +678,7 @@ OPTIONAL = {
     *("scan_impl", "machine", "license"),
     *("cold256_val_loss", "val_characters", "logit_scale"),
     *("float16_cost", "int8_cost"),
-    *("texts", "parts", "separator"),
+    *("texts", "parts", "separator", "sweep"),
 }
 
 

@@ -1,6 +1,7 @@
 """Scores against closed forms and Keras' own loss over the same network."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from charrnn.errors import ConfigError
 from charrnn.model import scores
+from charrnn.model.network import Network
 from charrnn.text import parts
 from tests.builders import keras_network, make_model, steady
 
@@ -39,6 +41,23 @@ def test_both_scores_equal_keras(cell, num_layers, monkeypatch):
     assert found.characters == 199
     assert found.unknown == int((ids[1:] == 0).sum())
     assert found.unknown > 0
+
+
+@pytest.mark.parametrize(("cell", "num_layers"), [("gru", 3), ("lstm", 2), ("rnn", 1)])
+def test_the_pass_over_portions_is_the_one_character_after_character(
+    cell, num_layers, monkeypatch
+):
+    monkeypatch.setattr(scores, "MAX_NUMBERS", 3000)  # portions of 31 or more
+    model = steady(make_model(cell, num_layers, units=24))
+    ids = np.random.default_rng(1).integers(0, 13, 1000).astype(np.uint8)
+    network = Network(model.record.model, model.weights)
+    states, nats = network.initial_states(1), []
+    for now, following in itertools.pairwise(ids):
+        logits, states = network.step(np.array([now]), states)
+        exact = logits[0].astype(np.float64)
+        nats.append(np.log(np.exp(exact).sum()) - exact[following])
+    found = scores.evaluate(model, ids)
+    assert found.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)
 
 
 def constant(logits):

@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 from pathlib import Path
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from charrnn.runs.quality import BestLoss
-from charrnn.ui import chart
+from charrnn.ui import chart, loss_parts
 from charrnn.ui.texts import TABLES, translate
 from charrnn.ui.theme import theme
 from tests.builders import make_event, reduce
@@ -92,14 +93,17 @@ def luminance(colour):
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("name", chart.COLOURS)
+@pytest.mark.parametrize("colours", [chart.COLOURS, loss_parts.COLOURS])
 @pytest.mark.parametrize("dark", [False, True])
-def test_every_line_stands_out_from_its_ground(name, dark):
+def test_every_line_and_part_stands_out_from_its_ground(colours, dark):
     look = theme()
-    ground = look.block_background_fill_dark if dark else look.block_background_fill
-    ground = {"white": "#ffffff"}.get(ground, ground)
-    low, high = sorted([luminance(ground), luminance(chart.COLOURS[name])])
-    assert (high + 0.05) / (low + 0.05) >= 3
+    ending = "_dark" if dark else ""
+    grounds = {getattr(look, f"block_background_fill{ending}")}
+    grounds.add(getattr(look, f"body_background_fill{ending}"))
+    for ground, (name, colour) in itertools.product(grounds, colours.items()):
+        behind = {"white": "#ffffff"}.get(ground, ground)
+        low, high = sorted([luminance(behind), luminance(colour)])
+        assert (high + 0.05) / (low + 0.05) >= 3, name
 
 
 def test_the_style_sheet_knows_the_lines_by_their_colours():

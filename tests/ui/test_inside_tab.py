@@ -5,6 +5,7 @@ import html
 import json
 import re
 import time
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,7 +16,8 @@ from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import Visitor
 from charrnn.inside import memory, surprise, units
 from charrnn.model import checkpoint
-from charrnn.ui import api, inside_beside, inside_tab, looking
+from charrnn.runs import store
+from charrnn.ui import api, by_hand, inside_beside, inside_map, inside_tab, looking
 from charrnn.ui.wiring import SKIP
 from tests.builders import ENGLISH, PageRequest, make_folder, make_record, varied_text
 
@@ -244,6 +246,76 @@ def test_a_visitor_of_a_hosted_page_looks_at_one_thing_at_a_time(monkeypatch):
         pass
 
 
+def test_two_models_colour_the_text_by_where_they_differ(model):
+    make_folder(model.parent / "other", make_record(title="Other"), seed=9)
+    first, second = (
+        surprise.surprise(checkpoint.load(model.parent / name), TEXT)
+        for name in ("m", "other")
+    )
+    bits = surprise.difference(first, second)
+    shown, *_ = look(TEXT, "other")
+    kinds = [kind for kind, _ in characters(shown)]
+    assert "".join(text for _, text in characters(shown)) == TEXT
+    for kind, difference in zip(kinds[1:], bits, strict=True):
+        step = sum(abs(difference) >= least for least in inside_map.DIFFERENCES)
+        sign = "w" if difference > 0 else "b"
+        assert [k for k in kind if k != "nl"] == ([f"{sign}{step}"] if step else [])
+    assert f"<td>{bits.mean():+.3f}</td>" in shown
+    line = bits[:7]  # of "the cat" and its line break; the first is not scored
+    assert f"<td>{line.sum():+.2f}</td></tr>" in shown
+    assert 'data-against="other"' in shown
+    # a model beside itself has nothing to show
+    same, *_ = look(TEXT, "m")
+    assert {k for kind, _ in characters(same) for k in kind} <= {"nl"}
+    # a chosen character tells what each of them made of it
+    beside = inside_tab.look_at(ENGLISH, "m", TEXT, "other", 20)
+    assert f"Other: Probability {inside_beside.percent(second.probability[19])}" in (
+        html.unescape(beside)
+    )
+
+
+def test_a_passage_is_of_the_validation_part_and_its_owner_s(run, monkeypatch):
+    text = (run / store.STATE / store.CORPUS_FILE).read_text()
+    split = checkpoint.read_record(run).corpus.split
+    rest = text[int(split * len(text)) :]
+    browser = {"run": None, "held": [], "keys": {}}
+    found = inside_tab.passage(ENGLISH, run.name, browser)
+    assert 0 < len(found) <= 3000
+    assert found in rest
+    monkeypatch.setenv("CHARRNN_HOSTED", "1")
+    hosted = run.rename(run.parent / ("0a" * 16))
+    with pytest.raises(CharrnnError, match="for the run's owner"):
+        inside_tab.passage(ENGLISH, hosted.name, browser)
+
+
+def test_a_link_that_carries_a_part_says_so(model):
+    assert "Copy a link to this</button>" in look("ab" * 1000)[0]
+    assert "with the first 2,000 characters</button>" in look("ab" * 1000 + "a")[0]
+
+
+def test_a_model_whose_text_is_not_here_has_no_passage(model):
+    with pytest.raises(CharrnnError, match="not on this machine"):
+        inside_tab.passage(ENGLISH, "m", {})
+
+
+def opened(**query):
+    fragment = "#" + urllib.parse.urlencode(query)
+    return inside_tab.opened(ENGLISH, fragment, {})
+
+
+def test_a_link_fills_the_form_and_other_weights_are_told(model):
+    digest = checkpoint.load(model).weights_hash
+    named, other, text, told = opened(look="m", hash=digest, text=EVIL, against="m")
+    assert (named["value"], other["value"], text, told) == ("m", "m", EVIL, "")
+    *_, told = opened(look="m", hash="0" * 16, text="a")
+    assert "weights are not those of the link" in told
+    assert opened(look="m", hash="<b>", text="a")[3] == ""
+    *_, told = opened(look="nobody", text="a")
+    assert "gone" in told
+    assert len(opened(look="m", text="a" * 9000)[2]) == 2000
+    assert all(part == SKIP for part in opened(model="m", prompt="a"))
+
+
 def printed(capsys, *arguments):
     assert main(["inspect", *arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
@@ -314,8 +386,10 @@ def test_japanese_requests_get_japanese(model):
 
 def test_all_looks_share_one_limit():
     named = ("look_inside", "look_and_search", "look_at", "colour", "passage")
-    named += ("inspect", "units")
-    own = {f for m in (inside_tab, api) for f in vars(m).values() if callable(f)}
+    named += ("inspect", "units", "course")
+    own = {
+        f for m in (inside_tab, by_hand, api) for f in vars(m).values() if callable(f)
+    }
     looks = [f for f in app.demo.fns.values() if f.fn in own and f.name in named]
     assert {f.name for f in looks} == set(named)
     assert {f.concurrency_id for f in looks} == {"inside"}

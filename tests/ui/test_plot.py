@@ -1,8 +1,11 @@
+import math
+import re
+
 from charrnn.model import checkpoint
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
 from charrnn.ui import chart, plot
-from tests.builders import ENGLISH, make_event
+from tests.builders import ENGLISH, make_event, reduce
 
 
 def test_other_runs_are_laid_over_by_name(run, small_corpus):
@@ -17,3 +20,29 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
     assert (30, 1.5, "run A") in rows
     assert [row[:3] for row in drawn["data"]] == chart.frame(rows)["data"]
     assert "run A: validation" in legend
+
+
+def test_a_table_has_what_the_plot_shows(run):
+    log = EventLog(run)
+    log.append(make_event("step", 20, loss=2.0))
+    log.append(make_event("validation", 20, val_loss=1.75))
+    _, legend = plot.lay_over(ENGLISH, "my-run", [], "nats")
+    table = legend[legend.index("<table") :]
+    assert "<caption>The plot as a table: loss in nats</caption>" in table
+    cells = re.findall(r'<th scope="row">(.*?)</th><td>.*?</td>(.*?)</tr>', table)
+    assert cells == [
+        ("10", "<td>3.000</td><td>2.500</td>"),
+        ("20", "<td>2.000</td><td>1.750</td>"),
+    ]
+    _, bits = plot.lay_over(ENGLISH, "my-run", [], "bits")
+    assert f"<td>{2.5 / math.log(2):.3f}</td>" in bits
+
+
+def test_a_long_table_is_cut_to_what_one_listens_to():
+    told = [make_event("step", step, loss=1.0) for step in range(1, 101)]
+    table = plot.table_html("en", reduce(told), "nats")
+    assert table.count('<th scope="row">') == plot.TABLE_ROWS
+    assert '<th scope="row">1</th>' in table
+    assert '<th scope="row">100</th>' in table
+    assert table.count("<td>-</td>") == plot.TABLE_ROWS  # not validated yet
+    assert plot.table_html("en", reduce([]), "nats") == ""

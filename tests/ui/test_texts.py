@@ -15,6 +15,7 @@ from charrnn.presets import PRESETS
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
+from charrnn.text.parts import PARTS
 from charrnn.ui import chart, labels, sharing, texts
 from charrnn.ui.form import GROUPS
 from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
@@ -61,6 +62,7 @@ DYNAMIC = {
     "train.about.": set(PRESETS),
     "text.": set(sources.NAMED),
     "state.": set(RunState),
+    "sweep.": {"ended", "mean", "spread", "seeds"},
     "hub.kind.": set(sharing.KINDS),
     "series.": set(chart.COLOURS),
     "mark.": set(MARKS),
@@ -79,6 +81,9 @@ DYNAMIC = {
         *("colour", "hint", "none", "rest", "comma"),
     },
     "loss.": set(chart.UNITS),
+    "film.": {"play", "pause", "slider", "about"},
+    "part.": set(PARTS),
+    "parts.": {"part", "nats", "of_loss", "of_text"},
     "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
