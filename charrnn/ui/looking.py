@@ -163,8 +163,12 @@ def _a_place(lang: str, address: str) -> Iterator[None]:
     """
     with _changed:
         if not _changed.wait_for(lambda: _is_free(address), WAIT_SECONDS):
-            name = "error.network_waits" if address in _looking else "error.all_wait"
-            raise ConfigError(translate(lang, name))
+            raise ConfigError(
+                translate(
+                    lang,
+                    "error.network_waits" if address in _looking else "error.all_wait",
+                )
+            )
         _looking.add(address)
     try:
         yield

@@ -40,6 +40,7 @@ COMPOSED = {  # made of other texts in `labels`, in no locale file
 # all that the part can be
 DYNAMIC = {
     "temperature.": set(TEMPERATURE_NAMES),
+    "column.temperature.": {str(index) for index in range(MAX_COLUMNS)},
     "column.": {label.removeprefix("column.") for label in COLUMN_LABELS},
     **{key: set(COMPARED) for key in ("by.", "column_of.", "written.", "two.")},
     "compared.": {"step", "top_p"},
