@@ -59,7 +59,7 @@ class CurveUpdate(NamedTuple):
     stop_button: Update = SKIP
 
 
-def _plot(elem_id: str) -> gr.LinePlot:
+def _plot(elem_id: str, **settings: Any) -> gr.LinePlot:
     return gr.LinePlot(
         _frame([]),
         x="temperature",
@@ -74,10 +74,12 @@ def _plot(elem_id: str) -> gr.LinePlot:
         color_title=" ",
         y_title=" ",
         height=300,
+        min_width=290,
         show_label=False,
         label=i18n("curve.draw"),
         elem_id=elem_id,
         buttons=[],
+        **settings,
     )
 
 
@@ -89,7 +91,8 @@ def build() -> CurvePanel:
     with gr.Column(visible=False, elem_id="curve") as panel:
         said = gr.HTML(elem_id="curve-said", apply_default_css=False)
         with gr.Row(visible=False) as plots:
-            shares, bits = _plot("curve-shares"), _plot("curve-bits")
+            shares = _plot("curve-shares")
+            bits = _plot("curve-bits", colors_in_legend=[])  # its axis says it
         rows = gr.HTML(elem_id="curve-table", apply_default_css=False)
     return CurvePanel(draw, panel, said, plots, shares, bits, rows)
 
