@@ -330,7 +330,9 @@ def run_generate(args: argparse.Namespace) -> int:
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
     asked = _asked(args, seed)
     for name, step, _ in asked:  # before anything is written
-        snapshots.source_of(store.resolve(name), step)
+        path = store.resolve(name)
+        checkpoint.read_record(path)
+        snapshots.source_of(path, step)
     if note := _same_texts_note(asked, by, args.samples):
         emit(f"note: {note}")
     if args.seed is None and not args.json:
@@ -491,7 +493,7 @@ def _record_json(entry: ModelEntry) -> dict[str, Any]:
         "seconds": entry.now.view.seconds,
         "shipped": entry.shipped,
         "parameters": record.model.num_parameters(),
-        "corpus": record.corpus.name,
+        "corpus": record.corpus.shown_name,
         "figures": None if record.figures is None else asdict(record.figures),
         "origin": None if record.origin is None else asdict(record.origin),
         "sweep": None if record.sweep is None else record.sweep.id,

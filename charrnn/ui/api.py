@@ -290,7 +290,7 @@ def models() -> list[dict[str, Any]]:
         {
             "id": entry.model_id,
             "title": entry.record.title,
-            "corpus": entry.record.corpus.name,
+            "corpus": entry.record.corpus.shown_name,
             "parameters": entry.record.model.num_parameters(),
             "val_loss": entry.record.figures.val_loss if entry.record.figures else None,
             "state": entry.state,

@@ -328,7 +328,9 @@ Object.assign(charrnn, (() => {
       // what was gone on with from a character has a length of its own
       const begun = prompt === $("#prompt textarea")?.value;
       const changed = Object.values(other).some(Boolean)
+        || form.stop !== (query.get("stop") ?? "")
         || differs(form.seed, query.get("seed"))
+        || differs(form.topK, query.get("top_k"))
         || (begun && differs(form.length, query.get("length")));
       return changed ? line.dataset.since : "";
     };
@@ -346,14 +348,16 @@ Object.assign(charrnn, (() => {
     const ask = () => { asked ||= requestAnimationFrame(look); };
     new MutationObserver(ask).observe(document.documentElement,
       { subtree: true, childList: true, attributeFilter: ["disabled"] });
+    const ENTERED = { n: "\n", t: "\t", "\\": "\\" };  // as `links.read_stop`
     return {
-      earlier: (model, length, seed, top_p, temperature, by, ...fields) => {
+      earlier: (model, entered, length, seed, topK, top_p, temperature, by, ...fields) => {
         const count = fields.length / 4;
         const columns = {};
         ["temperature", "model", "step", "top_p"].forEach((name, i) => {
           columns[name] = fields.slice(i * count, (i + 1) * count);
         });
-        form = { length, seed, by, columns,
+        const stop = (entered ?? "").replace(/\\([nt\\])/g, (_, sign) => ENTERED[sign]);
+        form = { stop, length, seed, topK, by, columns,
           shared: { model, top_p, temperature, step: null } };
         ask();
       },

@@ -22,6 +22,7 @@ from charrnn.ui.shared import (
     model_choices,
     model_folder,
     note,
+    relisted,
 )
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import SKIP, Html, Update, flat
@@ -33,6 +34,7 @@ from charrnn.ui.writing_request import (
 )
 
 _T = TypeVar("_T")
+FORMER_PROMPT: Final = "ROMEO:"  # what version 0.1.0 put there; browsers keep it
 READY: Final[Update] = gr.update(interactive=True)
 SAME: Final = (SKIP,) * MAX_COLUMNS
 
@@ -83,6 +85,17 @@ def show_examples(request: gr.Request, model: str | None) -> str:
     return example_chips(language(request), next(found, ()))
 
 
+def propose_prompt(model: str | None, prompt: str | None) -> list[str]:
+    """The prompt that the answer is for, and what shall stand there instead of it.
+
+    Whoever types while the answer is on its way has written a prompt: `generate.js`
+    takes the second only where the first still stands there.
+    """
+    asked = prompt or ""
+    suited = suggest_prompt(model, "" if asked == FORMER_PROMPT else asked)
+    return [asked, suited if isinstance(suited, str) else asked]
+
+
 def listed(
     lang: str, model: str | None, browser: object
 ) -> tuple[list[Choice], str | None]:
@@ -110,7 +123,7 @@ def refresh(
     if model is None:
         return [gr.update(choices=choices)] * (1 + len(others))
     columns = _model_columns(choices, others) if others else ()
-    return [gr.update(choices=choices, value=chosen), *columns]
+    return [relisted(choices, model, chosen), *columns]
 
 
 def spread(values: Sequence[_T]) -> list[_T | None]:

@@ -354,8 +354,15 @@ def _connect_writing(tab: GenerateTab) -> None:
 
 def _connect_form(tab: GenerateTab) -> None:
     settings = tab.settings
+    proposed = gr.JSON(visible=False)
     tab.model.input(
-        generate_form.suggest_prompt, [tab.model, tab.prompt], tab.prompt, **QUIET
+        generate_form.propose_prompt, [tab.model, tab.prompt], proposed, **QUIET
+    ).success(
+        None,
+        [proposed, tab.prompt],
+        tab.prompt,
+        js="([asked, suited], now) => (now ?? '') === asked ? suited : now",
+        **QUIET,
     )
     tab.model.change(generate_form.show_examples, tab.model, tab.examples, **QUIET)
     numbers = [tab.length, settings.seed, settings.top_k, settings.top_p]
@@ -374,8 +381,8 @@ def _connect_form(tab: GenerateTab) -> None:
         js="(model, prompt) => charrnn.next.ask(model, prompt)",
         **QUIET,
     )
-    asked: list[Any] = [tab.model, tab.length, settings.seed, settings.top_p]
-    asked += [tab.single_temperature, tab.by]
+    asked: list[Any] = [tab.model, settings.stop, tab.length, settings.seed]
+    asked += [settings.top_k, settings.top_p, tab.single_temperature, tab.by]
     asked += [*tab.temperatures, *tab.models, *tab.steps, *tab.top_ps]
     # a temperature tells its own value: to gather all of them takes a frame's time
     moving = {tab.single_temperature, *tab.temperatures}

@@ -10,7 +10,13 @@ from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
-from charrnn.ui.shared import Browser, model_folder, own_model_choices, owned_id
+from charrnn.ui.shared import (
+    Browser,
+    model_folder,
+    own_model_choices,
+    owned_id,
+    relisted,
+)
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import Update
 
@@ -31,7 +37,7 @@ def refresh(request: gr.Request, chosen: str | None, browser: object) -> Update:
         *own_model_choices(lang, Browser.of(browser)),
     ]
     ids = [value for _, value in choices]
-    return gr.update(choices=choices, value=chosen if chosen in ids else NOTHING)
+    return relisted(choices, chosen, chosen if chosen in ids else NOTHING)
 
 
 def parent_folder(chosen: str | None, browser: Browser) -> Path | None:

@@ -239,6 +239,9 @@ Object.assign(window.charrnn, (() => {
     return found;
   };
   const found = read();
+  // a value is kept only once what was kept of it has been put back: else a page that
+  // is left while it opens would keep the values it opened with
+  const waiting = new Set(Object.keys(found));
 
   const card = (id) => document.querySelector(`#${id} article.card`);
   let forgotten = false;  // the visitor has had all of their data deleted
@@ -326,7 +329,7 @@ Object.assign(window.charrnn, (() => {
 
   return {
     word,
-    keep: (name, value) => write(name, value ?? null),
+    keep: (name, value) => { if (!waiting.has(name)) write(name, value ?? null); },
     forget: () => {
       forgotten = true;
       for (const key of Object.keys(sessionStorage))
@@ -337,8 +340,10 @@ Object.assign(window.charrnn, (() => {
       && !Object.keys(found.texts?.cards ?? {}).length,
     // fill a field as if it were typed into
     put,
-    kept: (names) => names.map((name) =>
-      name in found ? { ...SAME, value: found[name] } : SAME),
+    kept: (names) => names.map((name) => {
+      waiting.delete(name);
+      return name in found ? { ...SAME, value: found[name] } : SAME;
+    }),
     // two rows, the cards of `ids` and the status, which is the last of them
     keptTexts: (ids) => {
       const kept = found.texts;
@@ -376,7 +381,7 @@ Object.assign(window.charrnn, (() => {
       const number = block.querySelector("input[type=number]");
       if (number) set(number, "aria-label", `${name}, ${word("as-number")}`);
     }
-    for (const text of all("#prompt textarea, #pasted textarea, #stop-string input"))
+    for (const text of all("#prompt textarea, #pasted textarea, #stop-string textarea"))
       set(text, "dir", "auto");
   };
   const nameTexts = () => {

@@ -10,6 +10,7 @@ process of its own with a folder of its own, and outlives this one.
 import gc
 import ipaddress
 import json
+import logging
 import os
 import signal
 import socket
@@ -101,6 +102,7 @@ HERE = Path(__file__).parent
 # Gradio looks for work every 1 and 10 ms, which costs 4 % of a core while idle
 TABS: Final = ("generate", "train", "inside", "hub")
 QUEUE_SLEEP, PROGRESS_SLEEP = 0.03, 0.1  # seconds
+GRACE: Final = 1  # second, for what is still answered when the page ends
 
 
 def first_tab(request: gr.Request) -> Update:
@@ -411,7 +413,15 @@ def main() -> None:
         for line in living_runs():
             log(line)
     finally:
-        demo.close(verbose=False)
+        _end()
+
+
+def _end() -> None:
+    """Close the page; a text that is still written then is cut off after a moment."""
+    if demo.server:
+        demo.server.config.timeout_graceful_shutdown = GRACE
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # no error
+    demo.close(verbose=False)
 
 
 if __name__ == "__main__":

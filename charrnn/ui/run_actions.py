@@ -134,6 +134,7 @@ def write_with(
         RunError: If there is no such run.
     """
     model_folder(run_id)
-    (model,) = generate_form.refresh(request, run_id, browser)
+    choices, _ = generate_form.listed(language(request), run_id, browser)
+    model = gr.update(choices=choices, value=run_id)
     suggested = generate_form.suggest_prompt(run_id, prompt)
     return WriteUpdate(gr.update(selected="generate"), model, suggested)

@@ -215,6 +215,20 @@ def run_choices(lang: str, browser: Browser) -> list[Choice]:
     ]
 
 
+def relisted(choices: list[Choice], before: str | None, now: str | None) -> Update:
+    """A list that is made anew.
+
+    Args:
+        choices: What can be chosen now.
+        before: What was chosen when the list was asked for.
+        now: What shall be chosen. Where it is the same it is not sent: a visitor may
+            choose another one before the answer comes.
+    """
+    if now == before:
+        return gr.update(choices=choices)
+    return gr.update(choices=choices, value=now)
+
+
 def flag_field(problem: str, info: object, *classes: str) -> Update:
     """A field's update: flagged with what is wrong, or as it was.
 

@@ -33,6 +33,7 @@ from charrnn.ui.shared import (
     model_folder,
     note,
     own_model_choices,
+    relisted,
 )
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
@@ -268,4 +269,4 @@ def refresh(
     choices = own_model_choices(language(request), held)
     ids = [value for _, value in choices]
     wanted = [one for one in (model, writing, held.run) if one in ids]
-    return gr.update(choices=choices, value=wanted[0] if wanted else None)
+    return relisted(choices, model, wanted[0] if wanted else None)

@@ -41,8 +41,12 @@ def finish(page: Any) -> None:
 
 
 def compare(page: Any) -> list[str]:
+    """Press Compare; the texts once they are written, not those of before."""
+    before = """() => document.querySelectorAll("#writing-status a")
+      .forEach((link) => link.setAttribute("data-before", ""))"""
+    page.evaluate(before)
     page.locator("#compare").click()
-    finish(page)
+    page.locator(f"#writing-status {DONE}:not([data-before])").wait_for()
     return written(page)
 
 

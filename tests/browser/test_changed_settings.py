@@ -28,6 +28,15 @@ def test_a_text_says_that_the_settings_were_changed_after_it(served, visit):
     page.locator("#length input").fill("20")
     expect(lines).to_have_text(["", ""])
     open_settings(page, "sampling")
+    for field, other, own in (
+        ("#top-k", "3", "0"),
+        ("#top-p", "0.5", "1"),
+        ("#stop-string", r"\n", ""),
+    ):
+        page.locator(f"{field} :is(input, textarea)").fill(other)
+        expect(lines).to_have_text([SINCE, SINCE])
+        page.locator(f"{field} :is(input, textarea)").fill(own)
+        expect(lines).to_have_text(["", ""])
     page.locator("#seed input").fill("8")
     expect(lines).to_have_text([SINCE, SINCE])
     assert lines.nth(0).get_attribute("title") == (

@@ -8,18 +8,16 @@ from typing import Any
 import pytest
 
 from charrnn.runs import owner
+from tests.browser.steps import TRAIN_TAB, paste_and_shrink
 
 pytest.importorskip("playwright.sync_api", reason="no Playwright")
 from playwright.sync_api import expect
 
-TRAIN_TAB = 1
 TEXT = "the sea, the sand and the wind that carries the salt\n" * 60
 
 
 def start_training(page: Any) -> None:
-    page.get_by_role("tab").nth(TRAIN_TAB).click()
-    page.locator("#source input[value=paste]").check()
-    page.locator("#pasted textarea").fill(TEXT)
+    paste_and_shrink(page, TEXT, epochs=9000, minutes=3)
     page.locator("#train").click()
     page.locator("#run-head strong").wait_for()
 
@@ -42,22 +40,24 @@ def test_a_link_reads_and_its_maker_owns(hosted, visit):
 
     # the sign of life of a hidden tab, which the reader cannot give
     seen = path / "state" / owner.SEEN
+    sign = """() => {
+      Object.defineProperty(document, "visibilityState", {value: "hidden"});
+      charrnn.showAlive();
+    }"""
     for page, is_owner in ((theirs, False), (mine, True)):
         os.utime(seen, (1, 1))
-        page.evaluate(
-            """() => {
-              Object.defineProperty(document, "visibilityState", {value: "hidden"});
-              charrnn.showAlive();
-            }"""
-        )
-        page.wait_for_timeout(1500)
+        with page.expect_response("**/gradio_api/run/**"):
+            page.evaluate(sign)
         assert (owner.last_seen(path) > 1) == is_owner
 
     again = owner_visit.open(hosted.url)  # the browser holds the key
     again.get_by_role("tab").nth(TRAIN_TAB).click()
-    again.locator("#run-head .badge.finished").wait_for(timeout=120_000)
-    expect(again.locator("#continue")).to_be_visible()
+    again.locator("#stop").click()
+    again.locator("#run-head .badge.stopped").wait_for(timeout=30_000)
+    expect(again.locator("#resume")).to_be_visible()
     expect(again.locator("#manage")).to_be_visible()
+    theirs.locator("#run-head .badge.stopped").wait_for(timeout=30_000)
+    expect(theirs.locator("#resume")).to_be_hidden()
     again.evaluate("() => charrnn.keep('pasted', 'my text')")
     again.locator("#delete-all").click()
     again.locator("#all-sure").click()

@@ -20,10 +20,23 @@ def restart(served: Any, page: Any) -> None:
     """End the server and start it again; the page notices and opens anew."""
     page.evaluate("() => { window.old = true; }")
     served.end()
-    page.wait_for_timeout(500)
     served.start()
     page.wait_for_function("() => !window.old", timeout=30_000)
     page.locator("#compare:not([disabled])").wait_for(state="attached")
+
+
+def choose_and_type(page: Any, model: str, prompt: str) -> None:
+    """Choose a model, and type a prompt before the page has proposed one."""
+    held: list[Any] = []
+    page.route("**/gradio_api/run/**", lambda route: held.append(route))
+    page.locator("#model input").click()
+    with page.expect_request("**/gradio_api/run/**"):
+        page.get_by_role("option", name=model).click()
+    page.locator("#prompt textarea").fill(prompt)
+    with page.expect_response("**/gradio_api/run/**"):
+        for route in held:
+            route.continue_()
+    page.unroute("**/gradio_api/run/**")
 
 
 # --- reload ----------------------------------------------------------------------
@@ -32,9 +45,7 @@ def restart(served: Any, page: Any) -> None:
 def test_what_was_entered_and_written_survives_a_lost_server(served, visit):
     visitor = visit()
     page = visitor.open(served.url)
-    page.locator("#model input").click()
-    page.get_by_role("option", name="Slow").click()
-    page.locator("#prompt textarea").fill("the sea")
+    choose_and_type(page, "Slow", "the sea")
     page.locator("#temperature-2 input[type=number]").fill("1.35")
     page.locator("#length input").fill("10000")
     tab(page, "train").click()

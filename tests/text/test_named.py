@@ -1,16 +1,20 @@
 """A text is a named one by its hash, whatever it is called."""
 
 import dataclasses
+import json
 import platform
 
 import pytest
 
 from charrnn import card
+from charrnn.cli.parser import main
 from charrnn.runs import control, preparation
+from charrnn.runs.store import slug
 from charrnn.text.corpus import decode, from_text
 from charrnn.text.named import NAMED, library_name, named_key, own_name, shown_name
 from charrnn.text.sources import cache_folder, load
-from tests.builders import make_record, varied_text
+from charrnn.ui import api
+from tests.builders import make_folder, make_record, varied_text
 
 OTHER = "0" * 64
 SHAKESPEARE = NAMED["shakespeare"].sha256
@@ -98,3 +102,16 @@ def test_a_run_on_a_claimed_text_gets_neither_its_name_nor_its_title():
     library = load("python-stdlib", max_bytes=200_000)
     path = control.create(preparation.prepare(library, preset="quick"))
     assert path.name == "python-stdlib-quick"
+
+
+def test_lists_for_programs_say_what_the_hash_proves(isolated, capsys):
+    record = make_record()
+    for name in ("shakespeare", "My novel"):
+        corpus = dataclasses.replace(record.corpus, name=name, sha256=OTHER)
+        make_folder(isolated / slug(name), dataclasses.replace(record, corpus=corpus))
+    # one's own folder stands in place of the project's
+    shown = {"shakespeare": "text", "my-novel": "My novel"}
+    assert {one["id"]: one["corpus"] for one in api.models()} == shown
+    assert main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {one["id"]: one["corpus"] for one in listed} == shown

@@ -63,7 +63,7 @@ def test_pasted_texts_leave_nothing_behind(served, numbers):
     text = "x" * PASTED
 
     def paste(session):
-        sent = body(numbers["suggest_prompt"], session, "m", text)
+        sent = body(numbers["propose_prompt"], session, "m", text)
         assert httpx.post(address, json=sent, timeout=60).status_code == 200
 
     paste("first")
