@@ -389,8 +389,10 @@ def run_curve(args: argparse.Namespace) -> int:
     if args.json:
         told = curve.report(args.prompt, seed, found)
         show_json({"model": args.model, "length": args.length, **told})
-    else:
-        show_curve(found)
+        return FINE
+    if args.seed is None:
+        emit(f"seed {seed}")
+    show_curve(found)
     return FINE
 
 

@@ -82,8 +82,8 @@ def region(curve: Sequence[Point]) -> list[Interval]:
     """The temperatures at which repeats and invented words are rare.
 
     Both are taken as straight between two temperatures. A text that has no figure
-    (of no words, say) is left out of its line, and a line without any leaves the
-    other to decide.
+    (of no words, say) is left out of its line. Where no invented words can be told,
+    repeats decide alone.
 
     Args:
         curve: By temperature.
@@ -92,21 +92,18 @@ def region(curve: Sequence[Point]) -> list[Interval]:
         Intervals that do not touch, in order; none where no temperature will do or
         nothing is known.
     """
-    lines = (
-        ([(p.temperature, p.figures.repeats) for p in curve], MAX_REPEATS),
-        ([(p.temperature, p.figures.invented) for p in curve], MAX_INVENTED),
+    repeats = [(p.temperature, p.figures.repeats) for p in curve]
+    calm = below([(t, share) for t, share in repeats if share is not None], MAX_REPEATS)
+    if not knows_words(curve):
+        return calm
+    invented = [(p.temperature, p.figures.invented) for p in curve]
+    sane = below(
+        [(t, share) for t, share in invented if share is not None], MAX_INVENTED
     )
-    found: list[list[Interval]] = []
-    for line, limit in lines:
-        known = [(place, value) for place, value in line if value is not None]
-        if known:
-            found.append(below(known, limit))
-    if len(found) < len(lines):
-        return found[0] if found else []
     return [
         (max(a[0], b[0]), min(a[1], b[1]))
-        for a in found[0]
-        for b in found[1]
+        for a in calm
+        for b in sane
         if max(a[0], b[0]) < min(a[1], b[1])
     ]
 

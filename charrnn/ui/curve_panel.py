@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ COLOURS: Final = {  # at least 3:1 on the grounds of both themes
     "region": "#a07a10",
     "surprise": "#7f72cf",
 }
+SHOWN: Final = ("invented", "repeats", "surprise")  # figures in the table
 BEGUN: Final = 60  # characters of a text in the table
 Row = tuple[float, float | None, str]
 
@@ -158,14 +160,11 @@ def table_html(lang: str, points: Sequence[Point]) -> str:
 
     head = [
         translate(lang, "generate.temperature"),
-        *(html.escape(translate(lang, f"curve.{name}")) for name in _SHOWN),
+        *(html.escape(translate(lang, f"curve.{name}")) for name in SHOWN),
         html.escape(translate(lang, "curve.begins")),
     ]
     name = translate(lang, "curve.table")
     return folded(name, table(name, head, map(cells, points)))
-
-
-_SHOWN: Final = ("invented", "repeats", "surprise")
 
 
 def _prepare(lang: str, asked: WritingRequest) -> PreparedWriting:
@@ -195,20 +194,20 @@ def updates(
     """
     prepared = _prepare(lang, asked)
     total = len(prepared.texts) * prepared.link.length
-    yield CurveUpdate(
+    update = CurveUpdate(
         panel=gr.update(visible=True),
-        said=_progress(lang, 0.0),
         seed=prepared.link.seed or 0,
         stop_button=gr.update(interactive=True),
     )
     written: list[Written] = []
-    pace, shown = policy().frame_seconds, time.monotonic()
+    pace, shown = policy().frame_seconds, -math.inf
     with contextlib.closing(prepared.updates(visitor)) as stream:
         for written in stream:
             if time.monotonic() - shown >= pace:
                 shown = time.monotonic()
                 done = sum(len(one.text) for one in written)
-                yield CurveUpdate(said=_progress(lang, done / total))
+                yield update._replace(said=_progress(lang, done / total))
+                update = CurveUpdate()
     (path,), record = prepared.paths(), prepared.texts[0].record
     points = curve.points(path, record, prepared.link.prompt, written)
     yield _drawn(lang, points)

@@ -57,7 +57,7 @@ def test_what_is_not_known_is_left_out():
     few, unknown = [0.0] * 4, [None] * 4
     assert curve.region(made(few, unknown)) == [(0, 0.85)]
     assert not curve.knows_words(made(few, unknown))
-    assert curve.region(made(unknown, few)) == [(0, 0.85)]
+    assert curve.region(made(unknown, few)) == []
     assert curve.region(made(unknown, unknown)) == []
     assert curve.region(made([0, None, 0, 0], few)) == [(0, 0.85)]
 
