@@ -22,7 +22,7 @@ from charrnn.ui.generate_form import listed
 from charrnn.ui.inside_links import InsideLink
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
-from charrnn.ui.shared import Browser, model_folder, note, relisted
+from charrnn.ui.shared import Browser, model_folder, note
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import PRIVATE, QUIET, SKIP, Html, Update
@@ -210,9 +210,10 @@ def refresh(
     none = (translate(lang, "inside.no_other"), "")
     others, other = listed(lang, against or wanted, browser)
     kept = against if against and other == against else ""
-    second = relisted([none, *others], against, kept)
-    # while the page opens none is proposed: a link may name one
-    return relisted(choices, model, chosen if wanted else None), second
+    second = gr.update(choices=[none, *others], value=kept)
+    if wanted is None:  # the page still opens: a link may name one
+        return gr.update(choices=choices), second
+    return gr.update(choices=choices, value=chosen), second
 
 
 def _layout_form() -> dict[str, Any]:
