@@ -73,6 +73,7 @@ def _plot(elem_id: str, **settings: Any) -> gr.LinePlot:
             for lang in TABLES
             for name, colour in COLOURS.items()
         },
+        x_lim=[curve.TEMPERATURES[0], curve.TEMPERATURES[-1]],
         color_title=" ",
         y_title=" ",
         height=300,
