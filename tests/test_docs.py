@@ -217,6 +217,7 @@ def test_the_endpoints_are_described_with_their_arguments() -> None:
     functions = {
         **{name: getattr(api, name) for name in ("generate", "compare", "models")},
         **{name: getattr(api, name) for name in ("train", "status", "stop", "write")},
+        "curve": api.curve_of,
         "next": api.next_character,
         "inspect": api.inspect,
         "units": api.units,

@@ -29,6 +29,7 @@ from charrnn.cli.output import (
     loss_column,
     say_outcome,
     show,
+    show_curve,
     show_figures,
     show_json,
     show_parts,
@@ -48,6 +49,7 @@ from charrnn.presets import default_preset
 from charrnn.runs import (
     baseline,
     control,
+    curve,
     events,
     packing,
     preparation,
@@ -373,6 +375,24 @@ def _write(
     else:
         stream_texts(texts(), heads)
     return written
+
+
+def run_curve(args: argparse.Namespace) -> int:
+    """`curve`: texts from temperature 0 to 2, and what is counted of them."""
+    model = _load_model(args.model)
+    seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
+    rows = curve.rows(seed)
+    *_, written = write(model, args.prompt, length=args.length, rows=rows)
+    path = store.resolve(args.model)
+    found = curve.points(path, model.record, args.prompt, written)
+    if args.json:
+        told = curve.report(args.prompt, seed, found)
+        show_json({"model": args.model, "length": args.length, **told})
+        return FINE
+    if args.seed is None:
+        emit(f"seed {seed}")
+    show_curve(found)
+    return FINE
 
 
 def _part(model: Model, args: argparse.Namespace, split: str) -> str:

@@ -14,6 +14,13 @@ from charrnn.config import MAX_ROWS, TrainingConfig
 from charrnn.files import replace_unsafe
 from charrnn.model.record import Figures, Record
 from charrnn.runs import events
+from charrnn.runs.curve import (
+    MAX_INVENTED,
+    MAX_REPEATS,
+    Point,
+    knows_words,
+    region,
+)
 from charrnn.runs.events import Event
 from charrnn.runs.figures import TextFigures
 from charrnn.runs.listing import ModelEntry
@@ -23,6 +30,7 @@ from charrnn.text.parts import Part
 from charrnn.web.bundle import choose_format, known_costs
 from charrnn.web.weights import MAX_COST
 
+BEGUN: Final = 40  # characters of a text in a table
 STEP_SECONDS: Final = 30.0  # between two lines of steps in a pipe
 
 
@@ -245,6 +253,28 @@ def show_parts(parts: Mapping[str, Part]) -> None:
             )
         )
     table(rows)
+
+
+def show_curve(curve: Sequence[Point]) -> None:
+    """Print the figures of a curve, a line a temperature, and its region in words."""
+    lines: list[tuple[str, ...]] = [
+        ("TEMPERATURE", "INVENTED", "REPEATS", "BITS/CHAR", "COPIED", "TEXT")
+    ]
+    for temperature, text, found in curve:
+        shares = (found.invented, found.repeats, found.copied)
+        invented, repeats, copied = (
+            "-" if share is None else f"{100 * share:.1f} %" for share in shares
+        )
+        bits = "-" if found.surprise is None else f"{found.surprise:.3f}"
+        begun = " ".join(text.split())[:BEGUN]
+        lines.append((f"{temperature:g}", invented, repeats, bits, copied, begun))
+    table(lines)
+    wanted = f"repeats under {100 * MAX_REPEATS:g} %"
+    if knows_words(curve):
+        wanted += f" and invented words under {100 * MAX_INVENTED:g} %"
+    places = [f"{low:.2f} to {high:.2f}" for low, high in region(curve)]
+    at = f"temperature {', '.join(places)}" if places else "no temperature"
+    show(f"{wanted}: {at}")
 
 
 class _TextPrinter:

@@ -15,6 +15,7 @@ from charrnn.cli.commands import (
     INVALID,
     run_baseline,
     run_bench,
+    run_curve,
     run_evaluate,
     run_export,
     run_follow,
@@ -161,6 +162,18 @@ def _add_generate(commands: Any) -> None:
     generate.set_defaults(run=run_generate)
 
 
+def _add_curve(commands: Any) -> None:
+    curve = commands.add_parser(
+        "curve", help="write from temperature 0 to 2, and count"
+    )
+    curve.add_argument("model", metavar="MODEL")
+    curve.add_argument("--prompt", default="", help="text to go on from")
+    curve.add_argument("--length", type=int, default=DEFAULT_LENGTH, help="characters")
+    curve.add_argument("--seed", type=int, help="of all texts; drawn if absent")
+    curve.add_argument("--json", action="store_true")
+    curve.set_defaults(run=run_curve)
+
+
 def _add_evaluate(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="score a model on a text")
     evaluate.add_argument("model", metavar="MODEL")
@@ -281,6 +294,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_sweep(commands)
     _add_generate(commands)
+    _add_curve(commands)
     _add_evaluate(commands)
     _add_inspect(commands)
     _add_runs(commands)

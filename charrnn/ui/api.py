@@ -22,7 +22,7 @@ from charrnn.model import snapshots
 from charrnn.model.generation import Written
 from charrnn.model.request import texts_of
 from charrnn.model.sampling import next_char_probs
-from charrnn.runs import control, events, figures, listing
+from charrnn.runs import control, curve, events, figures, listing
 from charrnn.runs.owner import is_owner, mark_seen, new_owner, split
 from charrnn.runs.status import read_status
 from charrnn.text import sources
@@ -34,7 +34,13 @@ from charrnn.ui.shared import listed_ids, model_folder, owned_id
 from charrnn.ui.texts import FALLBACK
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.writing import CONCURRENCY
-from charrnn.ui.writing_request import WritingRequest, engine, options_of, prepare
+from charrnn.ui.writing_request import (
+    WritingRequest,
+    draw_seed,
+    engine,
+    options_of,
+    prepare,
+)
 
 NEXT_AT_ONCE: Final = 8  # questions that wait for an answer
 
@@ -181,6 +187,33 @@ def write(
             {"text": one.text, "seed": row.seed, "figures": dataclasses.asdict(found)}
             for one, row, found in zip(written, rows, counted, strict=True)
         ]
+
+
+def curve_of(
+    model: str,
+    prompt: str = "",
+    length: int = DEFAULT_LENGTH,
+    seed: int | None = None,
+    request: gr.Request | None = None,
+) -> dict[str, Any]:
+    """Write at eight temperatures from 0 to 2, and count what each text is like.
+
+    Args:
+        model: Id of a model, as `/models` lists them.
+        prompt: How the texts begin.
+        length: Characters of each text, 1 to 10,000.
+        seed: The same seed writes the same texts; null draws one.
+        request: Who asks: Gradio's, no argument of the endpoint.
+
+    Returns:
+        What `curve --json` prints, without the model's name and the length.
+    """
+    path = model_folder(_id(model))
+    used = draw_seed() if seed is None else seed
+    rows, who = curve.rows(used), visitor_of(request)
+    *_, written = engine.write(path, prompt, length=length, rows=rows, visitor=who)
+    record = engine.models.get(path).record
+    return curve.report(prompt, used, curve.points(path, record, prompt, written))
 
 
 def next_character(
@@ -361,6 +394,7 @@ def publish() -> None:
     api(generate, api_name="generate", **writing)
     api(compare, api_name="compare", **writing)
     api(write, api_name="write", **writing)
+    api(curve_of, api_name="curve", **writing)
     api(
         next_character,
         api_name="next",

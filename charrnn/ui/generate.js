@@ -386,16 +386,21 @@ Object.assign(charrnn, (() => {
   const compareBy = (by) => { document.documentElement.dataset.by = by; };
 
   // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
-  const stopped = () => {
-    const line = $("#writing-status .after-stop");
-    if (!line) return;
-    line.parentElement.querySelector("p.status")?.remove();
-    line.hidden = false;
+  const stopped = (where = "main") => {
+    for (const line of document.querySelectorAll(`${where} .after-stop`)) {
+      line.parentElement.querySelector("p[role=status]")?.remove();
+      line.hidden = false;
+    }
   };
   document.addEventListener("keydown", (event) => {
     const asked = event.key === "Enter" && (event.ctrlKey || event.metaKey);
     if (asked && event.target.closest?.("#prompt")) $("#compare").click();
   });
+  // a press ends what another one has begun
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#draw-curve")) stopped("#writing-status");
+    if (event.target.closest?.("#compare, #generate-one, #go-on")) stopped("#curve-said");
+  }, true);
 
   return { next, colour, compareBy, stopped, ...earlier, ...choice };
 })());

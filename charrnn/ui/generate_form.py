@@ -235,6 +235,7 @@ class OpenedUpdate(NamedTuple):
     status: Html = SKIP
     compare: Update = READY  # before, a click would send a form not yet filled
     generate: Update = READY
+    draw: Update = READY  # the curve
 
 
 def opened(

@@ -13,7 +13,8 @@ from charrnn.config import (
     SamplingConfig,
     setting_bounds,
 )
-from charrnn.ui import generate_form, links, writing
+from charrnn.ui import curve_panel, generate_form, links, writing
+from charrnn.ui.curve_panel import CurvePanel, CurveUpdate
 from charrnn.ui.examples import DEFAULT_PROMPT
 from charrnn.ui.generate_form import OpenedUpdate
 from charrnn.ui.labels import i18n
@@ -67,10 +68,11 @@ class GenerateTab:
     single: gr.Row
     single_card: gr.HTML
     settings: Settings
+    curve: CurvePanel
 
     def opened(self) -> list[Block]:
         """The outputs of `generate_form.opened`."""
-        return outputs(OpenedUpdate, self, self.settings)
+        return outputs(OpenedUpdate, self, self.settings, self.curve)
 
     def chosen(self, page: PageState) -> list[Any]:
         """The inputs of `generate_form.refresh`."""
@@ -121,7 +123,7 @@ def _column(index: int) -> _Column:
     with gr.Column(min_width=230) as box:
         temperature = _temperature(
             DEFAULT_TEMPERATURES[index],
-            i18n(f"column.temperature.{index}"),
+            named("temperature")["label"],
             f"temperature-{index}",
             "by-temperature",
         )
@@ -314,6 +316,7 @@ def _layout() -> GenerateTab:
         single=single,
         single_card=single_card,
         settings=_settings(),
+        curve=curve_panel.build(),
     )
 
 
@@ -331,6 +334,8 @@ def _connect_writing(tab: GenerateTab) -> None:
         tab.compare.click(writing.compare, many, **shared),
         tab.generate.click(writing.generate, many, **shared),
     ]
+    drawn = {**shared, "outputs": outputs(CurveUpdate, tab.curve, tab, settings)}
+    events.append(tab.curve.draw.click(curve_panel.draw, many, **drawn))
     place = gr.Textbox("", visible=False)  # the browser gives its value
     on = gr.Button("", elem_id="go-on", elem_classes="offstage")
     js = "() => charrnn.place()"

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import gradio as gr
 
@@ -29,6 +29,7 @@ from charrnn.ui.writing_request import (
     prepare_link,
 )
 
+_T = TypeVar("_T")
 CONCURRENCY: Final = MAX_REQUESTS  # handlers only feed and drain the engine
 SAME_CARDS: Final[tuple[Html, ...]] = (SKIP,) * MAX_COLUMNS
 ENDING_SECONDS: Final = 1.0  # that a press waits for the one before to end
@@ -197,16 +198,14 @@ def _session(request: gr.Request) -> str:
     return str(getattr(request, "session_hash", None) or "")
 
 
-def _until_next_press(
-    session: str, updates: Iterator[WritingUpdate]
-) -> Iterator[WritingUpdate]:
+def until_next_press(request: gr.Request, updates: Iterator[_T]) -> Iterator[_T]:
     """The updates until the same page asks for another text: one press ends the other.
 
     Args:
-        session: Of the page; empty for a caller that is none.
+        request: Tells the page's session; none for a caller that is no page.
         updates: Closed at the end, which stops the writing.
     """
-    mine = _Writing()
+    mine, session = _Writing(), _session(request)
     before = _latest.get(session)
     if session:
         _latest[session] = mine
@@ -229,7 +228,7 @@ def compare(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]
     asked = WritingRequest.read(values)
     lang, visitor = language(request), visitor_of(request)
     updates = stream(lang, asked, single=False, visitor=visitor)
-    yield from map(flat, _until_next_press(_session(request), updates))
+    yield from map(flat, until_next_press(request, updates))
 
 
 def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...]]:
@@ -237,7 +236,7 @@ def generate(request: gr.Request, *values: object) -> Iterator[tuple[object, ...
     asked = WritingRequest.read(values).single()
     lang, visitor = language(request), visitor_of(request)
     updates = stream(lang, asked, single=True, visitor=visitor)
-    yield from map(flat, _until_next_press(_session(request), updates))
+    yield from map(flat, until_next_press(request, updates))
 
 
 def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
@@ -259,7 +258,7 @@ def go_on(request: gr.Request, place: str) -> Iterator[tuple[object, ...]]:
     prepared = prepare_link(link, 0 if single else int(column))
     lang, visitor = language(request), visitor_of(request)
     updates = _one_column(lang, prepared, single=single, visitor=visitor)
-    yield from map(flat, _until_next_press(_session(request), updates))
+    yield from map(flat, until_next_press(request, updates))
 
 
 def _one_column(

@@ -15,7 +15,7 @@ import pytest
 from charrnn.cli.parser import main
 from charrnn.hub import client
 from charrnn.model import checkpoint, generation, snapshots
-from charrnn.runs import control, preparation, store
+from charrnn.runs import control, curve, preparation, store
 from charrnn.runs.states import RunState
 from charrnn.runs.status import read_status
 from charrnn.text import sources
@@ -265,6 +265,29 @@ def test_generate_refuses_what_it_cannot_do(
     code, out, err = run(capfd, "generate", "sea", *settings)
     assert (code, out) == (2, "")
     assert err.count("charrnn: ") == 1
+
+
+def test_the_curve_of_a_model(
+    isolated: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_folder(isolated / "sea", make_record())
+    (folder / "words.txt").write_text("the\nsea\n", encoding="utf-8")
+    asked = ["curve", "sea", "--prompt", "the ", "--length", "200", "--seed", "3"]
+    told = json.loads(run(capfd, *asked, "--json")[1])
+    model = checkpoint.load(folder)
+    *_, written = generation.write(model, "the ", length=200, rows=curve.rows(3))
+    points = curve.points(folder, model.record, "the ", written)
+    expected = {"model": "sea", "length": 200, **curve.report("the ", 3, points)}
+    assert told == json.loads(json.dumps(expected))
+    code, out, _ = run(capfd, *asked)
+    head, *lines, last = out.splitlines()
+    assert (code, len(lines)) == (0, 8)
+    assert head.split()[:3] == ["TEMPERATURE", "INVENTED", "REPEATS"]
+    row = lines[3].split()
+    assert row[0] == "0.85"
+    assert f"{points[3].figures.surprise:.3f}" in row
+    assert last.startswith("repeats under 10 % and invented words under 5 %: ")
+    assert run(capfd, "curve", "sea", "--length", "0")[0] == 2
 
 
 def test_a_failed_training_exits_1(

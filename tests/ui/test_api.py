@@ -1,11 +1,13 @@
 """What the endpoints take a request for, where no page is needed to see it."""
 
+import json
+
 import pytest
 
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.model import checkpoint, generation, snapshots
 from charrnn.model.generation import samples_of
-from charrnn.runs import control, store
+from charrnn.runs import control, curve, store
 from charrnn.ui import api
 from tests.builders import alone, make_stepped, rows, varied_text
 
@@ -48,6 +50,17 @@ def test_write_takes_a_step_of_a_run(isolated):
         assert [one["text"] for one in written] == expected
     with pytest.raises(CheckpointError, match="no snapshot of step 26"):
         next(api.write("m", "the ", {"step": 26}))
+
+
+def test_the_curve_is_that_of_the_model(model):
+    loaded = checkpoint.load(model)
+    *_, written = generation.write(loaded, "the ", length=30, rows=curve.rows(7))
+    points = curve.points(model, loaded.record, "the ", written)
+    found = api.curve_of("m", "the ", 30, 7)
+    assert found == curve.report("the ", 7, points)
+    assert json.loads(json.dumps(found))["points"] == found["points"]
+    with pytest.raises(ConfigError, match="length is 0"):
+        api.curve_of("m", "the ", 0)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent
 PUBLIC = {
     "/inspect",
     "/units",
+    "/curve",
     "/next",
     "/write",
     "/generate",

@@ -16,7 +16,7 @@ from charrnn.runs.figures import TextFigures
 from charrnn.runs.states import RunState
 from charrnn.text import sources
 from charrnn.text.parts import PARTS
-from charrnn.ui import chart, labels, sharing, texts
+from charrnn.ui import chart, curve_panel, labels, sharing, texts
 from charrnn.ui.form import GROUPS
 from charrnn.ui.labels import PAGE_WORDS, TEMPERATURE_NAMES
 from charrnn.ui.links import COMPARED, MAX_COLUMNS
@@ -44,6 +44,7 @@ DYNAMIC = {
     "column.": {label.removeprefix("column.") for label in COLUMN_LABELS},
     **{key: set(COMPARED) for key in ("by.", "column_of.", "written.", "two.")},
     "compared.": {"step", "top_p"},
+    "curve.": set(curve_panel.COLOURS),
     "generate.": {
         *NUMBERS,
         "temperature",
