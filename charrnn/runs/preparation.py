@@ -138,14 +138,20 @@ def prepare(
     )
 
 
+def _over_limit(model: ModelConfig) -> tuple[int, int] | None:
+    """A network's parameters and the policy's limit, where they are over it."""
+    limit, count = policy().max_parameters, model.num_parameters()
+    return None if limit is None or count <= limit else (count, limit)
+
+
 def check_parameters(model: ModelConfig) -> None:
     """Refuse a network that is larger than the policy lets anyone train.
 
     Raises:
         ConfigError: With its parameters and the limit.
     """
-    limit, count = policy().max_parameters, model.num_parameters()
-    if limit is not None and count > limit:
+    if over := _over_limit(model):
+        count, limit = over
         raise ConfigError(
             f"This network has {count:,} parameters, and at most {limit:,} are trained "
             "here: reduce rnn_units or num_layers."
@@ -158,8 +164,8 @@ def check_taken_in(model: ModelConfig) -> None:
     Raises:
         ConfigError: With its parameters and the limit.
     """
-    limit, count = policy().max_parameters, model.num_parameters()
-    if limit is not None and count > limit:
+    if over := _over_limit(model):
+        count, limit = over
         raise ConfigError(
             f"The model has {count:,} parameters, and at most {limit:,} are taken in "
             "here."

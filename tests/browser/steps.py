@@ -101,3 +101,28 @@ def shift(page: Any) -> float:
     for one in shifts:
         print(one)  # noqa: T201  shown where the test fails
     return sum(one["value"] for one in shifts)
+
+
+class Held:
+    """A page whose handlers are not answered until they are let go.
+
+    Args:
+        page: Not opened yet.
+    """
+
+    def __init__(self, page: Any) -> None:
+        self.routes: list[Any] = []
+        self._holding = True
+        page.route("**/run/predict*", self._take)
+
+    def _take(self, route: Any) -> None:
+        if self._holding:
+            self.routes.append(route)
+        else:
+            route.continue_()
+
+    def let_go(self) -> None:
+        """Let everything pass, what was held first."""
+        self._holding = False
+        for route in self.routes:
+            route.continue_()

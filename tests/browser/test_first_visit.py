@@ -6,14 +6,14 @@ import pytest
 
 from charrnn.ui import stored
 from charrnn.ui.examples import EXAMPLES
-from tests.browser.steps import MOST, WATCH, compare, shift, written
+from tests.browser.steps import MOST, WATCH, Held, compare, shift, written
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
 STORED = "#columns .card.stored"
 
 
 def questions(page: Any) -> list[str]:
-    """Addresses that the page will ask for, those that look for news apart."""
+    """Addresses that the page will ask for."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     return asked
@@ -22,23 +22,13 @@ def questions(page: Any) -> list[str]:
 def test_texts_stand_there_before_anything_is_pressed(served, visit):
     page = visit().context.new_page()
     asked = questions(page)
-    held, holding = [], True
-
-    def hold(route: Any) -> None:
-        if holding:
-            held.append(route)
-        else:
-            route.continue_()
-
-    page.route("**/run/predict*", hold)
+    held = Held(page)
     page.goto(served.url)
     page.locator("#card-3 .resting").wait_for()  # the ghost of what will come
     page.locator("#examples button").first.wait_for()
     page.wait_for_timeout(700)
     page.evaluate(WATCH)
-    holding = False
-    for route in held:
-        route.continue_()
+    held.let_go()
     expect(page.locator(STORED)).to_have_count(4)
     expect(page.locator("#writing-status")).to_contain_text("before you came")
     found = stored.read()

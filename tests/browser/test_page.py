@@ -16,6 +16,7 @@ from tests.browser.steps import (
     TEXT,
     TOY,
     TRAIN_TAB,
+    Held,
     compare,
     fill,
     finish,
@@ -44,27 +45,17 @@ def test_a_first_visitor_compares_with_one_click(served, visit):
 
 
 def test_nothing_is_asked_before_the_form_is_filled(served, visit):
-    held, holding = [], True
-
-    def hold(route: Any) -> None:
-        if holding:
-            held.append(route)
-        else:
-            route.continue_()
-
     page = visit().context.new_page()
-    page.route("**/run/predict*", hold)
+    held = Held(page)
     page.goto(served.url + "?model=toy&prompt=so&temperatures=0.3,0.9")
     page.locator("#compare").wait_for()
     page.wait_for_timeout(1000)
-    assert held
+    assert held.routes
     expect(page.locator("#compare")).to_be_disabled()
     expect(page.locator("#generate-one")).to_be_disabled()
     train_tab = page.get_by_role("tab").nth(TRAIN_TAB)
     train_tab.click()
-    holding = False
-    for route in held:
-        route.continue_()
+    held.let_go()
     page.locator("#compare:not([disabled])").wait_for(state="attached")
     assert train_tab.get_attribute("aria-selected") == "true"  # and nothing jumps
     page.get_by_role("tab").nth(0).click()
