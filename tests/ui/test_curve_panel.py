@@ -63,7 +63,7 @@ def test_the_curve_is_of_the_form_s_model_prompt_length_and_seed(model):
     first, *_, last = curve_panel.updates("en", asked)
     assert first.panel["visible"]
     assert (first.seed, first.stop_button["interactive"]) == (7, True)
-    assert "0 %" in first.said
+    assert re.search(r"from temperature 0 to 2: \d+ %", first.said)
     loaded = checkpoint.load(model)
     *_, written = write(loaded, "the ", length=30, rows=curve.rows(7))
     points = curve.points(model, loaded.record, "the ", written)
