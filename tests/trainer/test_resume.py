@@ -152,6 +152,7 @@ def test_thirty_kills_change_nothing(small_corpus: Corpus, reference: Path) -> N
     compare_with(reference, folder)
 
 
+@pytest.mark.timeout(900)  # six processes, of which a busy machine makes minutes
 def test_ctrl_c_a_move_stop_and_kills_end_well_and_change_nothing(
     small_corpus: Corpus,
     reference: Path,
