@@ -111,8 +111,8 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
     assert other.locator("#hand-columns .written").all_inner_texts() == texts
     assert other.locator("#hand-table tbody tr").all_inner_texts() == figures
     expect(other.locator("#inside-panel h3")).to_have_text(title.inner_text())
-    beside = page.locator("#inside-panel").inner_html()
-    assert other.locator("#inside-panel").inner_html() == beside
+    panel = "#inside-panel .html-container > div"
+    assert other.locator(panel).inner_html() == page.locator(panel).inner_html()
     assert other.locator("#inside-map").inner_html() == shown.inner_html()
     listed = page.locator("#inside-units tbody").inner_html()
     assert other.locator("#inside-units tbody").inner_html() == listed
