@@ -69,9 +69,11 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
     page.locator("#inside-search").click()
     units = page.locator("#inside-units button[data-unit]")
     expect(units.first).to_be_visible(timeout=20_000)
-    page.locator("#inside-map .ch").nth(40).click()
+    page.locator("#inside-map .ch").nth(400).click()
     title = page.locator("#inside-panel h3")
-    expect(title).to_contain_text("at place 40")
+    expect(title).to_contain_text("at place 400")
+    # the nearest of the characters that it looked at is in view
+    expect(page.locator("#inside-panel .reading .ch").last).to_be_in_viewport()
     # a unit colours the text, which still has its choice, and can be held
     units.first.focus()
     page.keyboard.press("Enter")
@@ -84,7 +86,7 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
         shown.locator(".ch.at").evaluate(
             "e => [...e.parentElement.children].indexOf(e)"
         )
-        == 40
+        == 400
     )
     slider = page.locator("#hand-value input[type=range]")
     low, high = (float(slider.get_attribute(end)) for end in ("min", "max"))
