@@ -116,6 +116,11 @@ def program() -> str:
     return "charrnn" if Path(sys.argv[0]).name == "charrnn" else "python -m charrnn"
 
 
+def resident_memory() -> int:
+    """Bytes of memory that this process holds."""
+    return int(psutil.Process().memory_info().rss)
+
+
 def available_memory() -> int:
     """Bytes that a new process can have: the machine's, or the container's."""
     free = int(psutil.virtual_memory().available)

@@ -11,7 +11,7 @@ object:
     from it  text     what is new of each text of a job, and whether it has ended
              next     the logits that answer a question
              failed   an error of either: its class, its sentence, its field
-             idle     for a while there was nothing to do
+             idle     for a while there was nothing to do, and much memory is held
 
 It ends when its standard input closes, and so with whoever started it. If it ends
 by itself, the texts in the making end with an error and the next request starts
@@ -279,8 +279,8 @@ def _held(counts: InFlight, visitor: Visitor, characters: int) -> Iterator[Claim
 class Writer:
     """Writes texts for many visitors at once, in a process of its own.
 
-    The process starts with the first request; one that has nothing to do for a
-    while ends.
+    The process starts with the first request; one that holds much memory and has
+    nothing to do for a while ends.
     """
 
     def __init__(self) -> None:

@@ -319,6 +319,13 @@ def steps_between(values: Doubles, low: float, high: float) -> list[int]:
     return steps
 
 
+def scale(label: str, low: float, high: float) -> str:
+    """The legend of `steps_between`: between which values each step lies."""
+    edges = np.linspace(low, high, COUNT + 1)
+    words = [f"{a:+.2f} … {b:+.2f}" for a, b in itertools.pairwise(edges)]
+    return legend(label, zip(step_kinds(range(COUNT)), words, strict=True))
+
+
 def unit_map(lang: str, model: str, read: Reading, unit: str, values: Doubles) -> str:
     """The text coloured by a unit's output after each character.
 
@@ -330,8 +337,6 @@ def unit_map(lang: str, model: str, read: Reading, unit: str, values: Doubles) -
         values: Its outputs, shape ``(length,)``.
     """
     low, high = float(values.min()), float(values.max())
-    edges = np.linspace(low, high, COUNT + 1)
-    words = [f"{a:+.2f} … {b:+.2f}" for a, b in itertools.pairwise(edges)]
     label = translate(lang, "inside.unit_legend", unit=unit)
     back = html.escape(translate(lang, "inside.back"))
     text = read.found.text
@@ -342,7 +347,7 @@ def unit_map(lang: str, model: str, read: Reading, unit: str, values: Doubles) -
     return (
         f'<p class="unit-head"><strong>{html.escape(label)}</strong> '
         f'<button type="button" class="tool" data-unit="">{back}</button></p>'
-        + legend(label, zip(step_kinds(range(COUNT)), words, strict=True))
+        + scale(label, low, high)
         + _Map(model, read.model.weights_hash, unit=unit).html(lang, text, kinds)
         + by_line(lang, text, ["low", "high"], columns)
     )

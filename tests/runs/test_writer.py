@@ -22,7 +22,7 @@ from charrnn.model.engine import Engine
 from charrnn.model.network import Network
 from charrnn.model.request import UPDATE_SECONDS
 from charrnn.model.snapshots import Source
-from charrnn.runs import in_flight, writer_process
+from charrnn.runs import in_flight, store, writer_process
 from charrnn.runs.store import PACKAGE_ROOT
 from charrnn.runs.writer import Writer
 from tests.builders import (
@@ -329,8 +329,16 @@ def test_an_idle_process_ends_and_another_starts(writer, tmp_path):
     assert len(pids) == 2
 
 
+def test_an_idle_process_stays_where_it_holds_what_the_shipped_model_takes(writer):
+    shipped = store.shipped_folder() / store.SHIPPED_ID
+    temperatures = rows(0.2, 0.5, 0.8, 1.1)
+    list(writer.generate(shipped, "ROMEO:", length=400, rows=temperatures))
+    assert psutil.Process(writer.pid).memory_info().rss < writer_process.KEPT_BYTES
+
+
 def test_it_says_when_it_has_nothing_to_do(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(writer_process, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(writer_process, "KEPT_BYTES", 0)
     service = writer_process._Service()
     threading.Thread(target=service.tell_when_idle, daemon=True).start()
     wait_until(lambda: '{"kind": "idle"}' in capfd.readouterr().out, 5)
@@ -339,6 +347,10 @@ def test_it_says_when_it_has_nothing_to_do(tmp_path, monkeypatch, capfd):
     capfd.readouterr()
     time.sleep(0.2)
     assert capfd.readouterr().out == ""
+    monkeypatch.setattr(writer_process, "KEPT_BYTES", 10**12)
+    del service.requests[1]
+    time.sleep(0.2)
+    assert capfd.readouterr().out == ""  # it holds little
 
 
 def test_closing_ends_everything_with_a_sentence(tmp_path):

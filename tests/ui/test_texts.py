@@ -83,7 +83,7 @@ DYNAMIC = {
         *("colour", "hint", "none", "rest", "comma"),
     },
     "loss.": set(chart.UNITS),
-    "film.": {"play", "pause", "slider", "about"},
+    "film.": {"play", "pause", "slider"},
     "part.": set(PARTS),
     "parts.": {"part", "nats", "of_loss", "of_text"},
     "reliability.": {"said", "right", "characters"},
