@@ -1,11 +1,15 @@
 """Whether the page can be used by keyboard and screen reader."""
 
+import dataclasses
 from collections.abc import Iterator
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from charrnn.model import checkpoint
+from charrnn.model.record import SweepRecord
 from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
@@ -54,16 +58,28 @@ def test_axe_finds_nothing_serious_that_is_ours(served, visit, theme):
     page.locator("#inside-map .ch").nth(20).click()
     page.locator("#inside-panel h3").wait_for()
     found += findings(page)
-    make_run(served.folder, f"seen-{theme}", title="Seen")
-    page.goto(served.url + f"?run=seen-{theme}")
+    for units in (8, 16):
+        make_run(served.folder, f"seen-{theme}-{units}", title="Seen")
+        join_sweep(served.folder / f"seen-{theme}-{units}", theme, units)
+    page.goto(served.url + f"?run=seen-{theme}-8")
     page.locator("#plot svg").first.wait_for()
+    page.locator("#sweep table").wait_for()
     for accordion in page.locator("#watch button.label-wrap").all():
         if accordion.is_visible():
             accordion.click()
     found += findings(page)
+    page.set_viewport_size({"width": 390, "height": 844})  # tables are scrolled
+    found += findings(page)
     assert [one for one in found if one["place"] < 0] == []
     seen = {one["place"] for one in found}
     assert seen == set(range(len(GRADIOS))), "the list is longer than it need be"
+
+
+def join_sweep(folder: Path, name: str, units: int) -> None:
+    """Make a run one of several that are compared."""
+    label = SweepRecord(id=name, key=f"{units:016x}", settings={"rnn_units": units})
+    record = checkpoint.read_record(folder)
+    checkpoint.save_record(folder, dataclasses.replace(record, sweep=label))
 
 
 def names(page: Any, selector: str) -> list[str]:
