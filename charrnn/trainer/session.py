@@ -46,6 +46,7 @@ from charrnn.trainer.schedule import (
     read_schedule,
 )
 
+PROMPT_LENGTH: Final = 24  # characters at most that a sample begins with
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
 VALIDATION_STREAMS: Final = 128
 VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
@@ -328,8 +329,12 @@ def _network(record: Record) -> KerasNetwork:
 
 
 def _sample_prompt(text: str) -> str:
-    """The text's first line, as far as it is short."""
-    return text[:200].lstrip("\n").split("\n", 1)[0][:24] + "\n"
+    """The text's first line; of a long one its first words, without a line's end."""
+    line = text[:200].lstrip("\n").split("\n", 1)[0]
+    if len(line) <= PROMPT_LENGTH:
+        return line + "\n"
+    cut = line[: PROMPT_LENGTH + 1]
+    return cut.rpartition(" ")[0] or cut[:-1]
 
 
 def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:

@@ -1,5 +1,6 @@
 """Whether the page can be used by keyboard and screen reader."""
 
+import dataclasses
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from charrnn.model import checkpoint
+from charrnn.model.record import SweepRecord
 from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
 from tests.builders import make_stepped, varied_text
 
@@ -83,16 +86,28 @@ def test_axe_finds_nothing_serious_that_is_ours(served, visit):
     page.locator("[role=tab][data-tab-id=hub]").click()
     found += findings(page)
     found += inside_findings(page, served.folder)
-    make_run(served.folder, "seen", title="Seen")
-    page.goto(served.url + "?run=seen")
+    for units in (8, 16):
+        make_run(served.folder, f"seen-{units}", title="Seen")
+        join_sweep(served.folder / f"seen-{units}", "seen", units)
+    page.goto(served.url + "?run=seen-8")
     page.locator("#plot svg").first.wait_for()
+    page.locator("#sweep table").wait_for()
     for accordion in page.locator("#watch button.label-wrap").all():
         if accordion.is_visible():
             accordion.click()
     found += findings(page)
+    page.set_viewport_size({"width": 390, "height": 844})  # tables are scrolled
+    found += findings(page)
     assert [one for one in found if one["place"] < 0] == []
     seen = {one["place"] for one in found}
     assert seen == set(range(len(GRADIOS))), "the list is longer than it need be"
+
+
+def join_sweep(folder: Path, name: str, units: int) -> None:
+    """Make a run one of several that are compared."""
+    label = SweepRecord(id=name, key=f"{units:016x}", settings={"rnn_units": units})
+    record = checkpoint.read_record(folder)
+    checkpoint.save_record(folder, dataclasses.replace(record, sweep=label))
 
 
 def names(page: Any, selector: str) -> list[str]:
