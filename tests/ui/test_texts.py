@@ -86,6 +86,7 @@ DYNAMIC = {
     "film.": {"play", "pause", "slider"},
     "part.": set(PARTS),
     "parts.": {"part", "nats", "of_loss", "of_text"},
+    "reliability.": {"said", "right", "characters"},
     "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
