@@ -53,9 +53,9 @@ def findings(page: Any) -> Iterator[dict[str, Any]]:
 
 def inside_findings(page: Any, folder: Path) -> Iterator[dict[str, Any]]:
     """Those of the Inside tab: two models, then units, one held, and its steps."""
-    make_stepped(folder / "stepped", 100, 25)
+    make_stepped(folder / "stepped", 100, 25, seed=3)
     page.locator("[role=tab][data-tab-id=inside]").click()
-    page.locator("#inside-text textarea").fill(varied_text(2000))
+    page.locator("#inside-text textarea").fill(varied_text(2500)[:2000])
     for name, title in (("model", "Test"), ("against", "A toy")):
         page.locator(f"#inside-{name} input").click()
         page.get_by_role("option", name=title).first.click()
