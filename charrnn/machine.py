@@ -116,9 +116,12 @@ def program() -> str:
     return "charrnn" if Path(sys.argv[0]).name == "charrnn" else "python -m charrnn"
 
 
-def resident_memory() -> int:
-    """Bytes of memory that this process holds."""
-    return int(psutil.Process().memory_info().rss)
+def resident_memory(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 of one that has gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
 
 
 def available_memory() -> int:

@@ -332,7 +332,7 @@ def rename(run_id: str, title: str) -> None:
     """Change a model's title; its id stays.
 
     Raises:
-        RunError: If the title is empty or the model is the shipped one.
+        RunError: If the title is empty or the model is a shipped one.
     """
     path = own_model(run_id)
     title = one_line(title)
@@ -346,7 +346,7 @@ def delete(run_id: str) -> None:
     """Remove a model or run for good.
 
     Raises:
-        RunError: If it is being trained, is the shipped one, or is locked by
+        RunError: If it is being trained, is a shipped one, or is locked by
             the file system.
     """
     path = own_model(run_id)

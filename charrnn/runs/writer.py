@@ -11,7 +11,7 @@ object:
     from it  text     what is new of each text of a job, and whether it has ended
              next     the logits that answer a question
              failed   an error of either: its class, its sentence, its field
-             idle     for a while there was nothing to do, and much memory is held
+             idle     for a while there was nothing to do
 
 It ends when its standard input closes, and so with whoever started it. If it ends
 by itself, the texts in the making end with an error and the next request starts
@@ -36,7 +36,11 @@ from charrnn import errors
 from charrnn.config import SamplingConfig
 from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
-from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
+from charrnn.machine import (
+    NEEDED_TO_MULTIPLY,
+    child_environment,
+    resident_memory,
+)
 from charrnn.model.cache import DescriptionCache
 from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, Question
@@ -58,6 +62,9 @@ DIED: Final = (
     "The process that writes the texts ended unexpectedly: the text is cut short. "
     "Ask for it again."
 )
+# of memory that an idle process keeps: the shipped model takes 60 MB, and to start
+# another process takes longer than any text's first characters
+KEPT_BYTES: Final = 120_000_000
 ANSWER_SECONDS: Final = 30.0  # that a question may take: a model may have to be loaded
 
 
@@ -221,7 +228,8 @@ class _Process:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["kind"] == "idle":
-            self.retire()
+            if resident_memory(self.pid) > KEPT_BYTES:
+                self.retire()
             return
         number, ended = message["number"], message.get("ended", True)
         if (answer := self._answers.pop(number, None)) is not None:

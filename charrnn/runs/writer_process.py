@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from charrnn.errors import CharrnnError, ConfigError
-from charrnn.machine import resident_memory
 from charrnn.model.cache import ModelCache
 from charrnn.model.engine import Engine
 from charrnn.model.generation import Written
@@ -22,9 +21,6 @@ from charrnn.model.next_character import Asked, Logits, NextCharacters, Question
 from charrnn.model.request import Job, Request
 
 IDLE_SECONDS: Final = 60.0  # without a request, at least, until this is said
-# of memory that an idle process keeps: the shipped model takes 60 MB, and to start
-# another process takes longer than any text's first characters
-KEPT_BYTES: Final = 120_000_000
 
 
 class _Output:
@@ -98,12 +94,11 @@ class _Service:
         self.output.send()
 
     def tell_when_idle(self) -> None:
-        """Say so whenever much memory has been held for nothing for a while."""
+        """Say so whenever there was nothing to do for a while, for ever."""
         while True:
             before = self._count
             time.sleep(IDLE_SECONDS)
-            idle = not self.requests and self._count == before
-            if idle and resident_memory() > KEPT_BYTES:
+            if not self.requests and self._count == before:
                 self.output.add({"kind": "idle"})
                 self.output.send()
 

@@ -139,6 +139,7 @@ Object.assign(charrnn, (() => {
     if (hand().unit && $("#hand").checkVisibility()) {
       Object.assign(query, { unit: hand().unit, mark: hand().mark, value: value() });
       if (written === hand().unit) query.held = 1;
+      if (!map().dataset.unit) query.plain = 1;
     }
     for (const name of Object.keys(query)) if (!query[name]) delete query[name];
     return `?tab=inside#${new URLSearchParams(query)}`;
@@ -163,6 +164,10 @@ Object.assign(charrnn, (() => {
       const number = parseFloat(query.get("value"));
       unit = { unit: named, mark: query.get("mark") ?? "",
                value: Number.isFinite(number) ? number : null };
+      $("#inside-paint")?.click();
+    });
+    if (named && query.get("plain")) opening.push(() => {
+      unit = { unit: "", mark: "", value: null };
       $("#inside-paint")?.click();
     });
     if (named && query.get("held"))

@@ -102,8 +102,9 @@ def _looked(lang: str, text: str, look: Look) -> str:
     steps = steps_between(look.norms, 0.0, float(look.norms.max()))
     return (
         f'<h4>{name}</h4><p class="looked">{html.escape(shares(lang, look))}</p>'
-        f'<div class="reading shaded back" dir="auto">'
-        f"{spans(before, step_kinds(steps))}</div>" + _nearest(lang, before, look)
+        f'<div class="reading shaded back" tabindex="0" role="region" '
+        f'aria-label="{name}"><div dir="auto">{spans(before, step_kinds(steps))}</div>'
+        f"</div>{_nearest(lang, before, look)}"
     )
 
 

@@ -157,7 +157,8 @@ def colour(
         reading = looking.read(lang, model, text)
         plan = by_hand.plan(lang, reading, unit, mark or "")
         values = reading.unit(plan.layer, plan.unit)
-        shown = inside_map.unit_map(lang, model or "", reading, unit, values)
+        models = model or "", against or ""
+        shown = inside_map.unit_map(lang, models, reading, unit, values)
         steps = inside_course.offer(lang, model)
         return shown, *by_hand.choose(lang, plan, value), *steps
 

@@ -50,7 +50,7 @@ def inside_findings(page: Any, folder: Path) -> Iterator[dict[str, Any]]:
         page.locator(f"#inside-{name} input").click()
         page.get_by_role("option", name=title).first.click()
     page.locator("#inside-look").click()
-    page.locator("#inside-map[data-against=toy] .ch").nth(20).click()
+    page.locator("#inside-map[data-against=toy] .ch").nth(300).click()
     page.locator("#inside-panel h3").wait_for()
     for fold in page.locator("#inside-shown summary, #inside-panel summary").all():
         fold.click()

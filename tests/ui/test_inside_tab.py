@@ -118,8 +118,8 @@ def test_a_place_that_was_not_predicted_is_refused(model, place):
         inside_tab.look_at(ENGLISH, "m", TEXT, None, place)
 
 
-def paint(unit, mark="", value=None):
-    return inside_tab.colour(ENGLISH, "m", TEXT, None, unit, mark, value)
+def paint(unit, mark="", value=None, against=None):
+    return inside_tab.colour(ENGLISH, "m", TEXT, against, unit, mark, value)
 
 
 def test_a_unit_colours_the_text_from_its_lowest_value_to_its_highest(model):
@@ -150,6 +150,7 @@ def test_a_unit_colours_the_text_from_its_lowest_value_to_its_highest(model):
     assert paint("0.3", "capital", 9.0)[3]["value"] == high
     first, *_ = look(TEXT)
     assert paint("")[0] == first
+    assert 'data-against="m"' in paint("0.3", "capital", against="m")[0]
     assert all(value == SKIP for value in paint("")[1:])
 
 
