@@ -149,7 +149,7 @@ def run_train(args: argparse.Namespace) -> int:
             give_way(policy().trainer_niceness)  # someone looks at the page
             process.capture_output(path)
         log = EventLog(path, listener=printer)
-        return _train_in_turn(path, log, printer)
+        return _train_in_turn(path, log, printer, devices=args.devices)
 
 
 def run_sweep(args: argparse.Namespace) -> int:
@@ -178,7 +178,9 @@ def _printer(path: Path) -> Printer:
     return Printer(sys.stderr.isatty(), checkpoint.read_record(path).training)
 
 
-def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
+def _train_in_turn(
+    path: Path, log: EventLog, printer: "Printer", *, devices: int | None
+) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     stop_file = path / store.STOP
@@ -198,7 +200,7 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             _record_stopped(log)
             return FINE
         try:
-            train.train(path, listener=printer)
+            train.train(path, listener=printer, devices=devices)
         finally:
             with contextlib.suppress(CharrnnError):  # deleted meanwhile
                 say_outcome(checkpoint.read_record(path), read_view(path))

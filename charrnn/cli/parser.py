@@ -97,6 +97,12 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--id", help="name of the run's folder")
     train.add_argument("--title", help="what people see")
     train.add_argument("--init", metavar="MODEL", help="begin with its weights")
+    train.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="that share each batch; if absent, every GPU",
+    )
     train.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
     _add_settings(train)
     train.set_defaults(run=run_train)
@@ -321,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TrainingError as error:
         if not error.recorded:  # else the history's last line has shown it
             emit(f"charrnn: {error}")
-        return FAILED
+        return INVALID if error.invalid else FAILED
     except CharrnnError as error:
         emit(f"charrnn: {error}")
         return INVALID

@@ -1,5 +1,6 @@
 """One training process at work on one run's folder: its objects and saved state."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -37,6 +38,12 @@ from charrnn.text.parts import Codes
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
+from charrnn.trainer.distribute import (
+    ReducedAdamW,
+    SharedNetwork,
+    mirrored,
+    place,
+)
 from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
 from charrnn.trainer.schedule import (
@@ -258,7 +265,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _settle(folder: Path, record: Record) -> Record:
+def _settle(folder: Path, record: Record, *, devices: int = 1) -> Record:
     """Choose the GEMMs' dtype and the scan once; note machine and versions.
 
     A resumed run keeps both, on whatever processor it goes on: its numbers depend
@@ -276,7 +283,9 @@ def _settle(folder: Path, record: Record) -> Record:
         training=training,
         scan_impl=scan_impl,
         machine=Machine(
-            architecture=platform.machine() or "unknown", cores=training_threads()
+            architecture=platform.machine() or "unknown",
+            cores=training_threads(),
+            devices=devices,
         ),
         versions=_versions(),
     )
@@ -300,30 +309,41 @@ def _changes(stored: Record, record: Record) -> dict[str, str]:
     }
 
 
-def _optimizer(record: Record) -> Any:
+def _optimizer(record: Record, *, shared: bool) -> Any:
     training = record.training
-    optimizer = keras.optimizers.AdamW(
+    kind = ReducedAdamW if shared else keras.optimizers.AdamW
+    optimizer = kind(
         learning_rate=training.learning_rate,
         beta_2=training.beta_2,
         weight_decay=training.weight_decay,
-        global_clipnorm=training.clipnorm or None,
+        global_clipnorm=None if shared else training.clipnorm or None,
     )
     # decay pulls on the matrices; a bias or a rare character's row is no excess
     optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
     return optimizer
 
 
-def _network(record: Record) -> KerasNetwork:
+def build_network(record: Record, strategy: Any = None) -> KerasNetwork:
+    """The network of a run, ready to train.
+
+    Args:
+        record: With number format and scan settled.
+        strategy: TensorFlow's, where several devices share a batch.
+    """
     training = record.training
-    network = KerasNetwork(
-        record.model,
-        gemm_dtype=training.compute_dtype,
-        scan_impl=str(record.scan_impl),
-        seed=training.seed,
-    )
-    network.start_training(training.batch_size)
-    network.compile(optimizer=_optimizer(record))
-    network.optimizer.build(network.trainable_variables)
+    kind = KerasNetwork if strategy is None else SharedNetwork
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        network = kind(
+            record.model,
+            gemm_dtype=training.compute_dtype,
+            scan_impl=str(record.scan_impl),
+            seed=training.seed,
+        )
+        if strategy is not None:
+            network.clipnorm = training.clipnorm
+        network.start_training(training.batch_size)
+        network.compile(optimizer=_optimizer(record, shared=strategy is not None))
+        network.optimizer.build(network.trainable_variables)
     return network
 
 
@@ -345,14 +365,22 @@ def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
     return Validator(network, windows, [targets for _, targets, _ in cut(codes)])
 
 
-def open_session(folder: Path, log: EventLog) -> Session:
+def open_session(folder: Path, log: EventLog, *, devices: int | None = None) -> Session:
     """Read a run's folder and build everything that training needs.
 
+    Args:
+        folder: The run's.
+        log: Its history.
+        devices: How many share each batch; None takes every GPU.
+
     Raises:
-        CharrnnError: If the folder is damaged.
+        CharrnnError: If the folder is damaged, or there are not so many devices.
     """
     stored = checkpoint.read_record(folder)
-    record = _settle(folder, stored)
+    begun = (folder / store.STATE / store.STATE_FILE).exists()
+    where, training, notices = place(stored.training, asked=devices, begun=begun)
+    record = dataclasses.replace(stored, training=training)
+    record = _settle(folder, record, devices=where.devices)
     vocabulary = checkpoint.read_vocabulary(folder, record)
     path = folder / store.STATE / store.CORPUS_FILE
     text = corpus.read_clean(path, record.corpus.sha256)
@@ -368,7 +396,8 @@ def open_session(folder: Path, log: EventLog) -> Session:
         seq_length=record.training.seq_length,
         seed=record.training.seed,
     )
-    network = _network(record)
+    strategy = mirrored(where.names) if where.names else None
+    network = build_network(record, strategy)
     session = Session(
         folder=folder,
         record=record,
@@ -383,6 +412,7 @@ def open_session(folder: Path, log: EventLog) -> Session:
         prompt=prompt,
         begun=time.monotonic(),
         longest=OVERTIME * 60 * (policy().max_minutes or math.inf),
+        notices=notices,
     )
     for leftover in (*folder.glob(".*.tmp"), *(folder / store.STATE).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)  # of a write that a kill cut short

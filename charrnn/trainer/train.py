@@ -21,7 +21,13 @@ from typing import Any, Final
 import tensorflow as tf
 
 from charrnn import card
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, TrainingError
+from charrnn.errors import (
+    CharrnnError,
+    CheckpointError,
+    ConfigError,
+    RunError,
+    TrainingError,
+)
 from charrnn.files import redact, write_file
 from charrnn.model import checkpoint, scores, snapshots
 from charrnn.model.record import Figures
@@ -85,8 +91,9 @@ def _announce(session: Session) -> None:
     )
     session.begun = time.monotonic()  # the minutes count from here
     session.notices += damage_notices(view.damaged)
-    for device in tf.config.list_physical_devices("GPU"):
-        session.notices.append(f"Training on a GPU: {device.name}.")
+    if session.record.machine is not None and session.record.machine.devices == 1:
+        for device in tf.config.list_physical_devices("GPU")[:1]:
+            session.notices.append(f"Training on a GPU: {device.name}.")
     for notice in session.notices:
         log.append(events.Notice(step=progress.step, message=notice))
 
@@ -203,7 +210,10 @@ def _work(session: Session) -> EndReason:
 
 
 def train(
-    folder: Path, *, listener: Callable[[Event], None] | None = None
+    folder: Path,
+    *,
+    listener: Callable[[Event], None] | None = None,
+    devices: int | None = None,
 ) -> EndReason:
     """Train a run's folder in this process, alone with it.
 
@@ -213,6 +223,7 @@ def train(
     Args:
         folder: As `charrnn.runs.control.create` writes it.
         listener: Called with each event after it is written.
+        devices: How many share each batch; None takes every GPU.
 
     Returns:
         Why it ended.
@@ -224,12 +235,13 @@ def train(
     log = EventLog(folder, listener=listener)
     session = None
     try:
-        session = open_session(folder, log)
+        session = open_session(folder, log, devices=devices)
         reason = _work(session)
     except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
         message = _explain(error)
         recorded = _record_failure(log, session, message)
-        raise TrainingError(message, recorded=recorded) from error
+        invalid = session is None and isinstance(error, ConfigError | RunError)
+        raise TrainingError(message, recorded=recorded, invalid=invalid) from error
     except KeyboardInterrupt:
         if session is None:
             log.append(events.Ended(step=0, reason=EndReason.STOPPED))
