@@ -108,12 +108,14 @@ class Machine:
     Args:
         architecture: Of its processor: x86_64, arm64.
         cores: Threads that it computed with.
-        devices: How many shared each batch.
+        devices: How many shared each batch, of all workers.
+        workers: How many processes shared it.
     """
 
     architecture: str
     cores: Annotated[int, Field(ge=1, le=9999)]
-    devices: Annotated[int, Field(ge=1, le=9999)] = 1
+    devices: Annotated[int, Field(ge=1, le=99999)] = 1
+    workers: Annotated[int, Field(ge=1, le=9999)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)

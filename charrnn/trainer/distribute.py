@@ -9,6 +9,7 @@ does the transport.
 
 import dataclasses
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,7 +20,9 @@ import tensorflow as tf
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import ConfigError
+from charrnn.trainer.cluster import Facts, Member, Peers, meet
 from charrnn.trainer.network import RESET_EVERY, KerasNetwork, States, cross_entropy
+from charrnn.trainer.supervise import Stage
 
 MEETS: Final = "meets"  # in a step's logs: whether the workers meet after it
 
@@ -106,11 +109,23 @@ def mirrored(names: tuple[str, ...]) -> Any:
     return tf.distribute.MirroredStrategy(names)
 
 
-def connect(where: Placement) -> Any:
-    """TensorFlow's strategy for the workers that the variable ``TF_CONFIG`` names.
+def join(member: Member, where: Placement, facts: Facts) -> tuple[Any, Peers]:
+    """Meet the other workers, then have TensorFlow connect them.
 
-    It returns when all have come, and may not return without: `cluster.meet` first.
+    Args:
+        member: This worker.
+        where: The devices here.
+        facts: What it would train, which all have to agree about.
+
+    Returns:
+        TensorFlow's strategy, and the connections to the others.
+
+    Raises:
+        CharrnnError: As `cluster.meet`.
     """
+    peers = meet(member.cluster, facts, seconds=member.seconds)
+    member.report(Stage.CONNECTING)  # from here on it may not return
+    os.environ["TF_CONFIG"] = member.cluster.to_tf_config()
     gpus = tf.config.list_physical_devices("GPU")
     tf.config.set_visible_devices(gpus[: max(1, len(where.names))], "GPU")
     # rings add up in one order, so that what is done again gives the same bits
@@ -118,7 +133,9 @@ def connect(where: Placement) -> Any:
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=kinds.AUTO if gpus else kinds.RING
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    member.report(Stage.TRAINING)
+    return strategy, peers
 
 
 def share_streams(
@@ -187,7 +204,7 @@ class SharedRows:
         self.network = network
         self.index = index
         rows, units = network.own_variables()[index].shape
-        self.shape = tf.TensorShape((rows * network.devices, units))
+        self.shape = (rows * network.devices, units)
 
     def numpy(self) -> Any:
         """All rows in their order; of several workers, as they were collected last."""
@@ -195,11 +212,7 @@ class SharedRows:
 
     def assign(self, values: Any) -> None:
         """Set all rows, ``(B, H)``; each device keeps its own."""
-        variable = self.network.own_variables()[self.index]
-        local = self.network.strategy.experimental_local_results(variable)
-        size = variable.shape[0]
-        for place, rows in enumerate(local, self.network.worker * len(local)):
-            rows.assign(values[place * size : (place + 1) * size])
+        self.network.set_rows(self.index, np.asarray(values))
 
 
 class SharedNetwork(KerasNetwork):
@@ -223,7 +236,7 @@ class SharedNetwork(KerasNetwork):
         resolver = self.strategy.cluster_resolver
         self.worker = resolver.task_id if resolver else 0
         self.is_clustered = bool(resolver)
-        self._collected: Any = None  # (B, states, H)
+        self._rows = np.zeros(0, np.float32)  # (B, states, H), as collected last
         self._gather = tf.function(self._gather_rows)
         self._tell = tf.function(self._tell_all)
 
@@ -238,6 +251,8 @@ class SharedNetwork(KerasNetwork):
             [self._own_variable(shape, f"carried_{i}_{j}") for j in range(count)]
             for i, count in enumerate([self.config.num_states] * self.config.num_layers)
         ]
+        states = self.config.num_layers * self.config.num_states
+        self._rows = np.zeros((batch_size, states, shape[1]), np.float32)
         self.decision = self._own_variable((), "decision")
         self.averages = [
             tf.Variable(
@@ -270,18 +285,26 @@ class SharedNetwork(KerasNetwork):
     def reset_streams(self) -> None:
         """Set the carried states to zero, as at the start of an epoch."""
         for rows in self.carried_variables():
-            rows.assign(tf.zeros(rows.shape))
+            rows.assign(np.zeros(rows.shape, np.float32))
 
     def rows_of(self, index: int) -> Any:
         """All rows of a carried state, see `SharedRows`."""
         if not self.is_clustered:
             self.collect()
-        return np.ascontiguousarray(self._collected[:, index])
+        return np.ascontiguousarray(self._rows[:, index])
+
+    def set_rows(self, index: int, values: Any) -> None:
+        """Set all rows of a carried state; each device keeps its own."""
+        self._rows[:, index] = values
+        local = self.strategy.experimental_local_results(self.own_variables()[index])
+        for place, variable in enumerate(local, self.worker * len(local)):
+            size = variable.shape[0]
+            variable.assign(values[place * size : (place + 1) * size])
 
     def collect(self) -> None:
         """Bring the rows of all devices together; every worker calls it at one step."""
         gathered = self.strategy.experimental_local_results(self._gather())
-        self._collected = gathered[0].numpy()
+        self._rows = gathered[0].numpy().copy()
 
     def _gather_rows(self) -> Any:
         def own() -> Any:
