@@ -34,6 +34,7 @@ from charrnn.cli.output import (
     show_figures,
     show_json,
     show_parts,
+    show_reliability,
     stream_texts,
     table,
     transfer_progress,
@@ -453,8 +454,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "unknown": scores.unknown,
     }
     if args.json:
-        split = {name: asdict(part) for name, part in scores.parts.items()}
-        show_json({**result, "parts": split} if args.parts else result)
+        result["reliability"] = [asdict(each) for each in scores.reliability]
+        if args.parts:
+            split = {name: asdict(part) for name, part in scores.parts.items()}
+            result["parts"] = split
+        show_json(result)
         return FINE
     if scores.cold_nats_per_char is None:
         emit(
@@ -469,6 +473,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.parts:
         show("")
         show_parts(scores.parts)
+    show("")
+    show_reliability(scores.reliability)
     return FINE
 
 

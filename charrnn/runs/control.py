@@ -16,7 +16,7 @@ from charrnn.errors import CheckpointError, RunError
 from charrnn.files import escaped, one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
-from charrnn.model import checkpoint
+from charrnn.model import calibration, checkpoint
 from charrnn.model.record import CorpusRecord, Record, SweepRecord
 from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR, EventLog, Notice, Queued
 from charrnn.runs.history import read_view
@@ -137,6 +137,8 @@ def _write_run(
     checkpoint.save_vocabulary(path, prepared.vocabulary)
     if init is not None:
         weights, _ = checkpoint.load_weights(init, record.model)
+        figures = checkpoint.read_record(init).figures
+        weights = calibration.unscaled(weights, figures)
         checkpoint.save_weights(path, record.model, weights)
     checkpoint.save_record(path, record)
     log = EventLog(path)
@@ -343,7 +345,7 @@ def rename(run_id: str, title: str) -> None:
     """Change a model's title; its id stays.
 
     Raises:
-        RunError: If the title is empty or the model is the shipped one.
+        RunError: If the title is empty or the model is a shipped one.
     """
     path = own_model(run_id)
     title = one_line(title)
@@ -357,7 +359,7 @@ def delete(run_id: str) -> None:
     """Remove a model or run for good.
 
     Raises:
-        RunError: If it is being trained, is the shipped one, or is locked by
+        RunError: If it is being trained, is a shipped one, or is locked by
             the file system.
     """
     path = own_model(run_id)

@@ -551,14 +551,17 @@ def _restore_best(session: Session) -> None:
 
     The state is written before them, and a kill may come in between; and a stop may
     have put other weights in their place, which an uninterrupted run would never
-    have tried.
+    have tried. What was published of that step stays until there is a better one.
     """
     aside = session.folder / store.STATE / store.BEST_FILE
     progress, model = session.progress, session.record.model
-    if progress.best_step and progress.best_step == progress.step:
+    known = session.record.figures
+    of_best = known is not None and known.kept_step == progress.best_step
+    published = of_best and known is not None and known.logit_scale is not None
+    if progress.step and progress.best_step == progress.step and not published:
         with session.network.averaged():
             weights = to_weights(session.network)
-    elif aside.is_file():
+    elif aside.is_file() and not published:
         weights, _ = checkpoint.load_weights(session.folder, model, path=aside)
     else:
         if (session.folder / WEIGHTS).is_file():  # damage is told now, not at the end
@@ -566,8 +569,7 @@ def _restore_best(session: Session) -> None:
         return
     checkpoint.save_weights(session.folder, model, weights)
     aside.unlink(missing_ok=True)
-    known = session.record.figures
-    if known is None or known.kept_step != progress.best_step:
+    if not of_best:
         figures = Figures(
             val_loss=progress.best_loss,
             kept_step=progress.best_step,
@@ -575,6 +577,17 @@ def _restore_best(session: Session) -> None:
             seconds=round(progress.seconds, 1),
         )
         update_figures(session, figures)
+
+
+def keep_aside(session: Session) -> None:
+    """Keep the best weights as they were trained, before others take their place.
+
+    They are there already where others did before. A run that was not validated by its
+    schedule goes on from no best ones.
+    """
+    aside = session.folder / store.STATE / store.BEST_FILE
+    if session.progress.best_step and not aside.exists():
+        write_file(aside, (session.folder / WEIGHTS).read_bytes())
 
 
 def update_figures(session: Session, figures: Figures) -> None:

@@ -9,6 +9,7 @@ process is killed, the state on disk leads to the same numbers again.
 """
 
 import contextlib
+import dataclasses
 import os
 import signal
 import threading
@@ -28,7 +29,9 @@ from charrnn.errors import (
     TrainingError,
 )
 from charrnn.files import redact, write_file
-from charrnn.model import checkpoint, scores, snapshots
+from charrnn.model import calibration, checkpoint, scores, snapshots
+from charrnn.model.calibration import LogitScale
+from charrnn.model.network import Ids
 from charrnn.model.record import Figures
 from charrnn.model.scores import WINDOW
 from charrnn.runs import events, store
@@ -38,12 +41,18 @@ from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import damage_notices
 from charrnn.text import words
-from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
+from charrnn.trainer.callbacks import (
+    Checkpointer,
+    LearningRate,
+    LossRecorder,
+    write_sample,
+)
 from charrnn.trainer.cluster import Member
 from charrnn.trainer.follow import Lead, dataset_of, share_state
 from charrnn.trainer.session import (
     VALIDATION_LIMIT,
     Session,
+    keep_aside,
     open_session,
     update_figures,
 )
@@ -90,28 +99,68 @@ def _format_costs(session: Session, model: checkpoint.Model) -> dict[str, float]
     return {"float16_cost": costs["float16"], "int8_cost": costs["int8"]}
 
 
-def _final_figures(session: Session) -> None:
-    """Score the kept weights exactly and rounded, and write the card."""
+def _kept_model(session: Session) -> checkpoint.Model:
+    """The kept weights as they were trained, though they may have been published."""
     model = checkpoint.load(session.folder)
+    figures = model.record.figures
+    if figures is None or figures.logit_scale is None:
+        return model
+    aside = session.folder / store.STATE / store.BEST_FILE
+    weights = calibration.unscaled(model.weights, figures)
+    if aside.is_file():
+        config = model.record.model
+        weights, _ = checkpoint.load_weights(session.folder, config, path=aside)
+    return dataclasses.replace(model, weights=weights)
+
+
+def _score(
+    session: Session, model: checkpoint.Model, fitted: LogitScale | None
+) -> Figures:
+    """The figures of the published weights, exact and rounded."""
+    known, total = model.record.figures, session.progress.step
+    ids = _scored_part(session)
+    result = scores.evaluate(
+        model,
+        ids,
+        codes=session.codes[: len(ids)],
+        cold_factors=None if fitted is None else fitted.cross_fitted(len(ids) - 1),
+    )
+    partial = result.characters < len(session.validation) - 1
+    return Figures(
+        val_loss=result.nats_per_char,
+        cold256_val_loss=result.cold_nats_per_char,
+        val_characters=result.characters if partial else None,
+        logit_scale=None if fitted is None else fitted.whole,
+        kept_step=known.kept_step if known else total,
+        total_steps=total,
+        seconds=round(session.elapsed(), 1),
+        parts=result.parts,
+        reliability=result.reliability,
+        **_format_costs(session, model),
+    )
+
+
+def _scored_part(session: Session) -> Ids:
+    """The validation part, as far as the exact pass covers it."""
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
-    read = slice(limit + 1)
-    result = scores.evaluate(model, session.validation[read], codes=session.codes[read])
-    known, total = model.record.figures, session.progress.step
-    partial = result.characters < len(session.validation) - 1
-    update_figures(
-        session,
-        Figures(
-            val_loss=result.nats_per_char,
-            cold256_val_loss=result.cold_nats_per_char,
-            val_characters=result.characters if partial else None,
-            kept_step=known.kept_step if known else total,
-            total_steps=total,
-            seconds=round(session.elapsed(), 1),
-            parts=result.parts,
-            **_format_costs(session, model),
-        ),
-    )
+    return session.validation[: limit + 1]
+
+
+def _finish(session: Session) -> None:
+    """Scale the kept weights' logits, score them, and write the card."""
+    model = _kept_model(session)
+    fitted = calibration.fit(model, _scored_part(session))
+    if fitted is not None:
+        weights = calibration.scaled(model.weights, fitted.whole)
+        model = dataclasses.replace(model, weights=weights)
+    figures = _score(session, model, fitted)
+    if fitted is not None:
+        keep_aside(session)
+    checkpoint.save_weights(session.folder, session.record.model, model.weights)
+    update_figures(session, figures)
+    if fitted is not None:  # the film ends with what the published weights write
+        write_sample(session, model.weights, figures.kept_step)
     card.write_card(session.folder)
 
 
@@ -178,7 +227,7 @@ def _work(session: Session) -> EndReason:
     try:
         _announce(session)
         reason = fit(session)
-        _final_figures(session)
+        _finish(session)
         _keep_words(session)
     finally:
         restore_handlers()

@@ -93,8 +93,8 @@ Object.assign(charrnn, (() => {
       if ($("#next-said").textContent !== said) $("#next-said").textContent = said;
     };
     const redraw = () => { frame ||= requestAnimationFrame(draw); };
-    // What writes ends after a minute without a question: whoever comes back with the
-    // pointer has it started again before they press.
+    // What writes with a large model ends after a minute without a question: whoever
+    // comes back with the pointer has it started again before they press.
     const RESTS = 45_000;  // ms
     let latest = null, asked = 0;
     const look = async (model, prompt) => {

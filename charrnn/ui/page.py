@@ -72,6 +72,7 @@ from charrnn.ui import (  # noqa: E402
     generate_form,
     generate_tab,
     housekeeping,
+    inside_course,
     inside_tab,
     keeping,
     next_character,
@@ -285,6 +286,13 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
     asked, models = _proposing(tabs, page)
     tabs.inside_view.select(inside_tab.refresh, asked, models, **QUIET)
     inside_tab.connect(tabs.inside, page.browser)
+    tabs.inside.hand.steps.write.click(
+        inside_course.write,
+        [tabs.inside.model, page.browser, generating.prompt],
+        [tabs.all, generating.model, generating.prompt, generating.by],
+        js="(_, ...rest) => [charrnn.inside.model(), ...rest]",
+        **QUIET,
+    ).success(None, None, None, js="() => charrnn.inside.left()", **QUIET)
     tabs.hub_view.select(
         sharing.refresh,
         [tabs.pushed_model, page.browser, tabs.generating.model],

@@ -155,7 +155,7 @@ def owned_id(model_id: str, key: str) -> str:
 
 
 def listed_ids(held: Iterable[str]) -> frozenset[str] | None:
-    """The ids that a visitor's lists are made from, beside the shipped model.
+    """The ids that a visitor's lists are made from, beside the shipped ones.
 
     On one's own computer None, which is all; on a hosted page those that the
     visitor's browser holds, as others' are nobody's business. No list of one visitor
