@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import orjson
 
 from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.model import checkpoint, generation, snapshots
@@ -172,6 +173,12 @@ def make_event(kind: str, step: int = 0, **fields: Any) -> Event:
     if kind == "ended":
         values["reason"] = EndReason(values["reason"])
     return EVENT_TYPES[kind](step=step, **values)
+
+
+def drawn_rows(plot: Mapping[str, Any]) -> list[list[Any]]:
+    """The rows of a plot, which travel to the browser as they are."""
+    rows: list[list[Any]] = orjson.loads(orjson.dumps(plot["data"]))
+    return rows
 
 
 def with_baseline(folder: Path) -> Path:

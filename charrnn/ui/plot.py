@@ -2,15 +2,17 @@
 
 import html
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import gradio as gr
 import numpy as np
+import orjson
 
 from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.model.record import Record
-from charrnn.runs.quality import best_loss
+from charrnn.runs.quality import BestLoss, best_loss
 from charrnn.runs.status import look_at
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
@@ -20,6 +22,7 @@ from charrnn.ui.wiring import Update
 
 MAX_OVERLAYS: Final = len(chart.OVERLAYS)
 TABLE_ROWS: Final = 20
+MAX_FRAMES: Final = 16  # that are kept for all who follow the same runs
 
 
 def series_names(lang: str) -> dict[str, str]:
@@ -48,18 +51,6 @@ def _view(run_id: str) -> RunView:
     return look_at(model_folder(run_id)).view
 
 
-def rows(
-    lang: str, run_id: str, record: Record, overlay: Sequence[str]
-) -> list[chart.Row]:
-    """The rows of the followed run and of those laid over it."""
-    view, names = _view(run_id), series_names(lang)
-    best = best_loss(record, view)
-    result = chart.rows(view, record.model.vocab_size, names, best)
-    for key, other in zip(chart.OVERLAYS, _laid_over(overlay), strict=False):
-        result += chart.overlay_rows(names[key], _view(other))
-    return result
-
-
 def axes(lang: str) -> Update:
     """The titles of the axes and the tooltip's columns.
 
@@ -84,13 +75,41 @@ def hover_names(lang: str) -> tuple[str, str, str]:
 def drawn(
     lang: str, run_id: str, record: Record, overlay: Sequence[str], unit: str
 ) -> chart.Frame:
-    """The plot's data, as the browser gets them."""
+    """The plot's data, as the browser gets them.
+
+    Every visitor who follows a run asks for them after each of its events: they are
+    made once for all.
+    """
+    view = _view(run_id)
+    best = best_loss(record, view)
+    others = tuple(_view(other) for other in _laid_over(overlay))
+    return _frame(lang, record.model.vocab_size, view, best, others, unit).copy()
+
+
+@lru_cache(maxsize=MAX_FRAMES)
+def _frame(
+    lang: str,
+    vocab_size: int,
+    view: RunView,
+    best: BestLoss | None,
+    others: tuple[RunView, ...],
+    unit: str,
+) -> chart.Frame:
+    """A frame of the plot; a view is another one once its run has gone on.
+
+    Its rows are JSON already: Gradio goes three times through all that it is given,
+    which took longer than making them.
+    """
+    names = series_names(lang)
+    rows = chart.rows(view, vocab_size, names, best)
+    for key, other in zip(chart.OVERLAYS, others, strict=False):
+        rows += chart.overlay_rows(names[key], other)
 
     def clock(seconds: float) -> str:
         return duration(lang, seconds)
 
-    hover = chart.Hover(hover_names(lang), _view(run_id), clock)
-    return chart.frame(rows(lang, run_id, record, overlay), unit, hover)
+    made = chart.frame(rows, unit, chart.Hover(hover_names(lang), view, clock))
+    return {**made, "data": orjson.Fragment(orjson.dumps(made["data"]))}
 
 
 def legend_html(

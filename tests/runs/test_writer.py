@@ -22,7 +22,8 @@ from charrnn.model.engine import Engine
 from charrnn.model.network import Network
 from charrnn.model.request import UPDATE_SECONDS
 from charrnn.model.snapshots import Source
-from charrnn.runs import in_flight, writer_process
+from charrnn.runs import in_flight, store, writer_process
+from charrnn.runs import writer as writer_module
 from charrnn.runs.store import PACKAGE_ROOT
 from charrnn.runs.writer import Writer
 from tests.builders import (
@@ -319,7 +320,8 @@ def test_more_requests_than_one_visitor_may_have_are_refused(shared, tmp_path):
         one.close()
 
 
-def test_an_idle_process_ends_and_another_starts(writer, tmp_path):
+def test_an_idle_process_ends_and_another_starts(writer, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "KEPT_BYTES", 0)
     model = save_model(tmp_path / "m")
     save_model(tmp_path / "slow", **SLOW)
     pids = set()
@@ -333,6 +335,17 @@ def test_an_idle_process_ends_and_another_starts(writer, tmp_path):
         writer._process._take({"kind": "idle"})  # as the process says after a minute
         wait_until(lambda: not any(map(psutil.pid_exists, pids)), 5)
     assert len(pids) == 2
+
+
+def test_an_idle_process_stays_where_it_holds_what_the_shipped_model_takes(writer):
+    shipped = store.shipped_folder() / store.SHIPPED_ID
+    temperatures = rows(0.2, 0.5, 0.8, 1.1)
+    for _ in range(2):
+        list(writer.generate(shipped, "ROMEO:", length=400, rows=temperatures))
+        process = writer.pid
+        writer._process._take({"kind": "idle"})
+    assert writer.pid == process
+    assert psutil.pid_exists(process)
 
 
 def test_it_says_when_it_has_nothing_to_do(tmp_path, monkeypatch, capfd):

@@ -4,8 +4,10 @@ import re
 from charrnn.model import checkpoint
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
+from charrnn.runs.history import read_view
+from charrnn.runs.quality import best_loss
 from charrnn.ui import chart, plot
-from tests.builders import ENGLISH, make_event, reduce
+from tests.builders import ENGLISH, drawn_rows, make_event, reduce
 
 
 def test_other_runs_are_laid_over_by_name(run, small_corpus):
@@ -15,10 +17,12 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
     other = control.create(prepared, title="validation", model_id="other")
     EventLog(other).append(make_event("validation", 30, val_loss=1.5, best=True))
     drawn, legend = plot.lay_over(ENGLISH, "my-run", ["gone", "../x", "other"], "nats")
-    record = checkpoint.read_record(run)
-    rows = plot.rows("en", "my-run", record, ["gone", "other"])
-    assert (30, 1.5, "run A") in rows
-    assert [row[:3] for row in drawn["data"]] == chart.frame(rows)["data"]
+    rows = [row[:3] for row in drawn_rows(drawn)]
+    assert rows[-1] == [30, 1.5, "run A"]
+    record, view = checkpoint.read_record(run), read_view(run)
+    names, best = plot.series_names("en"), best_loss(record, view)
+    alone = chart.frame(chart.rows(view, record.model.vocab_size, names, best))
+    assert rows[:-1] == [list(row) for row in alone["data"]]
     assert "run A: validation" in legend
 
 

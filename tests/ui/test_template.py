@@ -1,10 +1,13 @@
 """The head of the page, as link previews and browsers without scripts read it."""
 
+import json
+import re
+
 import httpx
 import pytest
 from gradio import routes
 
-from charrnn.ui import template
+from charrnn.ui import stored, template
 from tests.builders import Served
 
 
@@ -33,6 +36,26 @@ def test_a_link_to_the_page_is_previewed_as_what_it_is(page, headers, lang, word
     assert "twitter:" not in source
     assert "{url}" not in source
     assert "Gradio" not in head
+
+
+@pytest.mark.parametrize(
+    ("query", "lang", "cards"),
+    [
+        ("", "en", 4),
+        ("?tab=train", "ja", 4),
+        ("?model=shakespeare&prompt=so", "en", 0),  # whose texts are others
+    ],
+)
+def test_the_stored_comparison_comes_with_the_page(page, query, lang, cards):
+    source = httpx.get(page + query, headers={"accept-language": lang}).text
+    (config,) = re.findall(r"window\.gradio_config = (.*?);</script>", source)
+    props = [one["props"] for one in json.loads(config)["components"]]
+    shown = {one["elem_id"]: one.get("value") for one in props if one.get("elem_id")}
+    found = [shown[f"card-{number}"] for number in range(4)]
+    assert sum("card stored" in card for card in found) == cards
+    if cards:
+        stood = stored.shown(lang, "shakespeare")
+        assert (tuple(found), shown["writing-status"]) == (stood.cards, stood.status)
 
 
 def test_a_template_without_a_place_for_the_head_is_refused():
