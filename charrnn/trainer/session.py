@@ -321,7 +321,9 @@ def _network(record: Record) -> KerasNetwork:
         scan_impl=str(record.scan_impl),
         seed=training.seed,
     )
-    network.start_training(training.batch_size)
+    network.start_training(
+        training.batch_size, reads_its_own=training.scheduled_sampling > 0
+    )
     network.compile(optimizer=_optimizer(record))
     network.optimizer.build(network.trainable_variables)
     return network

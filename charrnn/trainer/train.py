@@ -39,8 +39,8 @@ from charrnn.text import words
 from charrnn.text.streams import Streams
 from charrnn.trainer.callbacks import (
     Checkpointer,
-    LearningRate,
     LossRecorder,
+    Pacer,
     write_sample,
 )
 from charrnn.trainer.session import (
@@ -200,7 +200,7 @@ def fit(session: Session) -> EndReason:
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[LearningRate(session), recorder, Checkpointer(session, recorder)],
+        callbacks=[Pacer(session), recorder, Checkpointer(session, recorder)],
     )
     recorder.flush(time.monotonic())
     return session.outcome or EndReason.FINISHED
