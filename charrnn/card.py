@@ -34,6 +34,7 @@ from charrnn.presets import (
 )
 from charrnn.runs.history import read_view
 from charrnn.runs.quality import guessing_loss
+from charrnn.text.named import NAMED
 
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
@@ -160,6 +161,8 @@ def _introduction(record: Record) -> str:
         f"{_markdown(corpus.shown_name)}: {corpus.characters:,} characters, "
         f"{corpus.distinct:,} different ones. The text itself is not included."
     )
+    if corpus.key and NAMED[corpus.key].rights:
+        text += f" {NAMED[corpus.key].rights}"
     if record.origin is not None:
         text += (
             f"\n\nA copy of {_markdown(record.origin.repo)} at commit "

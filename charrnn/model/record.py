@@ -109,10 +109,19 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The computer that trained, as far as a run's numbers depend on it."""
+    """The computer that trained, as far as a run's numbers depend on it.
 
-    architecture: str  # x86_64, arm64
+    Args:
+        architecture: Of its processor: x86_64, arm64.
+        cores: Threads that it computed with.
+        devices: How many shared each batch, of all workers.
+        workers: How many processes shared it.
+    """
+
+    architecture: str
     cores: Annotated[int, Field(ge=1, le=9999)]
+    devices: Annotated[int, Field(ge=1, le=99999)] = 1
+    workers: Annotated[int, Field(ge=1, le=9999)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)

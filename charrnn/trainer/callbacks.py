@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
@@ -92,7 +93,7 @@ class LossRecorder(_Callback):
         self.last_event = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = float((logs or {})["loss"])
+        loss = float(np.asarray((logs or {})["loss"]).item())  # (1,) of several devices
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss is {loss} at step {self.session.progress.step}: the "
@@ -114,7 +115,7 @@ class LossRecorder(_Callback):
                     step=progress.step,
                     epoch=progress.schedule.epoch(progress.step),
                     loss=sum(self.losses) / len(self.losses),
-                    learning_rate=float(self.model.optimizer.learning_rate),
+                    learning_rate=float(self.model.optimizer.learning_rate.numpy()),
                     chars_per_second=characters / max(now - self.last_event, 1e-9),
                 )
             )

@@ -153,16 +153,15 @@ class KerasNetwork(keras.Model):
             final.append(last)
         return project(x, *self.head.weights), final  # (B, T, V)
 
-    def start_training(self, batch_size: int, *, reads_its_own: bool = False) -> None:
-        """Make the variables of training: carried states, zero, and the average.
+    def read_its_own(self) -> None:
+        """Read characters of its own beside the text's: ``own_share`` of them.
 
-        Args:
-            batch_size: Streams that are read side by side.
-            reads_its_own: Whether characters of its own are read beside the text's:
-                a share of ``own_share``, which is 0 until it is assigned.
+        It is 0 until it is assigned.
         """
-        if reads_its_own:
-            self.own_share = tf.Variable(0.0, trainable=False, name="own_share")
+        self.own_share = tf.Variable(0.0, trainable=False, name="own_share")
+
+    def start_training(self, batch_size: int) -> None:
+        """Make the variables of training: carried states, zero, and the average."""
         shape = (batch_size, self.config.rnn_units)
         self.carried = [
             [

@@ -206,7 +206,6 @@ def _build_tabs(page: PageState) -> _Tabs:
 
 
 def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
-    blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs.all, **QUIET)
     fragment = gr.Textbox("", visible=False)  # the browser gives its value
     opened = blocks.load(

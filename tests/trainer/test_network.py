@@ -114,9 +114,10 @@ def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
 def trained_beside(cell: str, *, share: float | None) -> KerasNetwork:
     """A network after three updates in which it reads a share of its own characters."""
     ours = network(cell=cell, num_layers=2, dropout=0.2)
-    ours.start_training(3, reads_its_own=share is not None)
+    ours.start_training(3)
     ours.compile(optimizer=keras.optimizers.SGD(0.5))
     if share is not None:
+        ours.read_its_own()
         ours.own_share.assign(share)
     text = ids(3, 7)
     for _ in range(3):
@@ -136,7 +137,8 @@ def test_reading_none_of_its_own_is_ordinary_training_bit_for_bit(cell: str) -> 
 
 def test_its_own_characters_are_drawn_from_what_it_expects() -> None:
     ours = network(vocab_size=4)
-    ours.start_training(200, reads_its_own=True)
+    ours.start_training(200)
+    ours.read_its_own()
     ours.compile(optimizer=keras.optimizers.SGD(0.5))
     expected = np.array([0.0, 0.2, 0.5, 0.3])  # whatever was read; never [UNK]
     weights = {name: np.zeros_like(a) for name, a in to_weights(ours).items()}
