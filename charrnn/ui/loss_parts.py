@@ -12,7 +12,7 @@ from charrnn.runs.states import LIVE
 from charrnn.runs.status import Status
 from charrnn.text.parts import PARTS, Part
 from charrnn.ui.cards import percent
-from charrnn.ui.shared import note
+from charrnn.ui.shared import note, scrolled
 from charrnn.ui.texts import translate
 
 MAX_COLUMNS: Final = 40  # validations that have one
@@ -108,7 +108,8 @@ def _table(lang: str, parts: Mapping[str, Part]) -> str:
         for name in PARTS
         if name in parts
     )
-    return (
-        f'<div class="table-scroll"><table class="runs"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+    return scrolled(
+        translate(lang, "parts.title"),
+        f'<table class="runs"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>",
     )

@@ -66,7 +66,7 @@ def test_a_model_comes_back_as_it_was(model, tmp_path, isolated):
 
 def test_what_is_packed_is_what_was_asked_for(trained, tmp_path):
     os.utime(trained / "config.json", (0, 0))  # older than any zip can say
-    state = {"state/state.safetensors"}
+    state = {"state/state.safetensors", "state/best.safetensors"}
     shown = {*SHOWN, "README.md", "events.jsonl"}
     for index, (asked, names) in enumerate(
         [
