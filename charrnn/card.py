@@ -25,6 +25,7 @@ from charrnn.errors import HubError
 from charrnn.files import one_line, replace_unsafe, write_file
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import CARD, LICENSE_PATTERN, Figures, Machine, Record
+from charrnn.model.reliability import overall
 from charrnn.presets import (
     DEFAULT_PRESET,
     PRESETS,
@@ -33,6 +34,7 @@ from charrnn.presets import (
 )
 from charrnn.runs.history import read_view
 from charrnn.runs.quality import guessing_loss
+from charrnn.text.named import NAMED
 
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
@@ -159,6 +161,8 @@ def _introduction(record: Record) -> str:
         f"{_markdown(corpus.shown_name)}: {corpus.characters:,} characters, "
         f"{corpus.distinct:,} different ones. The text itself is not included."
     )
+    if corpus.key and NAMED[corpus.key].rights:
+        text += f" {NAMED[corpus.key].rights}"
     if record.origin is not None:
         text += (
             f"\n\nA copy of {_markdown(record.origin.repo)} at commit "
@@ -175,6 +179,26 @@ def _kept(figures: Figures, machine: Machine | None) -> str:
         f"The weights that are kept are those of step {figures.kept_step:,}; the whole "
         f"training took {steps}{figures.seconds:,.0f} seconds{where}."
     )
+
+
+def _scale(figures: Figures) -> str:
+    """What the logits were multiplied by, and how sure and right the model is then."""
+    told = ""
+    if figures.logit_scale is not None:
+        told = (
+            f"The logits were multiplied by {figures.logit_scale:.4f} after the "
+            "training, which fits the measured part best; `head.kernel` and "
+            "`head.bias` hold it. For *cold256* each half of that part was scored with "
+            "the number that fits the other half. "
+        )
+    if figures.reliability:
+        whole = overall(figures.reliability)
+        told += (
+            f"In the stateful pass the likeliest character had a probability of "
+            f"{100 * whole.said:.1f} % on average, and was right "
+            f"{100 * whole.right:.1f} % of the time. "
+        )
+    return told
 
 
 def _quality(record: Record) -> str:
@@ -213,6 +237,7 @@ def _quality(record: Record) -> str:
             "measured it and chose the step that is kept. *stateful*: one pass"
             f"{part} that carries the state, the first character being context only. "
             "*cold256*: windows of 256 characters, each from an empty state. "
+            + _scale(figures)
             + _kept(figures, record.machine),
         ]
     )

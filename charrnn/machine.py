@@ -116,6 +116,14 @@ def program() -> str:
     return "charrnn" if Path(sys.argv[0]).name == "charrnn" else "python -m charrnn"
 
 
+def resident_memory(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 of one that has gone."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
 def available_memory() -> int:
     """Bytes that a new process can have: the machine's, or the container's."""
     free = int(psutil.virtual_memory().available)

@@ -12,6 +12,7 @@ from charrnn.errors import HubError
 from charrnn.files import one_line
 from charrnn.model import checkpoint, generation
 from charrnn.model.record import Machine, Origin
+from charrnn.model.reliability import Bin
 from charrnn.runs import store
 from charrnn.runs.events import EventLog
 from tests.builders import (
@@ -238,8 +239,22 @@ def test_the_card_tells_the_kept_step_from_all_steps():
     assert "one pass over the first 20,000 characters of that part that" in text
 
 
-def test_the_shipped_models_card_is_that_of_its_record():
-    folder = store.shipped_folder() / store.SHIPPED_ID
+def test_a_scaled_head_is_told_with_how_sure_it_is():
+    record = make_record()
+    assert "multiplied" not in card.card(record, samples={})
+    figures = dataclasses.replace(
+        record.figures,
+        logit_scale=0.8366,
+        reliability=(Bin(0.25, 0.2, 1000), Bin(0.95, 0.8, 3000)),
+    )
+    text = card.card(dataclasses.replace(record, figures=figures), samples={})
+    assert "logits were multiplied by 0.8366 after the training" in text
+    assert "a probability of 77.5 % on average, and was right 65.0 % of" in text
+
+
+@pytest.mark.parametrize("model", store.SHIPPED_IDS)
+def test_a_shipped_models_card_is_that_of_its_record(model):
+    folder = store.shipped_folder() / model
     data = (folder / "config.json").read_text("utf-8")
     record = checkpoint.read_record(folder)
     assert record.to_json() == data  # of this version, nothing to upgrade

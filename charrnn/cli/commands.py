@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
+import json
 import math
 import os
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from charrnn import config
-from charrnn.cli import comparison
+from charrnn.cli import comparison, workers
 from charrnn.cli.output import (
     Printer,
     date,
@@ -33,6 +34,7 @@ from charrnn.cli.output import (
     show_figures,
     show_json,
     show_parts,
+    show_reliability,
     stream_texts,
     table,
     transfer_progress,
@@ -68,7 +70,9 @@ from charrnn.runs.view import damage_notices
 from charrnn.text import parts, sources
 from charrnn.text.corpus import Corpus, split_at
 from charrnn.trainer import process
+from charrnn.trainer.cluster import Member
 from charrnn.trainer.process import quiet_start
+from charrnn.trainer.supervise import Stage
 
 if TYPE_CHECKING:
     from charrnn.hub.push import Pushed
@@ -99,12 +103,20 @@ def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
 
 
+def _prepare(args: argparse.Namespace) -> preparation.Prepared:
+    init = None if args.init is None else store.resolve(args.init)
+    return preparation.prepare(
+        _load_corpus(args),
+        preset=args.preset,
+        settings=_given_settings(args),
+        init=init,
+    )
+
+
 def _prepare_new(args: argparse.Namespace) -> Path:
     init = None if args.init is None else store.resolve(args.init)
-    corpus = _load_corpus(args)
-    prepared = preparation.prepare(
-        corpus, preset=args.preset, settings=_given_settings(args), init=init
-    )
+    prepared = _prepare(args)
+    corpus = prepared.corpus
     path = control.create(prepared, title=args.title or "", model_id=args.id, init=init)
     for notice in prepared.notices:
         emit(f"note: {notice}")
@@ -138,18 +150,31 @@ def run_train(args: argparse.Namespace) -> int:
     """`train`: write a run or take one up, wait for its turn, train it."""
     if (args.corpus is None) == (args.resume is None):
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
+    cluster = workers.cluster_of(args)
+    if cluster is not None and args.report is None:
+        return workers.run_watched(args, cluster)
+    member = None if cluster is None else workers.member_of(args, cluster)
+    with workers.reported(member):
+        if member is not None and not member.cluster.is_chief:
+            return workers.run_follower(args, member, lambda: _prepare(args))
+        return _train(args, member)
+
+
+def _train(args: argparse.Namespace, member: Member | None) -> int:
     path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
     emit(
         f"run {path.name}: follow it with `{program()} follow {path.name}`, "
         f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
+    if member is not None:
+        member.report(Stage.PREPARING, json.dumps(str(path)))
     printer = _printer(path)
     with store.hold(path):
         if args.background:
             give_way(policy().trainer_niceness)  # someone looks at the page
             process.capture_output(path)
         log = EventLog(path, listener=printer)
-        return _train_in_turn(path, log, printer)
+        return _train_in_turn(path, log, printer, devices=args.devices, member=member)
 
 
 def run_sweep(args: argparse.Namespace) -> int:
@@ -178,7 +203,14 @@ def _printer(path: Path) -> Printer:
     return Printer(sys.stderr.isatty(), checkpoint.read_record(path).training)
 
 
-def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
+def _train_in_turn(
+    path: Path,
+    log: EventLog,
+    printer: "Printer",
+    *,
+    devices: int | None,
+    member: Member | None,
+) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     stop_file = path / store.STOP
@@ -198,7 +230,7 @@ def _train_in_turn(path: Path, log: EventLog, printer: "Printer") -> int:
             _record_stopped(log)
             return FINE
         try:
-            train.train(path, listener=printer)
+            train.train(path, listener=printer, devices=devices, member=member)
         finally:
             with contextlib.suppress(CharrnnError):  # deleted meanwhile
                 say_outcome(checkpoint.read_record(path), read_view(path))
@@ -422,8 +454,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "unknown": scores.unknown,
     }
     if args.json:
-        split = {name: asdict(part) for name, part in scores.parts.items()}
-        show_json({**result, "parts": split} if args.parts else result)
+        result["reliability"] = [asdict(each) for each in scores.reliability]
+        if args.parts:
+            split = {name: asdict(part) for name, part in scores.parts.items()}
+            result["parts"] = split
+        show_json(result)
         return FINE
     if scores.cold_nats_per_char is None:
         emit(
@@ -438,6 +473,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.parts:
         show("")
         show_parts(scores.parts)
+    show("")
+    show_reliability(scores.reliability)
     return FINE
 
 

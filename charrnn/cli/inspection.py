@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from charrnn.cli.output import show, show_json, table
 from charrnn.inside import memory, report, surprise, units
+from charrnn.inside.marks import marks_of
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
 from charrnn.model import snapshots
@@ -179,7 +180,9 @@ def show_reach(args: argparse.Namespace, model: Model, text: str) -> None:
 
 def show_units(args: argparse.Namespace, model: Model, text: str) -> None:
     """Which unit follows which mark of the text, and what all hold together."""
-    found = units.SearchCache().get(model, text)
+    units.check_count(len(text))
+    _, states = surprise.read(model, text)
+    found = units.search(model.record.model, states, marks_of(text))
     if args.steps:
         _show_course(args, text, [one for one in found if one.unit_shown])
         return

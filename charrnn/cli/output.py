@@ -13,6 +13,7 @@ from typing import Any, Final
 from charrnn.config import MAX_ROWS, TrainingConfig
 from charrnn.files import replace_unsafe
 from charrnn.model.record import Figures, Record
+from charrnn.model.reliability import Bin, overall
 from charrnn.runs import events
 from charrnn.runs.curve import (
     MAX_INVENTED,
@@ -147,9 +148,13 @@ class Printer:
         )
 
     def _validated(self, step: int) -> bool:
-        """Whether the last line is of this step's validation."""
-        known = self.reducer.view().validations[-1:]
-        return [event.step for event in known] == [step]
+        """Whether the last line is of this step's validation.
+
+        The published weights write one more sample of it, which has no line.
+        """
+        view = self.reducer.view()
+        known = [event.step for event in view.validations[-1:]]
+        return known == [step] == [s.step for s in view.samples if s.step == step]
 
     def _plan(self, event: events.Started | events.Planned) -> str:
         planned, known = event.planned_steps, self.planned
@@ -255,6 +260,20 @@ def show_parts(parts: Mapping[str, Part]) -> None:
     table(rows)
 
 
+def show_reliability(bins: Sequence[Bin]) -> None:
+    """Print how sure predictions were and how often they were right, a line a bin.
+
+    Args:
+        bins: Of a score; at least one.
+    """
+    rows = [("SAID", "RIGHT", "CHARACTERS")]
+    named = [(f"{each.said:.1%}", each) for each in bins]
+    whole = overall(bins)
+    for said, each in [*named, (f"{whole.said:.1%} (all)", whole)]:
+        rows.append((said, f"{each.right:.1%}", f"{each.characters}"))
+    table(rows)
+
+
 def show_curve(curve: Sequence[Point]) -> None:
     """Print the figures of a curve, a line a temperature, and its region in words."""
     lines: list[tuple[str, ...]] = [
@@ -327,6 +346,11 @@ def say_outcome(record: Record, view: RunView) -> None:
         f"kept weights of step {best.step:,}: validation {best.loss:.4f} nats/char "
         f"({best.loss / math.log(2):.3f} bits){where}"
     )
+    if record.figures is not None and record.figures.logit_scale is not None:
+        emit(
+            f"their logits are multiplied by {record.figures.logit_scale:.4f}, which "
+            "fits the validation part best"
+        )
     if costs := _format_costs(record.figures):
         emit(costs)
     if warning := worse_than_guessing(record, view):

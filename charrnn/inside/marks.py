@@ -21,7 +21,7 @@ _CLOSING: Final = ")]}）」』】〕］｝"
 _ENDS: Final = ".!?。！？"
 _VOWELS: Final = "aeiou"
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
-_SPEAKER: Final = re.compile(r"^(?=\S)[^:\n]{1,40}:[ \t]*$", re.MULTILINE)
+_SPEAKER: Final = re.compile(r"^(?=\S)[^:：\n]{1,40}[:：][ \t]*$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"(?:#|//)[^\n]*|/\*.*?\*/", re.DOTALL)
 _QUOTED: Final = re.compile(r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|「[^」\n]*」|『[^』\n]*』')
 

@@ -128,7 +128,7 @@ def course(
         _, states = surprise.read(model, text)
         config = model.record.model
         values = [
-            units.correlation(config, states, marks[mark], (layer, unit))
+            units.correlation(units.output(config, states, (layer, unit)), marks[mark])
             for mark, layer, unit in followed
         ]
         found.append((step, values))

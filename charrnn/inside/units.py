@@ -13,8 +13,6 @@ Reference:
     Radford et al. (2017). https://arxiv.org/abs/1704.01444
 """
 
-import collections
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,9 +22,7 @@ import numpy.typing as npt
 
 from charrnn.config import NUM_STATES, ModelConfig
 from charrnn.errors import ConfigError
-from charrnn.inside.marks import Mark, marks_of
-from charrnn.inside.surprise import read
-from charrnn.model.checkpoint import Model
+from charrnn.inside.marks import Mark
 
 Doubles = npt.NDArray[np.float64]
 MIN_CHARACTERS: Final = 2000  # fewer: a chance correlation is as large as a true one
@@ -219,59 +215,28 @@ def least_correlated(
     return [int(unit) for unit in abs(correlations).argsort(kind="stable")[:count]]
 
 
-def correlation(
-    config: ModelConfig,
-    states: Sequence[npt.NDArray[Any]],
-    mark: Mark,
-    place: tuple[int, int],
-) -> float:
-    """How a unit follows a mark on the second half of a text, as `search` tells it.
+def output(
+    config: ModelConfig, states: Sequence[npt.NDArray[Any]], place: tuple[int, int]
+) -> Doubles:
+    """A unit's output after each character, shape ``(length,)``.
 
     Args:
         config: The network.
         states: From `Network.trace` of the text.
-        mark: Shape ``(length,)``.
         place: Layer and unit, from 0.
     """
     layer, unit = place
-    middle = len(mark) // 2
-    own = activations(config, states)[middle:, config.rnn_units * layer + unit]
-    both = _standardised(np.stack([own, mark[middle:]], axis=1))
-    return float(both[:, 0] @ both[:, 1])
+    own = states[NUM_STATES[config.cell] * layer][1:, unit]
+    return np.asarray(own, np.float64)
 
 
-class SearchCache:
-    """The searches asked for last, by a model's weights and a text.
-
-    Safe to use from several threads; the same search may then be made twice.
+def correlation(values: Doubles, mark: Mark) -> float:
+    """How a unit follows a mark on the second half of a text, as `search` tells it.
 
     Args:
-        max_entries: How many are kept.
+        values: Its output, from `output`, ``(length,)``.
+        mark: Shape ``(length,)``.
     """
-
-    def __init__(self, *, max_entries: int = 32) -> None:
-        self.max_entries = max_entries
-        self._entries: collections.OrderedDict[tuple[str, str], list[Found]] = (
-            collections.OrderedDict()
-        )
-        self._lock = threading.Lock()
-
-    def get(self, model: Model, text: str) -> list[Found]:
-        """`search` of a text with the marks that it has.
-
-        Raises:
-            ConfigError: If the text is too short to tell anything.
-        """
-        key = model.weights_hash, text
-        with self._lock:
-            if key in self._entries:
-                self._entries.move_to_end(key)
-                return self._entries[key]
-        check_count(len(text))
-        _, states = read(model, text)
-        found = search(model.record.model, states, marks_of(text))
-        with self._lock:
-            self._entries[key] = found
-            while len(self._entries) > self.max_entries:
-                self._entries.popitem(last=False)
-        return found
+    middle = len(mark) // 2
+    both = _standardised(np.stack([values[middle:], mark[middle:]], axis=1))
+    return float(both[:, 0] @ both[:, 1])

@@ -17,6 +17,7 @@ from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.files import TEXT_LIMIT, is_safe
 from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_config
+from charrnn.model.reliability import Bins
 from charrnn.text.corpus import MAX_PARTS, SPLIT
 from charrnn.text.named import named_key, shown_name
 from charrnn.text.parts import Parts
@@ -77,16 +78,20 @@ class Figures:
 
     Args:
         val_loss: Nats per character on the validation part, one stateful pass.
-        cold256_val_loss: The same in windows of 256 from an empty state.
+        cold256_val_loss: The same in windows of 256 from an empty state; cross-fitted
+            where there is a ``logit_scale``, see `charrnn.model.calibration`.
         val_characters: Where the pass covered only the beginning of the validation
             part, how many characters it predicted; None: all of it.
-        logit_scale: What the logits were multiplied by after the training.
+        logit_scale: What the logits were multiplied by after the training: `head.*`
+            of the published weights holds it. None: they are as they were.
         kept_step: The step whose weights are kept.
         total_steps: Steps of the whole training; None where version 1 kept none.
         seconds: Of the whole training.
         float16_cost: Nats per character that weights in float16 lose.
         int8_cost: Likewise in int8.
         parts: What ``val_loss`` is made of, by name; None where it was not split.
+        reliability: How sure that pass was and how often it was right, by bins; None
+            where it was not counted.
     """
 
     val_loss: _Loss
@@ -99,14 +104,24 @@ class Figures:
     float16_cost: _Cost | None = None
     int8_cost: _Cost | None = None
     parts: Parts | None = None
+    reliability: Bins | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The computer that trained, as far as a run's numbers depend on it."""
+    """The computer that trained, as far as a run's numbers depend on it.
 
-    architecture: str  # x86_64, arm64
+    Args:
+        architecture: Of its processor: x86_64, arm64.
+        cores: Threads that it computed with.
+        devices: How many shared each batch, of all workers.
+        workers: How many processes shared it.
+    """
+
+    architecture: str
     cores: Annotated[int, Field(ge=1, le=9999)]
+    devices: Annotated[int, Field(ge=1, le=99999)] = 1
+    workers: Annotated[int, Field(ge=1, le=9999)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,10 +193,15 @@ class Record:
 
 _ADAPTER: Final = TypeAdapter(Record)
 # Keys that every file has; a key that the format gained later has a default.
+_LATER: Final = ("scheduled_sampling",)  # settings of a training
 _REQUIRED: Final = {
     "": ("title", "model", "training", "corpus", "figures", "versions", "origin"),
     "model": tuple(item.name for item in dataclasses.fields(ModelConfig)),
-    "training": tuple(item.name for item in dataclasses.fields(TrainingConfig)),
+    "training": tuple(
+        item.name
+        for item in dataclasses.fields(TrainingConfig)
+        if item.name not in _LATER
+    ),
     "corpus": ("name", "characters", "distinct", "sha256", "split"),
 }
 _EXPECTED: Final = {  # pydantic's name of an error: what a person is told

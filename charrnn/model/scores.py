@@ -24,6 +24,7 @@ from charrnn.errors import ConfigError
 from charrnn.model import checkpoint
 from charrnn.model.blas import unsplit
 from charrnn.model.network import Floats, Ids, Network, States
+from charrnn.model.reliability import Bin, Counts
 from charrnn.text.parts import Codes, Part, Sums
 from charrnn.text.vocabulary import UNKNOWN_ID
 
@@ -44,6 +45,8 @@ class Scores:
         unknown: How many of them the model does not know.
         parts: What ``nats_per_char`` is made of, by name, see `charrnn.text.parts`;
             empty where that was not asked for.
+        reliability: How sure the stateful pass was and how often it was right, see
+            `charrnn.model.reliability`.
     """
 
     nats_per_char: float
@@ -51,14 +54,30 @@ class Scores:
     characters: int
     unknown: int
     parts: Mapping[str, Part] = field(default_factory=dict)
+    reliability: tuple[Bin, ...] = ()
 
 
-def _nats(logits: Floats, targets: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """The cross-entropy of each row of (N, V) logits at (N,) targets, in float64."""
+class _Scored(NamedTuple):
+    """Predictions beside what followed, arrays of shape ``(count,)``.
+
+    Args:
+        nats: The cross-entropy of each.
+        said: The probability of its likeliest character.
+        right: Whether that one followed.
+    """
+
+    nats: npt.NDArray[np.float64]
+    said: npt.NDArray[np.float64]
+    right: npt.NDArray[np.bool_]
+
+
+def _score(logits: Floats, targets: npt.NDArray[np.integer]) -> _Scored:
+    """Score (N, V) logits at (N,) targets, in float64."""
     largest = logits.max(axis=1, keepdims=True)
     wanted = np.take_along_axis(logits, targets[:, None].astype(np.intp), axis=1)
-    normaliser = np.log(np.exp(logits - largest).sum(axis=1, dtype=np.float64))
-    return np.asarray(normaliser - (wanted - largest)[:, 0], np.float64)
+    total = np.exp(logits - largest).sum(axis=1, dtype=np.float64)
+    nats = np.asarray(np.log(total) - (wanted - largest)[:, 0], np.float64)
+    return _Scored(nats, 1 / total, logits.argmax(axis=1) == targets)
 
 
 class _Scanned(NamedTuple):
@@ -113,40 +132,87 @@ def _outputs(network: Network, ids: Ids) -> Iterator[tuple[int, Floats]]:
             yield first, read.result().outputs
 
 
-def _read(
-    network: Network,
-    ids: Ids,
-    progress: Callable[[int], None],
-    take: Callable[[int, npt.NDArray[np.float64]], None] | None = None,
-) -> float:
-    """Total nats of rows of ids ``(batch, length + 1)``, from zero state.
+class Predictions(NamedTuple):
+    """What a model made of a portion of rows of text.
 
-    ``take`` gets the column that a portion begins with, and the nats of its
-    characters, those of a column together.
+    Args:
+        start: The column of the rows that the portion begins with.
+        logits: Of each character, shape ``(columns * batch, vocab_size)``, those of a
+            column together.
+        targets: What followed, shape ``(columns * batch,)``.
     """
-    total = 0.0
+
+    start: int
+    logits: Floats
+    targets: npt.NDArray[np.integer]
+
+
+def predict(network: Network, ids: Ids) -> Iterator[Predictions]:
+    """Predict rows of ids ``(batch, length + 1)``, from zero state.
+
+    Yields:
+        The predictions of portion after portion, as many as memory is for.
+    """
     for start, outputs in _outputs(network, ids[:, :-1]):
         targets = ids[:, start + 1 : start + 1 + len(outputs)].T.ravel()
         logits = network.logits(outputs.reshape(-1, network.config.rnn_units))
-        nats = _nats(logits, targets)
-        total += float(nats.sum())
-        if take is not None:
-            take(start, nats)
-        progress(len(targets))
-    return total
+        yield Predictions(start, logits, targets)
 
 
 def _cold(
-    network: Network, ids: Ids, window: int, progress: Callable[[int], None]
+    network: Network,
+    ids: Ids,
+    window: int,
+    progress: Callable[[int], None],
+    factors: Floats | None = None,
 ) -> float | None:
+    """Mean nats in windows from zero state; None if the text holds none.
+
+    ``factors`` has what the logits of each predicted character are multiplied with.
+    """
     count = (len(ids) - 1) // window
     if not count:
         return None
     total = 0.0
     for first in range(0, count, COLD_ROWS):
         starts = window * np.arange(first, min(first + COLD_ROWS, count))
-        total += _read(network, ids[starts[:, None] + np.arange(window + 1)], progress)
+        places = starts[:, None] + np.arange(window + 1)
+        for start, logits, targets in predict(network, ids[places]):
+            if factors is not None:
+                columns = len(targets) // len(starts)
+                chosen = factors[places[:, start : start + columns]]
+                logits = logits * chosen.T.reshape(-1, 1)
+            total += float(_score(logits, targets).nats.sum())
+            progress(len(targets))
     return total / (count * window)
+
+
+class _Sums:
+    """What the stateful pass adds up."""
+
+    def __init__(self, codes: Codes | None) -> None:
+        self.nats = 0.0
+        self.parts, self.counts = Sums(), Counts()
+        self._codes = codes
+
+    def add(self, start: int, scored: _Scored) -> None:
+        """Add the predictions of a portion of the text."""
+        self.nats += float(scored.nats.sum())
+        self.counts.add(scored.said, scored.right)
+        if self._codes is not None:
+            count = len(scored.nats)
+            self.parts.add(self._codes[start + 1 : start + 1 + count], scored.nats)
+
+
+def _read(
+    network: Network, ids: Ids, progress: Callable[[int], None], codes: Codes | None
+) -> _Sums:
+    """Score a text ``(length + 1,)`` in one pass."""
+    sums = _Sums(codes)
+    for start, logits, targets in predict(network, ids[None]):
+        sums.add(start, _score(logits, targets))
+        progress(len(targets))
+    return sums
 
 
 def evaluate(
@@ -156,6 +222,7 @@ def evaluate(
     window: int = WINDOW,
     progress: Callable[[float], None] | None = None,
     codes: Codes | None = None,
+    cold_factors: Floats | None = None,
 ) -> Scores:
     """Score a model on a text.
 
@@ -167,6 +234,8 @@ def evaluate(
         progress: Called with the share done, 0 to 1, from either of two threads, one
             at a time.
         codes: Of the same text, from `parts.codes`: split the stateful score.
+        cold_factors: What the logits of each predicted character are multiplied with
+            in the cold windows, shape ``(length - 1,)``; None: they stay.
 
     Raises:
         ConfigError: If the text or the window is too short.
@@ -191,24 +260,19 @@ def evaluate(
             if progress is not None:
                 progress(done / work)
 
-    sums = Sums()
-
-    def take(start: int, nats: npt.NDArray[np.float64]) -> None:
-        if codes is not None:
-            sums.add(codes[start + 1 : start + 1 + len(nats)], nats)
-
     # GEMMs: scores need not be the same bits in any batch, and many rows are faster
     network = Network(model.record.model, model.weights, batch_invariant=False)
     with unsplit(), ThreadPoolExecutor(1) as beside:
-        windows = beside.submit(_cold, network, ids, window, count)
-        total = _read(network, ids[None], count, take)
+        windows = beside.submit(_cold, network, ids, window, count, cold_factors)
+        sums = _read(network, ids, count, codes)
         cold_nats = windows.result()
     return Scores(
-        nats_per_char=total / characters,
+        nats_per_char=sums.nats / characters,
         cold_nats_per_char=cold_nats,
         characters=characters,
         unknown=int(np.count_nonzero(ids[1:] == UNKNOWN_ID)),
-        parts=sums.parts(),
+        parts=sums.parts.parts(),
+        reliability=sums.counts.bins(),
     )
 
 

@@ -16,7 +16,7 @@ from charrnn.errors import CheckpointError, RunError
 from charrnn.files import escaped, is_there, one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
-from charrnn.model import checkpoint
+from charrnn.model import calibration, checkpoint
 from charrnn.model.record import CorpusRecord, Record, SweepRecord
 from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR, EventLog, Notice, Queued
 from charrnn.runs.history import read_view
@@ -73,15 +73,34 @@ def create(
     Raises:
         CharrnnError: If the id is taken or the folder cannot be written.
     """
-    corpus, training = prepared.corpus, prepared.training
-    called = named_key(corpus.name, corpus.sha256) or corpus.name
-    title = one_line(title) or f"{called[:80]} {training.preset}"
+    record = new_record(prepared, title=title, sweep=sweep)
     if model_id is None and policy().secret_ids:
         model_id = hosted_id()  # nobody finds, or is told of, another's run
     remove_leftovers(folder())  # they would hold ids
-    path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
-    record = Record(
-        title=title,
+    wanted = model_id or slug(record.title)
+    path = new_folder(folder(), wanted, exact=model_id is not None)
+    try:
+        _write_run(path, prepared, record, init, owner)
+    except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path
+
+
+def new_record(
+    prepared: Prepared, *, title: str = "", sweep: SweepRecord | None = None
+) -> Record:
+    """What the folder of a new run says of it.
+
+    Args:
+        prepared: What `prepare` settled.
+        title: What people see; the text's name and preset if empty.
+        sweep: Which run of a sweep it is.
+    """
+    corpus, training = prepared.corpus, prepared.training
+    called = named_key(corpus.name, corpus.sha256) or corpus.name
+    return Record(
+        title=one_line(title) or f"{called[:80]} {training.preset}",
         model=prepared.model,
         training=training,
         corpus=CorpusRecord(
@@ -96,12 +115,6 @@ def create(
         versions={"charrnn": charrnn.__version__},
         sweep=sweep,
     )
-    try:
-        _write_run(path, prepared, record, init, owner)
-    except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
-        shutil.rmtree(path, ignore_errors=True)
-        raise
-    return path
 
 
 def _write_run(
@@ -124,6 +137,8 @@ def _write_run(
     checkpoint.save_vocabulary(path, prepared.vocabulary)
     if init is not None:
         weights, _ = checkpoint.load_weights(init, record.model)
+        figures = checkpoint.read_record(init).figures
+        weights = calibration.unscaled(weights, figures)
         checkpoint.save_weights(path, record.model, weights)
     log = EventLog(path)
     for notice in prepared.notices:
@@ -330,7 +345,7 @@ def rename(run_id: str, title: str) -> None:
     """Change a model's title; its id stays.
 
     Raises:
-        RunError: If the title is empty or the model is the shipped one.
+        RunError: If the title is empty or the model is a shipped one.
     """
     path = own_model(run_id)
     title = one_line(title)
@@ -344,7 +359,7 @@ def delete(run_id: str) -> None:
     """Remove a model or run for good.
 
     Raises:
-        RunError: If it is being trained, is the shipped one, or is locked by
+        RunError: If it is being trained, is a shipped one, or is locked by
             the file system.
     """
     path = own_model(run_id)

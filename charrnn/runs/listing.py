@@ -1,6 +1,6 @@
 """The models and runs that lie here.
 
-Each list can be made from some ids alone, beside the shipped model: then no other
+Each list can be made from some ids alone, beside the shipped models: then no other
 folder is touched, however many there are.
 """
 
@@ -21,7 +21,7 @@ from charrnn.runs.leftovers import never_began
 from charrnn.runs.states import RunState
 from charrnn.runs.status import Situation, look_at
 from charrnn.runs.store import (
-    SHIPPED_ID,
+    SHIPPED_IDS,
     folder,
     is_name,
     is_run,
@@ -76,8 +76,11 @@ class Unreadable:
 def _folders(place: Path, ids: Ids) -> list[Path]:
     if ids is not None:
         named = [place / name for name in sorted(ids) if is_name(name)]
-        if SHIPPED_ID not in ids and is_shipped(place / SHIPPED_ID):
-            named.append(place / SHIPPED_ID)
+        named += [
+            place / name
+            for name in SHIPPED_IDS
+            if name not in ids and is_shipped(place / name)
+        ]
         return [path for path in named if path.is_dir()]
     return named_folders(place)
 
@@ -104,12 +107,22 @@ def _entries(place: Path, ids: Ids) -> Iterator[ModelEntry]:
 
 
 def entries(ids: Ids = None) -> list[ModelEntry]:
-    """Models and runs, the shipped one first, then the newest."""
+    """Models and runs, the shipped ones first, then the newest."""
     found = list(_entries(folder(), ids))
-    copied = any(entry.model_id == SHIPPED_ID for entry in found)  # and found first
-    if folder() != shipped_folder() and not copied:
-        found += [entry for entry in _entries(shipped_folder(), ids) if entry.shipped]
-    return sorted(found, key=lambda entry: (not entry.shipped, -entry.changed))
+    if folder() != shipped_folder():
+        here = {entry.model_id for entry in found}  # a copy, which is found first
+        found += [
+            entry
+            for entry in _entries(shipped_folder(), ids)
+            if entry.shipped and entry.model_id not in here
+        ]
+    return sorted(found, key=_place_in_list)
+
+
+def _place_in_list(entry: ModelEntry) -> tuple[int, float]:
+    if entry.shipped:
+        return SHIPPED_IDS.index(entry.path.resolve().name), 0.0
+    return len(SHIPPED_IDS), -entry.changed
 
 
 def models(ids: Ids = None) -> list[ModelEntry]:

@@ -119,7 +119,7 @@ def is_owner(path: Path, key: str) -> bool:
 
 
 def check_owner(path: Path, key: str) -> None:
-    """Let the owner pass; the shipped model is everybody's to read.
+    """Let the owner pass; a shipped model is everybody's to read.
 
     Raises:
         RunError: If the key is not that of the run.

@@ -22,7 +22,8 @@ from charrnn.model.record import CONFIG
 
 PACKAGE_ROOT: Final = Path(charrnn.__file__).resolve().parent.parent
 INSTALLED_MODELS: Final = PACKAGE_ROOT / "charrnn" / "_models"  # as in pyproject.toml
-SHIPPED_ID: Final = "shakespeare"
+SHIPPED_IDS: Final = ("shakespeare", "python")  # in the order of the lists
+SHIPPED_ID: Final = SHIPPED_IDS[0]  # a first visitor finds its texts
 STATE: Final = "state"
 QUEUE: Final = ".queue"
 CORPUS_FILE: Final = "corpus.txt"
@@ -76,7 +77,7 @@ def may_read(model: str) -> bool:
     Where ids are secret, one that could be guessed, as a local run's readable id
     can, opens nothing.
     """
-    if not policy().secret_ids or model == SHIPPED_ID:
+    if not policy().secret_ids or model in SHIPPED_IDS:
         return True
     return HOSTED_PATTERN.fullmatch(model) is not None
 
@@ -85,7 +86,7 @@ def is_name(text: str) -> bool:
     """Whether a text may name a folder of models and runs.
 
     On one's own computer that is any single name, as people rename folders; on a
-    hosted page only ids that we made, and the shipped model's.
+    hosted page only ids that we made, and the shipped models'.
     """
     if policy().secret_ids:
         return may_read(text)
@@ -144,7 +145,7 @@ def find(model: str) -> Path:
     """The folder behind a name.
 
     A name has no separators, so one from a visitor can never become a path. The
-    shipped model is found wherever the runs are kept. On a hosted page only ids that
+    shipped models are found wherever the runs are kept. On a hosted page only ids that
     cannot be guessed are, so that what its owner trained from a terminal stays the
     owner's.
 
@@ -152,7 +153,7 @@ def find(model: str) -> Path:
         RunError: If there is no such model.
     """
     if is_name(model):
-        places = [folder(), *([shipped_folder()] if model == SHIPPED_ID else [])]
+        places = [folder(), *([shipped_folder()] if model in SHIPPED_IDS else [])]
         for place in places:
             found = _in_list(place, model)
             if is_there(found / CONFIG):  # whoever reads it says what it is
@@ -252,7 +253,7 @@ def place(ready: Path, destination: Path, wanted: str, *, exact: bool) -> Path:
 
 
 def is_taken(parent: Path, name: str) -> bool:
-    """Whether a folder of this name is there, or would hide the shipped model."""
+    """Whether a folder of this name is there, or would hide a shipped model."""
     return any((place / name).exists() for place in (parent, shipped_folder()))
 
 
@@ -296,16 +297,17 @@ def check_own_run(path: Path) -> Path:
 
 
 def own_model(run_id: str) -> Path:
-    """The folder of a model that may be changed, not the shipped one."""
+    """The folder of a model that may be changed, not a shipped one."""
     path = find(run_id)
     if is_shipped(path):
-        raise RunError("The shipped model stays as it is: train or pull your own.")
+        raise RunError("A shipped model stays as it is: train or pull your own.")
     return path
 
 
 def is_shipped(path: Path) -> bool:
-    """Whether a folder is the model that came with the program."""
-    return path.resolve() == (shipped_folder() / SHIPPED_ID).resolve()
+    """Whether a folder is a model that came with the program."""
+    real = path.resolve()
+    return real.name in SHIPPED_IDS and real.parent == shipped_folder().resolve()
 
 
 @contextlib.contextmanager

@@ -36,7 +36,11 @@ from charrnn import errors
 from charrnn.config import SamplingConfig
 from charrnn.errors import CharrnnError, ConfigError, RunError
 from charrnn.hosting import UNKNOWN_VISITOR, Visitor, policy
-from charrnn.machine import NEEDED_TO_MULTIPLY, child_environment
+from charrnn.machine import (
+    NEEDED_TO_MULTIPLY,
+    child_environment,
+    resident_memory,
+)
 from charrnn.model.cache import DescriptionCache
 from charrnn.model.generation import Written
 from charrnn.model.next_character import Logits, Question
@@ -58,6 +62,9 @@ DIED: Final = (
     "The process that writes the texts ended unexpectedly: the text is cut short. "
     "Ask for it again."
 )
+# of memory that an idle process keeps: the shipped model takes 60 MB, and to start
+# another process takes longer than any text's first characters
+KEPT_BYTES: Final = 120_000_000
 ANSWER_SECONDS: Final = 30.0  # that a question may take: a model may have to be loaded
 
 
@@ -221,7 +228,8 @@ class _Process:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["kind"] == "idle":
-            self.retire()
+            if resident_memory(self.pid) > KEPT_BYTES:
+                self.retire()
             return
         number, ended = message["number"], message.get("ended", True)
         if (answer := self._answers.pop(number, None)) is not None:
@@ -279,8 +287,8 @@ def _held(counts: InFlight, visitor: Visitor, characters: int) -> Iterator[Claim
 class Writer:
     """Writes texts for many visitors at once, in a process of its own.
 
-    The process starts with the first request; one that has nothing to do for a
-    while ends.
+    The process starts with the first request; one that holds much memory and has
+    nothing to do for a while ends.
     """
 
     def __init__(self) -> None:

@@ -6,21 +6,27 @@ from dataclasses import replace
 from typing import Any, Final
 
 import keras
+import numpy as np
 
 from charrnn.config import SamplingConfig
 from charrnn.errors import TrainingError
-from charrnn.files import write_file
 from charrnn.model import checkpoint, snapshots
 from charrnn.model.checkpoint import Model, Weights
 from charrnn.model.generation import generate
-from charrnn.model.record import WEIGHTS, Figures
+from charrnn.model.record import Figures
 from charrnn.runs import control, events, store
 from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
-from charrnn.trainer.schedule import Planner, learning_rate, record_plan, replan
-from charrnn.trainer.session import Session, save_state, update_figures
+from charrnn.trainer.schedule import (
+    Planner,
+    learning_rate,
+    own_share,
+    record_plan,
+    replan,
+)
+from charrnn.trainer.session import Session, keep_aside, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
 SAMPLING: Final = SamplingConfig()
@@ -34,8 +40,10 @@ class _Callback(keras.callbacks.Callback):
         self.session = session
 
 
-class LearningRate(_Callback):
-    """Counts the steps, sets each one's learning rate, resets states at an epoch's end.
+class Pacer(_Callback):
+    """Counts the steps, sets what follows from each, resets states at an epoch's end.
+
+    That is its learning rate, and its share of the network's own characters.
 
     A factor that a person sets while the run goes on multiplies the rate.
     """
@@ -48,8 +56,12 @@ class LearningRate(_Callback):
             session.pending_factors and session.pending_factors[0][0] <= progress.step
         ):
             progress.factor = session.pending_factors.pop(0)[1]
-        rate = learning_rate(session.record.training, progress.schedule, progress.step)
+        training, schedule = session.record.training, progress.schedule
+        rate = learning_rate(training, schedule, progress.step)
         self.model.optimizer.learning_rate = rate * progress.factor
+        if training.scheduled_sampling:
+            share = own_share(training, schedule, progress.step)
+            self.model.own_share.assign(share)
 
     def _read_factor_file(self) -> None:
         path = self.session.folder / store.LEARNING_RATE
@@ -81,7 +93,7 @@ class LossRecorder(_Callback):
         self.last_event = time.monotonic()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = float((logs or {})["loss"])
+        loss = float(np.asarray((logs or {})["loss"]).item())  # (1,) of several devices
         if not math.isfinite(loss):
             raise TrainingError(
                 f"The loss is {loss} at step {self.session.progress.step}: the "
@@ -103,12 +115,37 @@ class LossRecorder(_Callback):
                     step=progress.step,
                     epoch=progress.schedule.epoch(progress.step),
                     loss=sum(self.losses) / len(self.losses),
-                    learning_rate=float(self.model.optimizer.learning_rate),
+                    learning_rate=float(self.model.optimizer.learning_rate.numpy()),
                     chars_per_second=characters / max(now - self.last_event, 1e-9),
                 )
             )
         self.losses = []
         self.last_event = now
+
+
+def write_sample(session: Session, weights: Weights, step: int) -> None:
+    """Record what weights write, as those of a step.
+
+    Args:
+        session: Of the run.
+        weights: The averaged ones after that step.
+        step: The step.
+    """
+    model = Model(session.record, session.vocabulary, weights, "")
+    *_, texts = generate(
+        model,
+        session.prompt,
+        length=SAMPLE_LENGTH,
+        rows=[replace(SAMPLING, seed=session.record.training.seed)],
+    )
+    session.log.append(
+        events.Sample(
+            step=step,
+            temperature=SAMPLING.temperature,
+            prompt=session.prompt,
+            text=texts[0],
+        )
+    )
 
 
 def _validation_steps(session: Session) -> float:
@@ -180,7 +217,7 @@ class Checkpointer(_Callback):
         session.writing += time.monotonic() - started
         if not session.progress.schedule.validates(step):  # which writes one, too
             self.recorder.flush(time.monotonic())
-            self._sample(weights)
+            write_sample(session, weights, step)
             self.recorder.last_event = time.monotonic()
 
     def _save(self) -> None:
@@ -211,7 +248,7 @@ class Checkpointer(_Callback):
                 parts=parts,
             )
         )
-        self._sample(weights)
+        write_sample(session, weights, progress.step)
         if scheduled:
             progress.worse = 0 if best else progress.worse + 1
             if best:
@@ -231,31 +268,11 @@ class Checkpointer(_Callback):
         if read_view(folder).baseline is None:
             control.start_baseline(folder)
 
-    def _sample(self, weights: Weights) -> None:
-        session = self.session
-        model = Model(session.record, session.vocabulary, weights, "")
-        *_, texts = generate(
-            model,
-            session.prompt,
-            length=SAMPLE_LENGTH,
-            rows=[replace(SAMPLING, seed=session.record.training.seed)],
-        )
-        session.log.append(
-            events.Sample(
-                step=session.progress.step,
-                temperature=SAMPLING.temperature,
-                prompt=session.prompt,
-                text=texts[0],
-            )
-        )
-
     def _keep(self, weights: Weights, loss: float, *, scheduled: bool) -> None:
         session = self.session
         started = time.monotonic()
-        path = session.folder / WEIGHTS
-        if not scheduled and session.progress.best_step:
-            aside = session.folder / store.STATE / store.BEST_FILE
-            write_file(aside, path.read_bytes())
+        if not scheduled:
+            keep_aside(session)
         checkpoint.save_weights(session.folder, session.record.model, weights)
         figures = Figures(
             val_loss=loss,
@@ -264,4 +281,6 @@ class Checkpointer(_Callback):
             seconds=round(session.elapsed(), 1),
         )
         update_figures(session, figures)
+        if scheduled:
+            (session.folder / store.STATE / store.BEST_FILE).unlink(missing_ok=True)
         session.writing += time.monotonic() - started

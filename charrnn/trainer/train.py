@@ -9,21 +9,29 @@ process is killed, the state on disk leads to the same numbers again.
 """
 
 import contextlib
-import functools
+import dataclasses
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
 
 from charrnn import card
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, TrainingError
+from charrnn.errors import (
+    CharrnnError,
+    CheckpointError,
+    ConfigError,
+    RunError,
+    TrainingError,
+)
 from charrnn.files import redact, write_file
-from charrnn.model import checkpoint, scores, snapshots
+from charrnn.model import calibration, checkpoint, scores, snapshots
+from charrnn.model.calibration import LogitScale
+from charrnn.model.network import Ids
 from charrnn.model.record import Figures
 from charrnn.model.scores import WINDOW
 from charrnn.runs import events, store
@@ -33,11 +41,18 @@ from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import damage_notices
 from charrnn.text import words
-from charrnn.text.streams import Streams
-from charrnn.trainer.callbacks import Checkpointer, LearningRate, LossRecorder
+from charrnn.trainer.callbacks import (
+    Checkpointer,
+    LossRecorder,
+    Pacer,
+    write_sample,
+)
+from charrnn.trainer.cluster import Member
+from charrnn.trainer.follow import Lead, dataset_of, share_state
 from charrnn.trainer.session import (
     VALIDATION_LIMIT,
     Session,
+    keep_aside,
     open_session,
     update_figures,
 )
@@ -46,25 +61,6 @@ from charrnn.web.weights import measure_costs
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
 COST_OPERATIONS: Final = 1e10  # likewise, of measuring what a smaller format costs
-
-
-def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
-    """Window after window, epoch after epoch, from after a step on."""
-    while True:
-        yield streams.window(*divmod(step, streams.steps_per_epoch))
-        step += 1
-
-
-def _dataset(session: Session) -> Any:
-    training = session.record.training
-    dtype = session.vocabulary.dtype
-    spec = tf.TensorSpec((training.batch_size, training.seq_length), dtype)
-    dataset = tf.data.Dataset.from_generator(
-        # bound now: by the time the first window is asked for, a step has begun
-        functools.partial(_windows, session.streams, session.progress.step),
-        output_signature=(spec, spec),
-    )
-    return dataset.prefetch(2)
 
 
 def _announce(session: Session) -> None:
@@ -85,8 +81,9 @@ def _announce(session: Session) -> None:
     )
     session.begun = time.monotonic()  # the minutes count from here
     session.notices += damage_notices(view.damaged)
-    for device in tf.config.list_physical_devices("GPU"):
-        session.notices.append(f"Training on a GPU: {device.name}.")
+    if session.record.machine is not None and session.record.machine.devices == 1:
+        for device in tf.config.list_physical_devices("GPU")[:1]:
+            session.notices.append(f"Training on a GPU: {device.name}.")
     for notice in session.notices:
         log.append(events.Notice(step=progress.step, message=notice))
 
@@ -102,28 +99,68 @@ def _format_costs(session: Session, model: checkpoint.Model) -> dict[str, float]
     return {"float16_cost": costs["float16"], "int8_cost": costs["int8"]}
 
 
-def _final_figures(session: Session) -> None:
-    """Score the kept weights exactly and rounded, and write the card."""
+def _kept_model(session: Session) -> checkpoint.Model:
+    """The kept weights as they were trained, though they may have been published."""
     model = checkpoint.load(session.folder)
+    figures = model.record.figures
+    if figures is None or figures.logit_scale is None:
+        return model
+    aside = session.folder / store.STATE / store.BEST_FILE
+    weights = calibration.unscaled(model.weights, figures)
+    if aside.is_file():
+        config = model.record.model
+        weights, _ = checkpoint.load_weights(session.folder, config, path=aside)
+    return dataclasses.replace(model, weights=weights)
+
+
+def _score(
+    session: Session, model: checkpoint.Model, fitted: LogitScale | None
+) -> Figures:
+    """The figures of the published weights, exact and rounded."""
+    known, total = model.record.figures, session.progress.step
+    ids = _scored_part(session)
+    result = scores.evaluate(
+        model,
+        ids,
+        codes=session.codes[: len(ids)],
+        cold_factors=None if fitted is None else fitted.cross_fitted(len(ids) - 1),
+    )
+    partial = result.characters < len(session.validation) - 1
+    return Figures(
+        val_loss=result.nats_per_char,
+        cold256_val_loss=result.cold_nats_per_char,
+        val_characters=result.characters if partial else None,
+        logit_scale=None if fitted is None else fitted.whole,
+        kept_step=known.kept_step if known else total,
+        total_steps=total,
+        seconds=round(session.elapsed(), 1),
+        parts=result.parts,
+        reliability=result.reliability,
+        **_format_costs(session, model),
+    )
+
+
+def _scored_part(session: Session) -> Ids:
+    """The validation part, as far as the exact pass covers it."""
     parameters = session.record.model.num_parameters()
     limit = int(min(VALIDATION_LIMIT, EXACT_OPERATIONS / parameters))
-    read = slice(limit + 1)
-    result = scores.evaluate(model, session.validation[read], codes=session.codes[read])
-    known, total = model.record.figures, session.progress.step
-    partial = result.characters < len(session.validation) - 1
-    update_figures(
-        session,
-        Figures(
-            val_loss=result.nats_per_char,
-            cold256_val_loss=result.cold_nats_per_char,
-            val_characters=result.characters if partial else None,
-            kept_step=known.kept_step if known else total,
-            total_steps=total,
-            seconds=round(session.elapsed(), 1),
-            parts=result.parts,
-            **_format_costs(session, model),
-        ),
-    )
+    return session.validation[: limit + 1]
+
+
+def _finish(session: Session) -> None:
+    """Scale the kept weights' logits, score them, and write the card."""
+    model = _kept_model(session)
+    fitted = calibration.fit(model, _scored_part(session))
+    if fitted is not None:
+        weights = calibration.scaled(model.weights, fitted.whole)
+        model = dataclasses.replace(model, weights=weights)
+    figures = _score(session, model, fitted)
+    if fitted is not None:
+        keep_aside(session)
+    checkpoint.save_weights(session.folder, session.record.model, model.weights)
+    update_figures(session, figures)
+    if fitted is not None:  # the film ends with what the published weights write
+        write_sample(session, model.weights, figures.kept_step)
     card.write_card(session.folder)
 
 
@@ -146,12 +183,15 @@ def fit(session: Session) -> EndReason:
     if patience and progress.worse >= patience:
         return EndReason.EARLY  # likewise
     recorder = LossRecorder(session)
+    last: Any = Checkpointer(session, recorder)
+    if session.peers is not None:
+        last = Lead(session, last)
     session.network.fit(
-        _dataset(session),
+        dataset_of(session.streams, session.vocabulary.dtype, progress.step),
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[LearningRate(session), recorder, Checkpointer(session, recorder)],
+        callbacks=[Pacer(session), recorder, last],
     )
     recorder.flush(time.monotonic())
     return session.outcome or EndReason.FINISHED
@@ -187,7 +227,7 @@ def _work(session: Session) -> EndReason:
     try:
         _announce(session)
         reason = fit(session)
-        _final_figures(session)
+        _finish(session)
         _keep_words(session)
     finally:
         restore_handlers()
@@ -203,7 +243,11 @@ def _work(session: Session) -> EndReason:
 
 
 def train(
-    folder: Path, *, listener: Callable[[Event], None] | None = None
+    folder: Path,
+    *,
+    listener: Callable[[Event], None] | None = None,
+    devices: int | None = None,
+    member: Member | None = None,
 ) -> EndReason:
     """Train a run's folder in this process, alone with it.
 
@@ -213,6 +257,8 @@ def train(
     Args:
         folder: As `charrnn.runs.control.create` writes it.
         listener: Called with each event after it is written.
+        devices: How many here share each batch; None takes every GPU.
+        member: This process as the chief of a cluster; None: it is alone.
 
     Returns:
         Why it ended.
@@ -224,24 +270,29 @@ def train(
     log = EventLog(folder, listener=listener)
     session = None
     try:
-        session = open_session(folder, log)
+        session = open_session(folder, log, devices=devices, member=member)
+        if member is not None:
+            share_state(session, member)
         reason = _work(session)
     except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
-        message = _explain(error)
+        message = _explain(error, session)
         recorded = _record_failure(log, session, message)
-        raise TrainingError(message, recorded=recorded) from error
+        invalid = session is None and isinstance(error, ConfigError | RunError)
+        raise TrainingError(message, recorded=recorded, invalid=invalid) from error
     except KeyboardInterrupt:
         if session is None:
             log.append(events.Ended(step=0, reason=EndReason.STOPPED))
         else:
             _record_failure(log, session, "Interrupted before it was saved: resume.")
         raise
+    if session.peers is not None:
+        session.peers.wait_until_left()
     if session.interrupted:
         raise KeyboardInterrupt
     return reason
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, session: Session | None) -> str:
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
         return (
             "The memory ran out: reduce rnn_units, batch_size or seq_length, "
@@ -249,6 +300,9 @@ def _explain(error: BaseException) -> str:
         )
     if isinstance(error, CharrnnError):
         return str(error)
+    peers = None if session is None else session.peers
+    if peers is not None and peers.is_broken():
+        return peers.sentence()
     return redact(f"The training failed: {type(error).__name__}: {error}")[:500]
 
 

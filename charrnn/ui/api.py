@@ -161,7 +161,8 @@ def write(
         options: Any of `length` (characters of each text), `seed` (drawn if null),
             `samples` (texts, with seeds of their own), `step` (of the training, as it
             was then; null: the kept weights), `figures` (true: count at the end),
-            `temperature`, `top_k`, `top_p` and `stop`.
+            `temperature`, `top_k`, `top_p`, `stop` and `hold` (up to 8 units, each
+            `[layer, unit, value]`, counted from 0, a value from -1 to 1).
         request: Who asks: Gradio's, no argument of the endpoint.
 
     Returns:

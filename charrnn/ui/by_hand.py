@@ -20,16 +20,15 @@ import numpy.typing as npt
 from gradio.blocks import Block
 
 from charrnn.config import Hold
-from charrnn.errors import ConfigError
 from charrnn.hosting import Visitor, policy
 from charrnn.inside import holding
 from charrnn.inside.holding import CHARACTERS, SAMPLES, Measured, Statistic
-from charrnn.inside.marks import MARKS
-from charrnn.ui import inside_map, looking
+from charrnn.ui import inside_course, inside_map, looking
 from charrnn.ui.cards import progress_line, written_class
+from charrnn.ui.inside_course import Steps
 from charrnn.ui.labels import i18n
 from charrnn.ui.looking import Reading
-from charrnn.ui.shared import model_folder, note
+from charrnn.ui.shared import model_folder
 from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import SKIP, Html, Update
@@ -39,7 +38,7 @@ COLUMNS: Final = 3  # low, free, high
 BEFORE: Final = 200  # characters of the text that the model reads before it writes
 DIGITS: Final = 2  # of a value, on the slider and in a link
 NO_VALUE: Final = "-"
-SAME: Final = (SKIP,) * (COLUMNS + 6)  # the outputs of `choose`, unchanged
+SAME: Final = (SKIP,) * (COLUMNS + 5)  # the outputs of `choose`, unchanged
 
 
 class HandUpdate(NamedTuple):
@@ -61,13 +60,11 @@ class Hand:
     status: gr.HTML
     cards: tuple[gr.HTML, ...]
     table: gr.HTML
-    trace: gr.Button
-    course: gr.HTML
+    steps: Steps
 
     def chosen(self) -> list[Block]:
         """The outputs of `choose`."""
-        shown = [self.status, *self.cards, self.table, self.course]
-        return [self.box, self.head, self.value, *shown]
+        return [self.box, self.head, self.value, *self.written()]
 
     def written(self) -> list[Block]:
         """The outputs of `hold`."""
@@ -105,9 +102,8 @@ def build() -> Hand:
                         gr.HTML(elem_id=f"held-{index}", apply_default_css=False)
                     )
         table = gr.HTML(elem_id="hand-table", apply_default_css=False)
-        trace = gr.Button(i18n("hand.course"), size="sm", elem_id="hand-trace")
-        steps = gr.HTML(elem_id="hand-course", apply_default_css=False)
-    return Hand(box, head, value, write, status, tuple(cards), table, trace, steps)
+        steps = inside_course.build()
+    return Hand(box, head, value, write, status, tuple(cards), table, steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,33 +152,17 @@ def _end_of(text: str) -> str:
     return (text[: text.rfind("\n") + 1] or text)[-BEFORE:]
 
 
-def numbers(lang: str, unit: str) -> tuple[int, int]:
-    """Layer and unit of ``layer.unit``.
-
-    Raises:
-        ConfigError: If the name is none of a unit.
-    """
-    parts = unit.split(".")
-    if len(parts) != 2 or not all(
-        part.isascii() and part.isdigit() and len(part) < 6 for part in parts
-    ):
-        raise ConfigError(translate(lang, "inside.no_unit"), field="unit")
-    return int(parts[0]), int(parts[1])
-
-
 def plan(lang: str, reading: Reading, unit: str, mark: str) -> Plan:
     """What a visitor wants to hold.
 
     Raises:
         ConfigError: If there is no such unit or mark.
     """
-    layer, number = numbers(lang, unit)
-    reading.unit(layer, number)  # refuses one that is not there
-    if mark not in MARKS:
-        raise ConfigError(translate(lang, "hand.no_mark"), field="mark")
+    layer, number = looking.checked_unit(lang, reading, unit)
     style = written_class(reading.model.record)
     prompt = _end_of(reading.found.text)
-    return Plan(layer, number, mark, prompt, style, *reading.ends(layer))
+    known = looking.checked_mark(lang, mark)
+    return Plan(layer, number, known, prompt, style, *reading.ends(layer))
 
 
 def choose(lang: str, plan: Plan, value: float | None) -> tuple[Update | str, ...]:
@@ -202,7 +182,7 @@ def choose(lang: str, plan: Plan, value: float | None) -> tuple[Update | str, ..
         f"<p>{html.escape(lead)}</p></div>"
     )
     slider = gr.update(minimum=low, maximum=max(high, low + 0.01), value=shown)
-    empty = ("",) * (COLUMNS + 3)
+    empty = ("",) * (COLUMNS + 2)
     return gr.update(visible=True), head, slider, *empty
 
 
@@ -215,13 +195,14 @@ def heads(lang: str, low: float, value: float) -> list[str]:
     ]
 
 
-def card(title: str, text: str, style: str) -> str:
-    """One column."""
+def card(title: str, text: str, style: str, figure: str = "") -> str:
+    """One column: what is held, a text, and once it is known the statistic of all."""
     name = html.escape(title)
+    told = f'<p class="held-figure">{html.escape(figure)}</p>' if figure else ""
     return (
         f'<article class="card" aria-label="{name}"><h4>{name}</h4>'
         f'<div class="{style}" dir="auto" tabindex="0">{html.escape(text)}</div>'
-        "</article>"
+        f"{told}</article>"
     )
 
 
@@ -255,41 +236,6 @@ def hold(
         yield update.status, *update.cards, update.table
 
 
-def course(
-    request: gr.Request,
-    model: str | None,
-    text: str | None,
-    unit: str | None,
-    mark: str | None,
-) -> str:
-    """How the unit came to follow its mark, at each step of the training that is kept.
-
-    Args:
-        request: Tells the language and the visitor.
-        model: Whose unit it is.
-        text: That was looked at.
-        unit: ``layer.unit``.
-        mark: What it follows.
-    """
-    lang = language(request)
-    with looking.one_at_a_time(lang, visitor_of(request)):
-        found = plan(lang, looking.read(lang, model, text), unit or "", mark or "")
-        steps = looking.course(lang, model, text, (found.layer, found.unit), found.mark)
-    if len(steps) < 2:
-        return note(translate(lang, "hand.course.none"))
-    rows = [(f"{step:,}", f"{value:+.2f}", _bar(value)) for step, value in steps]
-    head = [html.escape(translate(lang, "hand.course.step"))]
-    head += [html.escape(translate(lang, "hand.course.correlation")), ""]
-    caption = translate(lang, "hand.course.caption", unit=unit)
-    return inside_map.said(inside_map.table(caption, head, rows))
-
-
-def _bar(value: float) -> str:
-    """A correlation as a bar, which says no more than the number beside it."""
-    width = round(100 * abs(value))
-    return f'<meter aria-hidden="true" max="100" value="{width}"></meter>'
-
-
 @dataclass(frozen=True, eq=False)
 class _Writing:
     """One press of the button."""
@@ -307,16 +253,18 @@ class _Writing:
         yield HandUpdate(progress_line(translate(lang, "hand.writing")), table="")
         texts: list[list[str]] = []
         for texts in self._write([ends[0], None, ends[1]]):
-            cards = tuple(
-                card(title, own[0], plan.style)
-                for title, own in zip(titles, texts, strict=True)
-            )
-            yield HandUpdate(cards=cards)
+            yield HandUpdate(cards=self._cards(titles, texts))
         statistic = holding.statistic_of(plan.mark)
         measured = [holding.measure(statistic, own) for own in texts]
         rows = [(plan.unit, measured)]
+        name = self._name(statistic)
+        told = [f"{name}: {_cell(one, statistic.kind)}" for one in measured]
         comparing = progress_line(translate(lang, "hand.controls"))
-        yield HandUpdate(comparing, table=self._table(statistic, titles, rows))
+        yield HandUpdate(
+            comparing,
+            self._cards(titles, texts, told),
+            self._table(statistic, titles, rows),
+        )
         for control in controls:
             held = [plan.held(control, 0.0), plan.held(control, share)]
             *_, texts = self._write(held)
@@ -325,6 +273,25 @@ class _Writing:
             yield HandUpdate(table=self._table(statistic, titles, rows))
         done = translate(lang, "hand.done", samples=SAMPLES, characters=CHARACTERS)
         yield HandUpdate(progress_line(done))
+
+    def _cards(
+        self,
+        titles: Sequence[str],
+        texts: Sequence[Sequence[str]],
+        told: Sequence[str] = ("",) * COLUMNS,
+    ) -> tuple[str, ...]:
+        """The columns, each with the first of its texts."""
+        return tuple(
+            card(title, own[0], self.plan.style, figure)
+            for title, own, figure in zip(titles, texts, told, strict=True)
+        )
+
+    def _name(self, statistic: Statistic) -> str:
+        return translate(
+            self.lang,
+            f"hand.statistic.{statistic.kind}",
+            mark=translate(self.lang, f"mark.{self.plan.mark}"),
+        )
 
     def _write(self, settings: Sequence[Hold | None]) -> Iterator[list[list[str]]]:
         """The texts so far of each setting, the complete ones last."""
@@ -351,11 +318,6 @@ class _Writing:
         rows: Sequence[tuple[int, Sequence[Measured | None]]],
     ) -> str:
         lang, layer = self.lang, self.plan.layer
-        caption = translate(
-            lang,
-            f"hand.statistic.{statistic.kind}",
-            mark=translate(lang, f"mark.{self.plan.mark}"),
-        )
         head = ["", *map(html.escape, titles)]
         body = []
         for index, (unit, values) in enumerate(rows):
@@ -369,7 +331,7 @@ class _Writing:
         if len(rows) > 1:  # the columns' values are the unit's own
             head[1] = html.escape(translate(lang, "hand.low"))
             head[3] = html.escape(translate(lang, "hand.high"))
-        return inside_map.said(inside_map.table(caption, head, body))
+        return inside_map.said(inside_map.table(self._name(statistic), head, body))
 
 
 def _grouped(texts: Sequence[str]) -> list[list[str]]:

@@ -1,12 +1,12 @@
-// The film of the followed run: a slider goes through its pictures, Play runs them in
-// about ten seconds. The server sends the pictures anew when there is another one; the
+// A film: a slider goes through its pictures, Play runs them in about ten seconds. Of
+// the followed run the server sends the pictures anew when there is another one; the
 // moment that was chosen stays, and at the last one the film goes on with the training.
-(() => {
+for (const holder of ["#samples", "#unit-course"]) (() => {
   const SECONDS = 10, LONGEST = 2;  // of all of them; of one picture
   let dressed = null;  // the film that is shown
   let chosen = null;  // its step; null: the last one, whichever that is
   let timer = 0, focused = "";
-  const film = () => document.querySelector("#samples .film");
+  const film = () => document.querySelector(`${holder} .film`);
   const pictures = () => [...dressed.querySelectorAll(".sample")];
 
   const show = (index) => {
@@ -52,16 +52,16 @@
   };
 
   document.addEventListener("input", (event) => {
-    if (!event.target.matches?.("#samples .film input")) return;
+    if (!event.target.matches?.(`${holder} .film input`)) return;
     pause();
     choose(Number(event.target.value));
   });
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("#samples .film button");
+    const button = event.target.closest?.(`${holder} .film button`);
     if (button) timer ? pause() : play();
   });
   document.addEventListener("focusin", (event) => {
-    const inside = event.target.closest?.("#samples .film");
+    const inside = event.target.closest?.(`${holder} .film`);
     focused = inside ? event.target.localName : "";
   });
   new MutationObserver(() => {

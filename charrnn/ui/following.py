@@ -21,6 +21,7 @@ from charrnn.runs.status import read_status
 from charrnn.runs.sweeper import kept_until
 from charrnn.ui import chart, comparison, film, loss_parts, panel, plot
 from charrnn.ui.panel import FrameKey
+from charrnn.ui.reliability import reliability_html
 from charrnn.ui.shared import (
     Browser,
     checked_id,
@@ -163,7 +164,8 @@ def whole_panel(
         legend=plot.legend_html(lang, run_id, record, overlay, unit),
         loss_unit=unit,
         samples=film.film_html(lang, status, record),
-        loss_parts=loss_parts.parts_html(lang, status, record),
+        loss_parts=loss_parts.parts_html(lang, status, record)
+        + reliability_html(lang, status, record),
         table=_runs_table(lang, browser),
         write=gr.update(visible=is_written_with(status.state, path)),
         web=gr.update(

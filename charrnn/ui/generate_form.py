@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import gradio as gr
 
@@ -10,6 +10,7 @@ from charrnn.errors import CharrnnError
 from charrnn.model import snapshots
 from charrnn.runs import listing
 from charrnn.ui import links, stored
+from charrnn.ui.cards import resting_card
 from charrnn.ui.examples import DEFAULT_PROMPT, EXAMPLES, example_chips, examples_of
 from charrnn.ui.labels import i18n
 from charrnn.ui.links import MAX_COLUMNS, Link
@@ -261,22 +262,29 @@ def fill(
     choices, chosen = listed(lang, link.model if link else None, browser)
     model = gr.update(choices=choices, value=chosen)
     if link is not None:
-        return _filled(lang, link, model)._replace(
-            models=_model_columns(choices, link.models)
+        filled = _filled(lang, link, model)
+        return filled._replace(
+            models=_model_columns(choices, link.models),
+            **_resting(lang, filled.status),
         )
-    status = SKIP if chosen else note(translate(lang, "generate.no_models"), "warn")
+    status = "" if chosen else note(translate(lang, "generate.no_models"), "warn")
     prompt = suggest_prompt(chosen, DEFAULT_PROMPT)
     update = OpenedUpdate(
         model,
         prompt,
         seed=draw_seed(),
         models=_model_columns(choices, ()),
-        status=status,
     )
     before = stored.shown(lang, chosen) if first else None
     if before is None:
-        return update
+        return update._replace(**_resting(lang, status))
     return update._replace(cards=before.cards, status=before.status, seed=before.seed)
+
+
+def _resting(lang: str, status: Html) -> dict[str, Any]:
+    """Columns without text, where `template` may have put the stored comparison."""
+    card = resting_card(translate(lang, "generate.card"))
+    return {"cards": (card,) * MAX_COLUMNS, "status": status}
 
 
 def _model_columns(

@@ -1,5 +1,5 @@
-// What the Inside tab does in the browser by itself: a character of the map is chosen by
-// pointer or keyboard, and the page's process is asked about it once the keys rest. It
+// What the Inside tab does in the browser by itself: a character of the map is shown
+// while a mouse rests on it and chosen by press or key, and the page's process is asked about it once the keys rest. It
 // is asked one thing at a time; what is wanted meanwhile waits here. Links are composed
 // and opened here: what they carry stands in the page.
 Object.assign(charrnn, (() => {
@@ -9,7 +9,8 @@ Object.assign(charrnn, (() => {
   const map = () => $("#inside-map");
   const text = () => map()?.textContent ?? "";
   const hand = () => $("#hand-of")?.dataset ?? {};
-  let place = 0, unit = {}, written = "", since = 0, waiting, typing;
+  let place = 0, chosen = false, unit = {}, written = "", since = 0;
+  let waiting, typing, resting;
 
   // --- one thing at a time
   const later = (press) => {
@@ -29,6 +30,7 @@ Object.assign(charrnn, (() => {
     since = performance.now();
     waiting = undefined;
     place = 0;
+    chosen = false;
     written = "";
     return form;
   };
@@ -48,14 +50,26 @@ Object.assign(charrnn, (() => {
     if (character && !character.classList.contains("at")) mark(character);
   };
   const ask = () => later(() => $("#inside-ask")?.click());
-  const choose = (character) => {
+  const show = (character) => {
     mark(character);
-    character.focus();
     place = Array.prototype.indexOf.call(map().children, character);
     clearTimeout(typing);
     typing = setTimeout(ask, REST);
   };
+  const choose = (character) => {
+    chosen = true;
+    show(character);
+    character.focus();
+  };
   const scored = (character) => character && character.previousElementSibling;
+  // until a character or a unit is chosen, the one is shown that a mouse rests on
+  document.addEventListener("pointerover", (event) => {
+    clearTimeout(resting);
+    if (chosen || map()?.dataset.unit || event.pointerType !== "mouse") return;
+    const under = event.target.closest?.("#inside-map .ch");
+    if (under && scored(under))
+      resting = setTimeout(() => { if (!chosen && under.isConnected) show(under); }, REST);
+  });
   // the nearest character of the line above or below
   const vertical = (from, next) => {
     const start = from.getBoundingClientRect();
@@ -121,9 +135,11 @@ Object.assign(charrnn, (() => {
     const query = { look: model, hash, against,
                     text: [...text()].slice(0, linked).join("") };
     if (place && place < linked) query.at = place;
+    if ($("#inside-units :is(table, p)")) query.units = 1;
     if (hand().unit && $("#hand").checkVisibility()) {
       Object.assign(query, { unit: hand().unit, mark: hand().mark, value: value() });
       if (written === hand().unit) query.held = 1;
+      if (!map().dataset.unit) query.plain = 1;
     }
     for (const name of Object.keys(query)) if (!query[name]) delete query[name];
     return `?tab=inside#${new URLSearchParams(query)}`;
@@ -140,6 +156,7 @@ Object.assign(charrnn, (() => {
     opening = [];
     if (at > 0) opening.push(() => {
       place = at;
+      chosen = true;
       settle();
       $("#inside-ask")?.click();
     });
@@ -149,9 +166,13 @@ Object.assign(charrnn, (() => {
                value: Number.isFinite(number) ? number : null };
       $("#inside-paint")?.click();
     });
+    if (named && query.get("plain")) opening.push(() => {
+      unit = { unit: "", mark: "", value: null };
+      $("#inside-paint")?.click();
+    });
     if (named && query.get("held"))
       opening.push(() => { done(); $("#hand-write")?.click(); });
-    $("#inside-look")?.click();
+    $(query.get("units") ? "#inside-search" : "#inside-look")?.click();
   };
 
   // the text written last on the Generate tab, and the model that wrote it
@@ -171,6 +192,8 @@ Object.assign(charrnn, (() => {
   return {
     inside: {
       begin, done, open, last,
+      model: () => seen()[0],
+      left: () => $("#compare")?.focus(),
       place: () => [...seen(), place],
       unit: () => [...seen(), unit.unit, unit.mark, unit.value],
       course: () => [...seen().slice(0, 2), hand().unit, hand().mark],

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from charrnn.inside.memory import Look, Reach
+from charrnn.inside.memory import SHARES, Look, Reach
 from charrnn.inside.units import Found
 from charrnn.ui.inside_map import (
     SIGNS,
@@ -24,7 +24,6 @@ from charrnn.ui.looking import Reading
 from charrnn.ui.shared import note
 from charrnn.ui.texts import translate
 
-TOLD: Final = (5, 20)  # last characters whose share is told
 NEAREST: Final = 10  # characters whose share of the gradient is listed
 DISTANCES: Final = (1, 2, 5, 10, 20, 50, 100, 200)  # of the reach's table and axis
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = (
@@ -103,8 +102,9 @@ def _looked(lang: str, text: str, look: Look) -> str:
     steps = steps_between(look.norms, 0.0, float(look.norms.max()))
     return (
         f'<h4>{name}</h4><p class="looked">{html.escape(shares(lang, look))}</p>'
-        f'<div class="reading shaded back" dir="auto">'
-        f"{spans(before, step_kinds(steps))}</div>" + _nearest(lang, before, look)
+        f'<div class="reading shaded back" tabindex="0" role="region" '
+        f'aria-label="{name}"><div dir="auto">{spans(before, step_kinds(steps))}</div>'
+        f"</div>{_nearest(lang, before, look)}"
     )
 
 
@@ -129,11 +129,11 @@ def _nearest(lang: str, before: str, look: Look) -> str:
 
 def shares(lang: str, look: Look) -> str:
     """What the last characters hold, in words."""
-    parts = [look.share(last) for last in TOLD]
+    parts = [look.share(last) for last in SHARES]
     if None in parts:
         return translate(lang, "inside.nothing")
-    first, second = (f"{100 * (part or 0):.0f}" for part in parts)
-    return translate(lang, "inside.shares", first=first, second=second)
+    first, second, third = (f"{100 * (part or 0):.0f}" for part in parts)
+    return translate(lang, "inside.shares", first=first, second=second, third=third)
 
 
 def reach(lang: str, found: Reach | None) -> str:

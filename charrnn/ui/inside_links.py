@@ -1,7 +1,8 @@
 """Links to what the Inside tab shows.
 
     ?tab=inside#look=shakespeare&hash=0123456789abcdef&text=ROMEO%3A...&at=12
-      &unit=1.383&mark=line_position&value=-0.5&held=1&against=other
+      &units=1&unit=1.383&mark=line_position&value=-0.5&held=1&plain=1
+      &against=other
 
 All but the tab stands in the fragment, which a browser keeps to itself: a text is
 nobody's business. `inside.js` composes it and goes through what it names once the

@@ -319,30 +319,38 @@ def steps_between(values: Doubles, low: float, high: float) -> list[int]:
     return steps
 
 
-def unit_map(lang: str, model: str, read: Reading, unit: str, values: Doubles) -> str:
+def scale(label: str, low: float, high: float) -> str:
+    """The legend of `steps_between`: between which values each step lies."""
+    edges = np.linspace(low, high, COUNT + 1)
+    words = [f"{a:+.2f} … {b:+.2f}" for a, b in itertools.pairwise(edges)]
+    return legend(label, zip(step_kinds(range(COUNT)), words, strict=True))
+
+
+def unit_map(
+    lang: str, models: tuple[str, str], read: Reading, unit: str, values: Doubles
+) -> str:
     """The text coloured by a unit's output after each character.
 
     Args:
         lang: Language code.
-        model: Id of the model.
-        read: The text, read by it.
+        models: Id of the model, and of the one that it is compared with, if any.
+        read: The text, read by the first.
         unit: The unit's name, ``layer.unit``.
         values: Its outputs, shape ``(length,)``.
     """
     low, high = float(values.min()), float(values.max())
-    edges = np.linspace(low, high, COUNT + 1)
-    words = [f"{a:+.2f} … {b:+.2f}" for a, b in itertools.pairwise(edges)]
     label = translate(lang, "inside.unit_legend", unit=unit)
     back = html.escape(translate(lang, "inside.back"))
     text = read.found.text
     kinds = step_kinds(steps_between(values, low, high))
+    shown = _Map(models[0], read.model.weights_hash, models[1], unit)
     parts = [values[a:b] for a, b in lines_of(text)]
     columns = [[f"{part.min():+.2f}" for part in parts]]
     columns.append([f"{part.max():+.2f}" for part in parts])
     return (
         f'<p class="unit-head"><strong>{html.escape(label)}</strong> '
         f'<button type="button" class="tool" data-unit="">{back}</button></p>'
-        + legend(label, zip(step_kinds(range(COUNT)), words, strict=True))
-        + _Map(model, read.model.weights_hash, unit=unit).html(lang, text, kinds)
+        + scale(label, low, high)
+        + shown.html(lang, text, kinds)
         + by_line(lang, text, ["low", "high"], columns)
     )

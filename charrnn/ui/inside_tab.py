@@ -8,10 +8,10 @@ import gradio as gr
 
 from charrnn.errors import CharrnnError
 from charrnn.hosting import policy
-from charrnn.model import checkpoint
 from charrnn.ui import (
     by_hand,
     inside_beside,
+    inside_course,
     inside_links,
     inside_map,
     inside_text,
@@ -19,6 +19,7 @@ from charrnn.ui import (
 )
 from charrnn.ui.by_hand import Hand
 from charrnn.ui.generate_form import listed
+from charrnn.ui.inside_course import StepsUpdate
 from charrnn.ui.inside_links import InsideLink
 from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
@@ -27,6 +28,7 @@ from charrnn.ui.texts import language, translate
 from charrnn.ui.visitors import visitor_of
 from charrnn.ui.wiring import PRIVATE, QUIET, SKIP, Html, Update
 from charrnn.ui.writing import CONCURRENCY
+from charrnn.ui.writing_request import engine
 
 DEFAULT_TEXT: Final = (
     "ROMEO:\n"
@@ -151,12 +153,14 @@ def colour(
     lang = language(request)
     with looking.one_at_a_time(lang, visitor_of(request)):
         if not unit:
-            return _map(lang, model, text, against), *by_hand.SAME
+            return _map(lang, model, text, against), *by_hand.SAME, *StepsUpdate()
         reading = looking.read(lang, model, text)
         plan = by_hand.plan(lang, reading, unit, mark or "")
         values = reading.unit(plan.layer, plan.unit)
-        shown = inside_map.unit_map(lang, model or "", reading, unit, values)
-        return shown, *by_hand.choose(lang, plan, value)
+        models = model or "", against or ""
+        shown = inside_map.unit_map(lang, models, reading, unit, values)
+        steps = inside_course.offer(lang, model)
+        return shown, *by_hand.choose(lang, plan, value), *steps
 
 
 def passage(request: gr.Request, model: str | None, browser: object) -> str:
@@ -181,7 +185,7 @@ def opened(
 def link_status(lang: str, link: InsideLink) -> str:
     """What a visitor who came by a link should know."""
     try:
-        digest = checkpoint.load(model_folder(link.model)).weights_hash
+        digest = engine.models.get(model_folder(link.model)).weights_hash
     except CharrnnError:
         return note(translate(lang, "generate.link_gone"), "warn gone")
     if link.weights_hash and link.weights_hash != digest:
@@ -230,14 +234,14 @@ def _layout_form() -> dict[str, Any]:
         with gr.Column(scale=2, min_width=280):
             with gr.Row():
                 model = id_dropdown(
-                    label=i18n("generate.model"), min_width=150, elem_id="inside-model"
+                    label=i18n("generate.model"), min_width=200, elem_id="inside-model"
                 )
                 against = id_dropdown(
                     label=i18n("inside.against"),
-                    min_width=150,
+                    min_width=200,
                     elem_id="inside-against",
                 )
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 look = gr.Button(
                     i18n("inside.look"),
                     variant="primary",
@@ -247,7 +251,7 @@ def _layout_form() -> dict[str, Any]:
                 search = gr.Button(
                     i18n("inside.search"), min_width=120, elem_id="inside-search"
                 )
-            with gr.Row(elem_id="inside-from"):
+            with gr.Row(elem_id="inside-from", equal_height=True):
                 last = gr.Button(
                     i18n("inside.last"), size="sm", min_width=120, elem_id="inside-last"
                 )
@@ -272,7 +276,7 @@ def _layout() -> InsideTab:
     gr.Markdown(i18n("inside.lead"), elem_id="inside-lead")
     form = _layout_form()
     status = gr.HTML(elem_id="inside-note", apply_default_css=False)
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="inside-seen"):
         with gr.Column(scale=3, min_width=300):
             shown = gr.HTML(
                 i18n("inside.rest"), elem_id="inside-shown", apply_default_css=False
@@ -319,7 +323,7 @@ def _connect(tab: InsideTab) -> None:
     paint.click(
         colour,
         [model, text, against, unit, mark, value],
-        [tab.map, *tab.hand.chosen()],
+        [tab.map, *tab.hand.chosen(), *tab.hand.steps.offered()],
         js="() => charrnn.inside.unit()",
         **EVENT,
     ).then(None, None, None, **done)
@@ -332,10 +336,10 @@ def _connect(tab: InsideTab) -> None:
         concurrency_limit=CONCURRENCY,
         **PRIVATE,
     )
-    tab.hand.trace.click(
-        by_hand.course,
+    tab.hand.steps.trace.click(
+        inside_course.show,
         [model, text, unit, mark],
-        tab.hand.course,
+        tab.hand.steps.shown,
         js="() => charrnn.inside.course()",
         **{**EVENT, "show_progress": "full"},
     )

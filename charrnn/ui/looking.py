@@ -8,10 +8,10 @@ of a hosted page looks at one thing at a time.
 import collections
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from charrnn.errors import ConfigError
 from charrnn.files import quoted
 from charrnn.hosting import Visitor, policy
 from charrnn.inside import memory, report, surprise, units
-from charrnn.inside.marks import MARKS
+from charrnn.inside.marks import MARKS, marks_of
 from charrnn.inside.memory import Look, Reach
 from charrnn.inside.surprise import Surprise
 from charrnn.inside.units import Found
@@ -29,13 +29,16 @@ from charrnn.model.cache import Stamp, stamp_of
 from charrnn.model.checkpoint import Model
 from charrnn.ui.shared import model_folder
 from charrnn.ui.texts import translate
+from charrnn.ui.writing_request import engine
 
 MAX_READINGS: Final = 3  # 30 MB each: 5,000 characters, two layers of 768
+MAX_SEARCHES: Final = 32
 AT_ONCE: Final = 2  # looks of all visitors; each takes a core
 WAIT_SECONDS: Final = 20.0  # for a place among them
 OPTIONS: Final = ("at", "reach", "against")
-Steps = npt.NDArray[np.intp]
 Outputs = npt.NDArray[np.floating]
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,11 @@ class Reading:
         ids = self.model.vocabulary.encode(self.found.text)
         return memory.reach(self.model, ids, self.states)
 
+    def search(self) -> list[Found]:
+        """What follows each mark that the text has."""
+        marks = marks_of(self.found.text)
+        return units.search(self.model.record.model, self.states, marks)
+
     def controls(self, layer: int, unit: int, mark: str) -> list[int]:
         """The two other units of a layer that follow a mark of the text least."""
         values = MARKS[mark](self.found.text)
@@ -75,55 +83,41 @@ class Reading:
         return outputs.min(axis=0), outputs.max(axis=0)
 
     def unit(self, layer: int, unit: int) -> npt.NDArray[np.float64]:
-        """A unit's output after each character, shape ``(length,)``.
-
-        Raises:
-            ConfigError: If the model has no such unit.
-        """
-        config = self.model.record.model
-        if not (0 <= layer < config.num_layers and 0 <= unit < config.rnn_units):
-            raise ConfigError(
-                f"There is no unit {layer}.{unit}: expected layers 0 to "
-                f"{config.num_layers - 1} and units 0 to {config.rnn_units - 1}.",
-                field="unit",
-            )
-        outputs = self.states[config.num_states * layer]
-        return np.asarray(outputs[1:, unit], np.float64)
+        """A unit's output after each character, shape ``(length,)``."""
+        return units.output(self.model.record.model, self.states, (layer, unit))
 
 
-class Readings:
-    """The readings asked for last; safe to use from several threads."""
+class Latest(Generic[K, V]):
+    """The values used last, by key; safe to use from several threads.
 
-    def __init__(self) -> None:
-        self._kept: collections.OrderedDict[tuple[Path, Stamp, str], Reading] = (
-            collections.OrderedDict()
-        )
+    Args:
+        most: How many are kept.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._kept: collections.OrderedDict[K, V] = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, path: Path, text: str) -> Reading:
-        """A text read by the model of a folder as it is now.
+    def find(self, key: K) -> V | None:
+        """The value of a key, where it is kept."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key]
 
-        Raises:
-            CharrnnError: If the folder is no model, or the text too short.
-        """
-        key = path, stamp_of(path), text
+    def keep(self, key: K, value: V) -> V:
+        """Keep a value, and drop the one that was not used for the longest time."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        model = checkpoint.load(path)
-        network, states = surprise.read(model, text)
-        found = surprise.surprise_of(model, text, network, states)
-        reading = Reading(model, found, states)
-        with self._lock:
-            self._kept[key] = reading
-            while len(self._kept) > MAX_READINGS:
+            self._kept[key] = value
+            while len(self._kept) > self.most:
                 self._kept.popitem(last=False)
-        return reading
+        return value
 
 
-_readings: Final = Readings()
-_searches: Final = units.SearchCache()
+_readings: Final = Latest[tuple[Path, Stamp, str], Reading](MAX_READINGS)
+_searches: Final = Latest[tuple[str, str], list[Found]](MAX_SEARCHES)
 _busy: set[Visitor] = set()  # who looks, or waits for it
 _looking: set[str] = set()  # addresses of those who look
 _changed: Final = threading.Condition()  # guards the two above
@@ -206,39 +200,110 @@ def read(lang: str, model: str | None, text: str | None) -> Reading:
     Raises:
         CharrnnError: If there is no such model, or the text is too short or too long.
     """
+    path, given = _asked(lang, model, text)
+    key = path, stamp_of(path), given
+    if (known := _readings.find(key)) is not None:
+        return known
+    loaded = checkpoint.load(path)
+    network, states = surprise.read(loaded, given)
+    found = surprise.surprise_of(loaded, given, network, states)
+    return _readings.keep(key, Reading(loaded, found, states))
+
+
+def _asked(lang: str, model: str | None, text: str | None) -> tuple[Path, str]:
+    """A model's folder and a text.
+
+    Raises:
+        CharrnnError: If there is no such model, or the text is too long.
+    """
     if not model:
         raise ConfigError(translate(lang, "generate.no_model"), field="model")
     given = checked_text(lang, text)
-    return _readings.get(model_folder(model), given)
+    return model_folder(model), given
 
 
 def search(lang: str, model: str | None, text: str | None) -> list[Found]:
-    """What follows each mark of a text, cached.
+    """What follows each mark of a text, cached by the weights' hash and the text.
 
     Raises:
         CharrnnError: As in `read`, and if the text is too short to tell anything.
     """
-    if not model:
-        raise ConfigError(translate(lang, "generate.no_model"), field="model")
-    given = checked_text(lang, text)
+    path, given = _asked(lang, model, text)
     units.check_count(len(given))
-    loaded = checkpoint.load(model_folder(model))
-    return _searches.get(loaded, given)
+    digest = engine.models.get(path).weights_hash  # of which no weight is loaded
+    if (known := _searches.find((digest, given))) is not None:
+        return known
+    reading = read(lang, model, text)
+    return _searches.keep((reading.model.weights_hash, given), reading.search())
+
+
+def checked_unit(lang: str, reading: Reading, unit: str | None) -> tuple[int, int]:
+    """Layer and unit of ``layer.unit``.
+
+    Raises:
+        ConfigError: If the name is none of a unit, or the model has no such one.
+    """
+    parts = (unit or "").split(".")
+    if len(parts) != 2 or not all(
+        part.isascii() and part.isdigit() and len(part) < 6 for part in parts
+    ):
+        raise ConfigError(translate(lang, "inside.no_unit"), field="unit")
+    layer, number = map(int, parts)
+    config = reading.model.record.model
+    if layer >= config.num_layers or number >= config.rnn_units:
+        raise ConfigError(
+            f"There is no unit {layer}.{number}: expected layers 0 to "
+            f"{config.num_layers - 1} and units 0 to {config.rnn_units - 1}.",
+            field="unit",
+        )
+    return layer, number
+
+
+def checked_mark(lang: str, mark: str | None) -> str:
+    """The name of a mark.
+
+    Raises:
+        ConfigError: If it is none.
+    """
+    if mark not in MARKS:
+        raise ConfigError(translate(lang, "hand.no_mark"), field="mark")
+    return mark
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A unit after one step of the training.
+
+    Args:
+        step: Of those that were kept.
+        correlation: With its mark, as `units.search` tells it.
+        outputs: After each character of the text, ``(length,)``.
+    """
+
+    step: int
+    correlation: float
+    outputs: npt.NDArray[np.float64]
 
 
 def course(
-    lang: str, model: str | None, text: str | None, place: tuple[int, int], mark: str
-) -> list[tuple[int, float]]:
-    """How a unit came to follow a mark: its correlation at each step that was kept.
+    lang: str, model: str | None, text: str | None, unit: str | None, mark: str | None
+) -> list[Course]:
+    """How a unit came to follow a mark, at each step that was kept.
 
     Raises:
-        CharrnnError: As in `read`, or if a snapshot is damaged.
+        CharrnnError: As in `read`, if there is no such unit or mark, or if a snapshot
+            is damaged.
     """
     reading = read(lang, model, text)
-    path = model_folder(model or "")
-    models = ((step, snapshots.load(path, step)) for step in snapshots.steps(path))
-    steps = report.course(models, reading.found.text, [(mark, *place)])
-    return [(step, value) for step, (value,) in steps]
+    place = checked_unit(lang, reading, unit)
+    values = MARKS[checked_mark(lang, mark)](reading.found.text)
+    path, found = model_folder(model or ""), []
+    for step in snapshots.steps(path):
+        then = snapshots.load(path, step)
+        _, states = surprise.read(then, reading.found.text)
+        outputs = units.output(then.record.model, states, place)
+        found.append(Course(step, units.correlation(outputs, values), outputs))
+    return found
 
 
 def _check_options(options: dict[str, Any]) -> None:

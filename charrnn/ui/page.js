@@ -239,6 +239,11 @@ Object.assign(window.charrnn, (() => {
     return found;
   };
   const found = read();
+  const hasTexts = !!Object.keys(found.texts?.cards ?? {}).length;
+  const named = (name) => new URLSearchParams(location.hash.slice(1)).has(name);
+  // what stands there for a first visitor is not seen by others until it is gone
+  const returned = (yes) => document.documentElement.classList.toggle("returned", yes);
+  returned(named("model") || hasTexts || "model" in found);
   // a value is kept only once what was kept of it has been put back: else a page that
   // is left while it opens would keep the values it opened with
   const waiting = new Set(Object.keys(found));
@@ -293,23 +298,17 @@ Object.assign(window.charrnn, (() => {
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("button[data-act=write-on]");
     const written = button?.closest("article").querySelector(".written");
-    if (!written) return;
-    if (charrnn.isOthers(written)) { charrnn.goOn(written, written.textContent, ""); return; }
-    const most = document.querySelector("#prompt textarea")?.maxLength;
-    const text = [...written.textContent];
-    put("#prompt textarea", (most > 0 ? text.slice(-most) : text).join(""));
-    put("#one-temperature input[type=number]", written.dataset.temperature);
-    setTimeout(() => document.querySelector("#generate-one")?.click(), 100);
+    if (written) charrnn.goOn(written, written.textContent, "");
   });
 
   const FIRST = "generate";
-  const named = () => {
+  const tabNamed = () => {
     const query = new URLSearchParams(location.search);
     return query.get("tab") ?? (query.get("run") ? "train" : FIRST);
   };
   // the tab stands in the address, and Back goes to the one before
   const tabShown = (id) => {
-    if (named() === id) return;
+    if (tabNamed() === id) return;
     const url = new URL(location.href);
     url.searchParams.set("tab", id);
     history.pushState(history.state, "", url);
@@ -319,13 +318,12 @@ Object.assign(window.charrnn, (() => {
     if (tab) tabShown(tab.dataset.tabId);
   });
   addEventListener("hashchange", () => {  // a long link, opened in this very page
-    const named = new URLSearchParams(location.hash.slice(1));
-    if (!named.has("model") && !named.has("look")) return;
+    if (!named("model") && !named("look")) return;
     charrnn.forget();  // what is kept belongs to the link before
     location.reload();
   });
   addEventListener("popstate", () =>
-    document.querySelector(`[role=tab][data-tab-id="${named()}"]`)?.click());
+    document.querySelector(`[role=tab][data-tab-id="${tabNamed()}"]`)?.click());
 
   return {
     word,
@@ -336,8 +334,11 @@ Object.assign(window.charrnn, (() => {
         if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
     },
     // nothing is kept that would stand where a first visitor finds texts of a model
-    isFirst: (model) => (found.model ?? model) === model
-      && !Object.keys(found.texts?.cards ?? {}).length,
+    isFirst: (model) => {
+      const first = (found.model ?? model) === model && !hasTexts;
+      returned(named("model") || !first);
+      return first;
+    },
     // fill a field as if it were typed into
     put,
     kept: (names) => names.map((name) => {
@@ -396,6 +397,10 @@ Object.assign(window.charrnn, (() => {
         set(button, "aria-label", `${button.textContent}, ${name}`);
     }
   };
+  const nameMessages = () => {
+    for (const { firstChild: name } of all(".toast-title.error"))
+      if (name && name.data !== `${word("error")} `) name.data = `${word("error")} `;
+  };
   const tellStates = () => {
     for (const button of all("button.label-wrap"))
       set(button, "aria-expanded", String(button.classList.contains("open")));
@@ -444,7 +449,8 @@ Object.assign(window.charrnn, (() => {
   let asked = false;
   const dress = () => {
     asked = false;
-    for (const part of [nameFields, nameTexts, tellStates, keepFocus]) part();
+    for (const part of [nameFields, charrnn.nameTemperatures, nameTexts, nameMessages,
+                        tellStates, keepFocus]) part();
   };
   new MutationObserver(() => {
     if (!asked) requestAnimationFrame(dress);

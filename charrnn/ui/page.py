@@ -72,6 +72,7 @@ from charrnn.ui import (  # noqa: E402
     generate_form,
     generate_tab,
     housekeeping,
+    inside_course,
     inside_tab,
     keeping,
     next_character,
@@ -81,6 +82,7 @@ from charrnn.ui import (  # noqa: E402
     share_tab,
     sharing,
     template,
+    threads,
     train_tab,
     visitor_data,
     waiting,
@@ -205,7 +207,6 @@ def _build_tabs(page: PageState) -> _Tabs:
 
 
 def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
-    blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs.all, **QUIET)
     fragment = gr.Textbox("", visible=False)  # the browser gives its value
     opened = blocks.load(
@@ -285,6 +286,13 @@ def _connect_tabs(tabs: _Tabs, page: PageState) -> None:
     asked, models = _proposing(tabs, page)
     tabs.inside_view.select(inside_tab.refresh, asked, models, **QUIET)
     inside_tab.connect(tabs.inside, page.browser)
+    tabs.inside.hand.steps.write.click(
+        inside_course.write,
+        [tabs.inside.model, page.browser, generating.prompt],
+        [tabs.all, generating.model, generating.prompt, generating.by],
+        js="(_, ...rest) => [charrnn.inside.model(), ...rest]",
+        **QUIET,
+    ).success(None, None, None, js="() => charrnn.inside.left()", **QUIET)
     tabs.hub_view.select(
         sharing.refresh,
         [tabs.pushed_model, page.browser, tabs.generating.model],
@@ -363,6 +371,7 @@ def living_runs() -> list[str]:
 async def lifespan(application: App) -> AsyncIterator[None]:
     """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
+    threads.bound_pages()
     async with doors.lifespan(doors.Rules.of())(application):
         yield
 

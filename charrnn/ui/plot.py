@@ -1,16 +1,18 @@
 """The plot of the followed run: its lines, and other runs laid over it."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 import numpy as np
+import orjson
 
 from charrnn.errors import CharrnnError
 from charrnn.model import checkpoint
 from charrnn.model.record import Record
-from charrnn.runs.quality import best_loss
+from charrnn.runs.quality import BestLoss, best_loss
 from charrnn.runs.status import look_at
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, panel
@@ -20,6 +22,11 @@ from charrnn.ui.wiring import Update
 
 MAX_OVERLAYS: Final = len(chart.OVERLAYS)
 TABLE_ROWS: Final = 20
+MAX_FRAMES: Final = 8  # of one view that are kept for all who follow its run
+# a view is another one once its run has gone on, and its frames go with it
+_frames: Final[WeakKeyDictionary[RunView, dict[Hashable, chart.Frame]]] = (
+    WeakKeyDictionary()
+)
 
 
 def series_names(lang: str) -> dict[str, str]:
@@ -48,18 +55,6 @@ def _view(run_id: str) -> RunView:
     return look_at(model_folder(run_id)).view
 
 
-def rows(
-    lang: str, run_id: str, record: Record, overlay: Sequence[str]
-) -> list[chart.Row]:
-    """The rows of the followed run and of those laid over it."""
-    view, names = _view(run_id), series_names(lang)
-    best = best_loss(record, view)
-    result = chart.rows(view, record.model.vocab_size, names, best)
-    for key, other in zip(chart.OVERLAYS, _laid_over(overlay), strict=False):
-        result += chart.overlay_rows(names[key], _view(other))
-    return result
-
-
 def axes(lang: str) -> Update:
     """The titles of the axes and the tooltip's columns.
 
@@ -84,13 +79,48 @@ def hover_names(lang: str) -> tuple[str, str, str]:
 def drawn(
     lang: str, run_id: str, record: Record, overlay: Sequence[str], unit: str
 ) -> chart.Frame:
-    """The plot's data, as the browser gets them."""
+    """The plot's data, as the browser gets them.
+
+    Every visitor who follows a run asks for them after each of its events: they are
+    made once for all.
+    """
+    view = _view(run_id)
+    best = best_loss(record, view)
+    others = tuple(_view(other) for other in _laid_over(overlay))
+    kept = _frames.setdefault(view, {})
+    drawn_from = (lang, record.model.vocab_size, best, others, unit)
+    frame = kept.get(drawn_from)
+    if frame is None:
+        frame = _frame(lang, record.model.vocab_size, view, best, others, unit)
+        if len(kept) >= MAX_FRAMES:
+            kept.clear()
+        kept[drawn_from] = frame
+    return frame.copy()
+
+
+def _frame(
+    lang: str,
+    vocab_size: int,
+    view: RunView,
+    best: BestLoss | None,
+    others: Sequence[RunView],
+    unit: str,
+) -> chart.Frame:
+    """A frame of the plot.
+
+    Its rows are JSON already: Gradio goes three times through all that it is given,
+    which took longer than making them.
+    """
+    names = series_names(lang)
+    rows = chart.rows(view, vocab_size, names, best)
+    for key, other in zip(chart.OVERLAYS, others, strict=False):
+        rows += chart.overlay_rows(names[key], other)
 
     def clock(seconds: float) -> str:
         return duration(lang, seconds)
 
-    hover = chart.Hover(hover_names(lang), _view(run_id), clock)
-    return chart.frame(rows(lang, run_id, record, overlay), unit, hover)
+    made = chart.frame(rows, unit, chart.Hover(hover_names(lang), view, clock))
+    return {**made, "data": orjson.Fragment(orjson.dumps(made["data"]))}
 
 
 def legend_html(

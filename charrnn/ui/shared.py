@@ -155,7 +155,7 @@ def owned_id(model_id: str, key: str) -> str:
 
 
 def listed_ids(held: Iterable[str]) -> frozenset[str] | None:
-    """The ids that a visitor's lists are made from, beside the shipped model.
+    """The ids that a visitor's lists are made from, beside the shipped ones.
 
     On one's own computer None, which is all; on a hosted page those that the
     visitor's browser holds, as others' are nobody's business. No list of one visitor
@@ -259,3 +259,16 @@ def note(text: str, kind: str = "") -> str:
     if not text:
         return ""
     return f'<p class="note {kind}">{html.escape(text)}</p>'
+
+
+def scrolled(name: str, table: str) -> str:
+    """A table as HTML that is scrolled where it is too wide, by keyboard as well.
+
+    Args:
+        name: What a screen reader calls it; plain text.
+        table: HTML.
+    """
+    return (
+        '<div class="table-scroll" tabindex="0" role="region" '
+        f'aria-label="{html.escape(name)}">{table}</div>'
+    )

@@ -24,15 +24,18 @@ def test_texts_stand_there_before_anything_is_pressed(served, visit):
     asked = questions(page)
     held = Held(page)
     page.goto(served.url)
-    page.locator("#card-3 .resting").wait_for()  # the ghost of what will come
+    # before the page has asked for anything
+    expect(page.locator(STORED)).to_have_count(4)
+    expect(page.locator("#writing-status")).to_contain_text("before you came")
+    found = stored.read()
+    texts = [found.prompt + one.text for one in found.texts]
+    assert written(page) == texts
     page.locator("#examples button").first.wait_for()
     page.wait_for_timeout(700)
     page.evaluate(WATCH)
     held.let_go()
-    expect(page.locator(STORED)).to_have_count(4)
-    expect(page.locator("#writing-status")).to_contain_text("before you came")
-    found = stored.read()
-    assert written(page) == [found.prompt + one.text for one in found.texts]
+    page.locator("#compare:not([disabled])").wait_for()
+    assert written(page) == texts
     assert page.locator("#card-3 .figure").count() == 4
     page.wait_for_timeout(500)
     assert not [url for url in asked if "queue/join" in url]  # nothing is written
@@ -55,6 +58,27 @@ def test_texts_stand_there_before_anything_is_pressed(served, visit):
     page.wait_for_timeout(300)
     assert page.locator(STORED).count() == 0
     assert written(page) == texts
+
+
+def test_who_has_other_texts_never_sees_it(served, visit):
+    """Neither by a link in the fragment nor with another model that is kept."""
+    linked = f"{served.url}#model=toy&prompt=a+ship"
+    for address in (linked, served.url):
+        page = visit().context.new_page()
+        if address == served.url:
+            page.goto(served.url)
+            page.locator("#compare:not([disabled])").wait_for()
+            page.locator("#model input").click()
+            page.get_by_role("option", name="A toy").click()
+            page.locator("#examples button").first.wait_for(state="detached")
+        held = Held(page)
+        page.goto(linked) if address == linked else page.reload()
+        expect(page.locator(STORED)).to_have_count(4)
+        expect(page.locator(STORED).first).not_to_be_visible()
+        expect(page.locator("#writing-status .stored")).not_to_be_visible()
+        held.let_go()
+        expect(page.locator("#columns .resting")).to_have_count(4)
+        expect(page.locator("#writing-status .stored")).to_have_count(0)
 
 
 def test_a_beginning_is_chosen_by_keyboard_and_belongs_to_the_model(served, visit):

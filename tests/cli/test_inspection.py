@@ -10,6 +10,7 @@ import pytest
 from charrnn.cli.inspection import map_lines
 from charrnn.cli.parser import main
 from charrnn.inside import memory, surprise, units
+from charrnn.inside.marks import marks_of
 from charrnn.model import checkpoint, snapshots
 from charrnn.runs import store
 from tests.builders import make_folder, make_record, varied_text
@@ -120,9 +121,9 @@ def test_units_are_those_of_the_search_and_what_controls_find_is_not_shown(
     code, out, _ = run(capfd, "inspect", "first", *corpus, "--units", "--json")
     assert code == 0
     found = json.loads(out)["marks"]
-    own = units.SearchCache().get(
-        checkpoint.load(store.find("first")), varied_text(3000)[:2500]
-    )
+    model, text = checkpoint.load(store.find("first")), varied_text(3000)[:2500]
+    _, states = surprise.read(model, text)
+    own = units.search(model.record.model, states, marks_of(text))
     assert [(m["mark"], m["correlation"]) for m in found] == [
         (one.mark, one.correlation) for one in own
     ]

@@ -18,6 +18,7 @@ EXAMPLES = [
     ("in_quotes", "「日」x", [1, 1, 0, 0]),
     ("in_comment", "a # b\nc/*\n*/d", [0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 0]),
     ("speaker", "A B:\nx: y\n", [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]),
+    ("speaker", "王\uff1a\n「は」", [1, 1, 0, 0, 0, 0]),
     ("in_number", "1 23 4.5", [0, 0, 1, 1, 0, 1, 1, 1]),
     ("after_colon", "a: b\nc", [0, 0, 1, 1, 0, 0]),
     ("blank_line_before", "a\nb\n\ncd\ne", [0, 0, 0, 0, 0, 1, 1, 0, 0]),

@@ -119,7 +119,9 @@ def test_correlation_and_r2_are_those_of_the_second_half():
     assert found.correlation == pytest.approx(expected)
     config = ModelConfig(cell="rnn", rnn_units=4)
     states = (np.vstack([np.zeros(4), outputs]),)
-    assert units.correlation(config, states, mark, (0, 2)) == pytest.approx(expected)
+    output = units.output(config, states, (0, 2))
+    assert np.array_equal(output, outputs[:, 2])
+    assert units.correlation(output, mark) == pytest.approx(expected)
     known = np.column_stack([outputs, np.ones(3000)])
     weights, *_ = np.linalg.lstsq(known[:1500], mark[:1500], rcond=None)
     errors = mark[1500:] - known[1500:] @ weights
@@ -168,27 +170,8 @@ def test_an_lstm_s_cell_is_no_unit():
     outputs = units.activations(model.record.model, states)
     assert np.array_equal(outputs[:, :5], states[0][1:])
     assert np.array_equal(outputs[:, 5:], states[2][1:])
-
-
-def test_a_search_is_made_once_for_a_model_s_weights_and_a_text(monkeypatch):
-    searches = []
-    real = units.search
-    monkeypatch.setattr(
-        units, "search", lambda *args: searches.append(args) or real(*args)
-    )
-    cache = units.SearchCache(max_entries=2)
-    model = counting(5)
-    texts = [nested(2000, np.random.default_rng(seed)) for seed in range(3)]
-    first = cache.get(model, texts[0])
-    assert [f.mark for f in first] == list(marks_of(texts[0]))
-    assert cache.get(model, texts[0]) is first
-    assert len(searches) == 1
-    cache.get(dataclasses.replace(model, weights_hash="1" * 16), texts[0])
-    assert len(searches) == 2
-    cache.get(model, texts[1])
-    assert len(searches) == 3
-    cache.get(model, texts[0])  # two others have been asked for since
-    assert len(searches) == 4
+    alone = units.output(model.record.model, states, (1, 3))
+    assert np.array_equal(alone, outputs[:, 8])
 
 
 def test_controls_of_a_held_unit_are_those_that_follow_the_mark_least():

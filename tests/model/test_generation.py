@@ -59,17 +59,31 @@ def test_a_vocabulary_too_large_for_a_table_gives_the_same(cell, monkeypatch):
 def test_prefill_reads_what_steps_read_and_leaves_its_input_alone(cell):
     model = make_model(cell, 2)
     network = Network(model.record.model, model.weights)
-    ids = np.array([1, 5, 2, 0, 7])
+    ids = np.random.default_rng(6).integers(0, 8, network_module.WINDOW + 40)
     start = network.initial_states(1)
     states = network.prefill(ids, start)
     assert all(not state.any() for state in start)
-    halves = network.prefill(ids[2:], network.prefill(ids[:2], start))
+    halves = network.prefill(ids[9:], network.prefill(ids[:9], start))
     stepped = start
     for index in ids:
         _, stepped = network.step(np.array([index]), stepped)
     for a, b, c in zip(states, halves, stepped, strict=True):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c)
+
+
+def test_prefill_projects_what_the_second_layer_reads_a_window_at_a_time(monkeypatch):
+    model = make_model("gru", 2)
+    network = Network(model.record.model, model.weights)
+    rows, project = [], network_module._Layer.project
+    monkeypatch.setattr(
+        network_module._Layer,
+        "project",
+        lambda layer, inputs: rows.append(len(inputs)) or project(layer, inputs),
+    )
+    ids = np.ones(network_module.WINDOW + 40, np.int64)
+    network.prefill(ids, network.initial_states(1))
+    assert rows == [network_module.WINDOW, 40]
 
 
 @pytest.mark.parametrize("height", [1536, 3000, 452 * 11])

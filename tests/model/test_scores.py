@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from charrnn.errors import ConfigError
-from charrnn.model import scores
+from charrnn.model import reliability, scores
 from charrnn.model.network import Network
+from charrnn.model.reliability import Bin
 from charrnn.text import parts
 from tests.builders import keras_network, make_model, steady
 
@@ -51,13 +52,38 @@ def test_the_pass_over_portions_is_the_one_character_after_character(
     model = steady(make_model(cell, num_layers, units=24))
     ids = np.random.default_rng(1).integers(0, 13, 1000).astype(np.uint8)
     network = Network(model.record.model, model.weights)
-    states, nats = network.initial_states(1), []
+    states, nats, sure = network.initial_states(1), [], []
     for now, following in itertools.pairwise(ids):
         logits, states = network.step(np.array([now]), states)
-        exact = logits[0].astype(np.float64)
-        nats.append(np.log(np.exp(exact).sum()) - exact[following])
+        shares = np.exp(logits[0].astype(np.float64))
+        shares /= shares.sum()
+        nats.append(-math.log(shares[following]))
+        sure.append((shares.max(), shares.argmax() == following))
     found = scores.evaluate(model, ids)
     assert found.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)
+    # ten bins of equal width, as far as anything falls into them
+    bins = [
+        [pair for pair in sure if tenth <= 10 * pair[0] < tenth + 1]
+        for tenth in range(10)
+    ]
+    told = [np.mean(pairs, axis=0) for pairs in bins if pairs]
+    assert len(told) > 2
+    assert [len(pairs) for pairs in bins if pairs] == [
+        each.characters for each in found.reliability
+    ]
+    assert [(each.said, each.right) for each in found.reliability] == [
+        pytest.approx(tuple(pair), abs=1e-5) for pair in told
+    ]
+    whole = reliability.overall(found.reliability)
+    assert (whole.said, whole.right) == pytest.approx(np.mean(sure, axis=0), abs=1e-5)
+    assert whole.characters == 999
+
+
+def test_a_character_that_is_certain_is_in_the_last_bin():
+    logits = np.full(13, -200.0)
+    logits[3] = 0
+    ids = np.array([3, 3, 4, 3, 3])
+    assert scores.evaluate(constant(logits), ids).reliability == (Bin(1.0, 0.75, 4),)
 
 
 def constant(logits):

@@ -85,7 +85,7 @@ def test_a_folder_that_was_packed_by_hand_is_taken_in(model, tmp_path, isolated)
 
 def test_what_is_packed_is_what_was_asked_for(trained, tmp_path):
     os.utime(trained / "config.json", (0, 0))  # older than any zip can say
-    state = {"state/state.safetensors"}
+    state = {"state/state.safetensors", "state/best.safetensors"}
     shown = {*SHOWN, "README.md", "events.jsonl"}
     for index, (asked, names) in enumerate(
         [

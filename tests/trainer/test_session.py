@@ -9,11 +9,12 @@ import sys
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from charrnn.errors import CheckpointError, CorpusError, TrainingError
-from charrnn.model import checkpoint
-from charrnn.model.record import VOCAB
+from charrnn.model import calibration, checkpoint
+from charrnn.model.record import VOCAB, Figures
 from charrnn.model.tensors import read_header
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
@@ -21,6 +22,7 @@ from charrnn.text import corpus
 from charrnn.text.corpus import Corpus
 from charrnn.trainer import session as session_module
 from charrnn.trainer import train
+from charrnn.trainer.network import to_weights
 from charrnn.trainer.session import open_session, read_state, save_state
 from tests.builders import TINY, tensors_to_bytes, varied_text
 
@@ -120,7 +122,10 @@ def test_a_kill_between_state_and_weights_leaves_the_right_figures(
     assert figures is not None
     assert figures.kept_step == figures.total_steps == state.progress.best_step
     # as the validation before had left the folder
-    earlier = dataclasses.replace(figures, kept_step=20, total_steps=20)
+    aside = trained / "state" / "best.safetensors"
+    best, _ = checkpoint.load_weights(trained, whole.record.model, path=aside)
+    aside.unlink()
+    earlier = Figures(val_loss=2.5, kept_step=20, total_steps=20, seconds=1.0)
     checkpoint.save_record(trained, dataclasses.replace(whole.record, figures=earlier))
     zeros = {name: 0 * array for name, array in whole.weights.items()}
     checkpoint.save_weights(trained, whole.record.model, zeros)
@@ -129,8 +134,63 @@ def test_a_kill_between_state_and_weights_leaves_the_right_figures(
     assert restored.record.figures is not None
     assert restored.record.figures.kept_step == state.progress.best_step
     assert restored.record.figures.val_loss == state.progress.best_loss
-    for name, array in whole.weights.items():
+    for name, array in best.items():
         assert restored.weights[name].tobytes() == array.tobytes()
+
+
+def test_a_run_goes_on_from_the_unscaled_head(trained: Path) -> None:
+    names = ("config.json", "model.safetensors", "state/best.safetensors")
+    published = checkpoint.load(trained)
+    before = {name: (trained / name).read_bytes() for name in names}
+    figures = published.record.figures
+    assert figures is not None
+    assert figures.logit_scale is not None
+    session = open_session(trained, EventLog(trained))
+    assert {name: (trained / name).read_bytes() for name in names} == before
+    assert session.progress.best_loss > figures.val_loss + 1e-3  # of the unscaled head
+    aside = trained / "state" / "best.safetensors"
+    best, _ = checkpoint.load_weights(trained, published.record.model, path=aside)
+    going_on = to_weights(session.network)  # the last of them, not their average
+    norms = [np.linalg.norm(w["head.kernel"]) for w in (going_on, best)]
+    assert norms[0] == pytest.approx(norms[1], rel=0.05)
+    train._finish(session)
+    again = checkpoint.read_record(trained).figures
+    assert again is not None
+    assert dataclasses.replace(again, seconds=figures.seconds) == figures
+    assert {name: (trained / name).read_bytes() for name in names[1:]} == {
+        name: before[name] for name in names[1:]
+    }
+    aside.unlink()
+    for name, array in train._kept_model(session).weights.items():
+        np.testing.assert_allclose(array, best[name], rtol=3e-7)
+
+
+def test_a_better_step_takes_the_place_of_what_was_published(trained: Path) -> None:
+    control.request_resume(trained, more_epochs=1)
+    first = checkpoint.read_record(trained).figures
+    assert train.train(trained) == "finished"
+    model, state = checkpoint.load(trained), read_state(trained)
+    assert first is not None
+    assert state is not None
+    figures = model.record.figures
+    assert figures is not None
+    assert figures.kept_step > first.kept_step
+    assert figures.kept_step == state.progress.best_step
+    aside = trained / "state" / "best.safetensors"
+    best, _ = checkpoint.load_weights(trained, model.record.model, path=aside)
+    for name, array in calibration.unscaled(model.weights, figures).items():
+        np.testing.assert_allclose(array, best[name], rtol=3e-7)
+
+
+def test_a_training_begins_from_the_unscaled_head(
+    trained: Path, small_corpus: Corpus
+) -> None:
+    prepared = preparation.prepare(small_corpus, settings=TINY, init=trained)
+    begun = control.create(prepared, init=trained)
+    aside = trained / "state" / "best.safetensors"
+    best, _ = checkpoint.load_weights(trained, prepared.model, path=aside)
+    for name, array in checkpoint.load(begun).weights.items():
+        np.testing.assert_allclose(array, best[name], rtol=3e-7)
 
 
 def test_a_plan_from_elsewhere_ends_by_the_clock(

@@ -27,8 +27,9 @@ def test_a_text_that_is_sent_without_a_name_is_not_called_shakespeare(monkeypatc
 
 def test_write_takes_every_option_and_counts_at_the_end(model):
     options = {"length": 30, "seed": 7, "samples": 2, "temperature": 1.1, "top_k": 9}
+    options["hold"] = [[0, 3, -0.5]]
     *_, written = api.write("m", "the ", options)
-    settings = samples_of(rows(1.1, seed=7, top_k=9), 2)
+    settings = samples_of(rows(1.1, seed=7, top_k=9, hold=((0, 3, -0.5),)), 2)
     loaded = checkpoint.load(model)
     *_, expected = generation.write(loaded, "the ", length=30, rows=settings)
     assert written == [

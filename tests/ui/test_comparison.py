@@ -8,7 +8,7 @@ from charrnn.runs import control, sweeps
 from charrnn.runs.events import EventLog
 from charrnn.ui import comparison, following
 from charrnn.ui.shared import NEW_BROWSER, Browser
-from tests.builders import ENGLISH, make_event
+from tests.builders import ENGLISH, drawn_rows, make_event
 
 SETTINGS = {"rnn_units": [4, 8, 16], "seed": [1, 2], "embedding_dim": [4]}
 LOSSES = (2.0, 2.5, 1.5, 1.75, 3.0, 2.75)
@@ -48,7 +48,7 @@ def test_a_run_of_a_sweep_stands_among_the_others(runs):
 def test_the_best_of_each_other_setting_is_laid_over(runs):
     laid = comparison.lay_sweep(ENGLISH, runs[3], NEW_BROWSER, "nats")
     assert laid.overlay["value"] == [runs[0], runs[5], runs[2]]
-    drawn = {row[2]: row[1] for row in laid.plot["data"] if row[0] == 9}
+    drawn = {row[2]: row[1] for row in drawn_rows(laid.plot) if row[0] == 9}
     assert (drawn["run A"], drawn["run B"], drawn["run C"]) == (2.0, 2.75, 1.5)
 
 

@@ -6,11 +6,19 @@ import pytest
 from charrnn.runs import control, events, preparation, store
 from charrnn.runs.events import EventLog
 from charrnn.runs.states import RunState
+from charrnn.runs.view import Reducer
 from charrnn.text import corpus
-from charrnn.ui import following, plot, run_actions
+from charrnn.ui import chart, following, plot, run_actions
 from charrnn.ui.shared import NEW_BROWSER, Browser
 from charrnn.ui.wiring import SKIP
-from tests.builders import ENGLISH, PageRequest, make_event, make_folder, make_record
+from tests.builders import (
+    ENGLISH,
+    PageRequest,
+    drawn_rows,
+    make_event,
+    make_folder,
+    make_record,
+)
 
 EVIL = "${alert(1)} `{{value}}` <img src=x onerror=alert(2)> \"' =a"
 
@@ -33,9 +41,8 @@ def test_following_shows_the_whole_run(run):
     assert "best sampled validation 2.500 at step 10" in shown.news
     assert " first" in shown.samples
     assert shown.plot["columns"][:3] == ["step", "loss", "series"]
-    assert {row[2] for row in shown.plot["data"]} == set(
-        plot.series_names("en").values()
-    )
+    series = {row[2] for row in drawn_rows(shown.plot)}
+    assert series == set(plot.series_names("en").values())
     assert "My run" in shown.table
 
 
@@ -65,6 +72,52 @@ def test_a_tick_brings_only_what_is_new(run):
     assert sample.samples.index(" first") < sample.samples.index(" second")
     assert changed(baseline) == {"frame_key", "progress", "plot", "legend", "news"}
     assert "a table of 5-grams 1.750" in baseline.legend
+
+
+def go_on(folder, steps):
+    """Add what a training tells in so many half seconds."""
+    told = []
+    for step in range(20, 20 + steps):
+        told.append(make_event("step", step, loss=2 + 1 / step))
+        if step % 20 == 0:
+            told.append(make_event("validation", step, val_loss=2 + 1 / step))
+            told.append(make_event("sample", step))
+    lines = [json.dumps({**events.to_dict(event), "time": 0.0}) for event in told]
+    with (folder / events.FILE_NAME).open("a", encoding="utf-8") as history:
+        history.write("\n".join(lines) + "\n")
+
+
+def values_in(value):
+    """How many values Gradio goes through, in lists and objects."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    inner = value if isinstance(value, list | tuple) else ()
+    return 1 + sum(map(values_in, inner))
+
+
+def counted(monkeypatch, owner, name):
+    """A list that grows with each call of a function."""
+    calls, function = [], getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *a: calls.append(1) or function(*a))
+    return calls
+
+
+@pytest.mark.parametrize("steps", [20, 5000])
+def test_a_tick_costs_no_more_the_longer_the_training(run, monkeypatch, steps):
+    go_on(run, steps)
+    with store.hold(run):
+        shown = following.follow(ENGLISH, "my-run", NEW_BROWSER)
+        read = counted(monkeypatch, Reducer, "take")
+        drawn = counted(monkeypatch, chart, "rows")
+        EventLog(run).append(make_event("step", 20 + steps, loss=2.0))
+        ticks = [
+            following.tick(ENGLISH, "my-run", shown.frame_key, [], "nats")
+            for _ in range(50)
+        ]
+    assert changed(ticks[-1]) == {"frame_key", "progress", "plot"}
+    assert (len(read), len(drawn)) == (1, 1)  # for all who follow it
+    assert values_in(ticks[-1]) < 50
+    assert len(drawn_rows(ticks[-1].plot)) < 4 * chart.MAX_POINTS
 
 
 def test_a_change_of_state_shows_the_right_buttons(run):
@@ -104,7 +157,7 @@ def test_a_run_that_was_stopped_in_the_queue_is_resumed_and_not_continued(small_
     shown = following.follow(ENGLISH, path.name, NEW_BROWSER)
     assert shown.resume["visible"]
     assert not shown.more["visible"]
-    assert all(row[1] is None for row in shown.plot["data"])  # no level alone
+    assert all(row[1] is None for row in drawn_rows(shown.plot))  # no level alone
 
 
 def test_a_run_that_died_says_so_and_offers_to_resume(run):

@@ -15,9 +15,17 @@ from charrnn.cli.parser import main
 from charrnn.errors import CharrnnError, ConfigError
 from charrnn.hosting import Visitor
 from charrnn.inside import memory, surprise, units
+from charrnn.inside.marks import marks_of
 from charrnn.model import checkpoint
 from charrnn.runs import store
-from charrnn.ui import api, by_hand, inside_beside, inside_map, inside_tab, looking
+from charrnn.ui import (
+    api,
+    inside_beside,
+    inside_course,
+    inside_map,
+    inside_tab,
+    looking,
+)
 from charrnn.ui.wiring import SKIP
 from tests.builders import ENGLISH, PageRequest, make_folder, make_record, varied_text
 
@@ -89,8 +97,9 @@ def test_a_chosen_character_tells_what_was_looked_at(model):
     loaded, ids, states = traced(model, TEXT)
     seen = memory.look(loaded, ids, states, 20)
     beside = inside_tab.look_at(ENGLISH, "m", TEXT, None, 20)
-    five, twenty = (round(100 * seen.share(last)) for last in (5, 20))
-    assert f"The last 5 characters hold {five} %, the last 20 {twenty} %." in beside
+    parts = [round(100 * seen.share(last)) for last in (5, 20, 100)]
+    told = "The last 5 characters hold {} %, the last 20 {} %, the last 100 {} %."
+    assert told.format(*parts) in beside
     parts = characters(beside)
     assert "".join(text for _, text in parts) == TEXT[:20]
     assert "p5" in parts[int(seen.norms.argmax())][0]
@@ -109,8 +118,8 @@ def test_a_place_that_was_not_predicted_is_refused(model, place):
         inside_tab.look_at(ENGLISH, "m", TEXT, None, place)
 
 
-def paint(unit, mark="", value=None):
-    return inside_tab.colour(ENGLISH, "m", TEXT, None, unit, mark, value)
+def paint(unit, mark="", value=None, against=None):
+    return inside_tab.colour(ENGLISH, "m", TEXT, against, unit, mark, value)
 
 
 def test_a_unit_colours_the_text_from_its_lowest_value_to_its_highest(model):
@@ -132,12 +141,16 @@ def test_a_unit_colours_the_text_from_its_lowest_value_to_its_highest(model):
     low, high = round(values.min(), 2), round(values.max(), 2)
     assert (slider["minimum"], slider["maximum"]) == (low, high)
     assert slider["value"] == high
-    assert set(rest) == {""}
+    *texts, steps, told = rest
+    assert set(texts) == {""}
+    assert steps["visible"] is False  # no steps of its training are here
+    assert "no earlier steps" in told
     linked = paint("0.3", "capital", round((low + high) / 2, 2))[3]
     assert linked["value"] == round((low + high) / 2, 2)
     assert paint("0.3", "capital", 9.0)[3]["value"] == high
     first, *_ = look(TEXT)
     assert paint("")[0] == first
+    assert 'data-against="m"' in paint("0.3", "capital", against="m")[0]
     assert all(value == SKIP for value in paint("")[1:])
 
 
@@ -193,12 +206,44 @@ def test_another_model_in_the_same_folder_is_read_anew(model):
 
 
 def test_few_readings_are_kept(model):
-    readings = looking.Readings()
-    first = readings.get(model, TEXT)
-    assert readings.get(model, TEXT) is first
+    first = looking.read("en", "m", TEXT)
+    assert looking.read("en", "m", TEXT) is first
     for number in range(looking.MAX_READINGS):
-        readings.get(model, f"{TEXT}{number}")
-    assert readings.get(model, TEXT) is not first
+        looking.read("en", "m", f"{TEXT}{number}")
+    assert looking.read("en", "m", TEXT) is not first
+
+
+def test_a_search_is_kept_by_weights_and_text_and_read_for_nothing_else(
+    model, monkeypatch
+):
+    loads = []
+    real = checkpoint.load_weights
+    monkeypatch.setattr(
+        checkpoint, "load_weights", lambda *a, **k: loads.append(a) or real(*a, **k)
+    )
+    text = varied_text(2100)
+    first = looking.search("en", "m", text)
+    assert [one.mark for one in first] == list(marks_of(text))
+    for number in range(looking.MAX_READINGS):  # the text's states are gone by then
+        looking.read("en", "m", f"{TEXT}{number}")
+    read = len(loads)
+    assert looking.search("en", "m", text) is first
+    assert len(loads) == read
+    # a copy has the same weights, another model others
+    make_folder(model.parent / "copy", make_record(title="A copy"))
+    assert looking.search("en", "copy", text) is first
+    make_folder(model, make_record(), seed=9)
+    assert looking.search("en", "m", text) is not first
+
+
+def test_the_values_used_last_are_kept():
+    latest = looking.Latest(2)
+    assert latest.find("a") is None
+    for key in "ab":
+        assert latest.keep(key, key.upper()) == key.upper()
+    assert latest.find("a") == "A"
+    latest.keep("c", "C")
+    assert [latest.find(key) for key in "abc"] == ["A", None, "C"]
 
 
 def test_a_visitor_of_a_hosted_page_looks_at_one_thing_at_a_time(monkeypatch):
@@ -386,9 +431,12 @@ def test_japanese_requests_get_japanese(model):
 
 def test_all_looks_share_one_limit():
     named = ("look_inside", "look_and_search", "look_at", "colour", "passage")
-    named += ("inspect", "units", "course")
+    named += ("inspect", "units", "show")
     own = {
-        f for m in (inside_tab, by_hand, api) for f in vars(m).values() if callable(f)
+        f
+        for m in (inside_tab, inside_course, api)
+        for f in vars(m).values()
+        if callable(f)
     }
     looks = [f for f in app.demo.fns.values() if f.fn in own and f.name in named]
     assert {f.name for f in looks} == set(named)

@@ -1,11 +1,15 @@
+import gc
 import math
 import re
+import weakref
 
 from charrnn.model import checkpoint
 from charrnn.runs import control, preparation
 from charrnn.runs.events import EventLog
+from charrnn.runs.history import read_view
+from charrnn.runs.quality import best_loss
 from charrnn.ui import chart, plot
-from tests.builders import ENGLISH, make_event, reduce
+from tests.builders import ENGLISH, drawn_rows, make_event, reduce
 
 
 def test_other_runs_are_laid_over_by_name(run, small_corpus):
@@ -15,10 +19,12 @@ def test_other_runs_are_laid_over_by_name(run, small_corpus):
     other = control.create(prepared, title="validation", model_id="other")
     EventLog(other).append(make_event("validation", 30, val_loss=1.5, best=True))
     drawn, legend = plot.lay_over(ENGLISH, "my-run", ["gone", "../x", "other"], "nats")
-    record = checkpoint.read_record(run)
-    rows = plot.rows("en", "my-run", record, ["gone", "other"])
-    assert (30, 1.5, "run A") in rows
-    assert [row[:3] for row in drawn["data"]] == chart.frame(rows)["data"]
+    rows = [row[:3] for row in drawn_rows(drawn)]
+    assert rows[-1] == [30, 1.5, "run A"]
+    record, view = checkpoint.read_record(run), read_view(run)
+    names, best = plot.series_names("en"), best_loss(record, view)
+    alone = chart.frame(chart.rows(view, record.model.vocab_size, names, best))
+    assert rows[:-1] == [list(row) for row in alone["data"]]
     assert "run A: validation" in legend
 
 
@@ -46,3 +52,31 @@ def test_a_long_table_is_cut_to_what_one_listens_to():
     assert '<th scope="row">100</th>' in table
     assert table.count("<td>-</td>") == plot.TABLE_ROWS  # not validated yet
     assert plot.table_html("en", reduce([]), "nats") == ""
+
+
+def test_nothing_is_kept_of_what_has_gone_on_or_is_deleted(run):
+    record, views = checkpoint.read_record(run), []
+    for step in (20, 30):
+        EventLog(run).append(make_event("step", step, loss=2.0))
+        for unit in chart.UNITS:
+            plot.drawn("en", "my-run", record, [], unit)
+        views.append(weakref.ref(read_view(run)))
+        assert len(plot._frames[views[-1]()]) == len(chart.UNITS)
+    gc.collect()
+    assert views[0]() is None
+    assert views[1]() is not None
+    control.delete("my-run")
+    gc.collect()
+    assert views[1]() is None
+
+
+def test_frames_of_one_view_are_few(run, monkeypatch):
+    monkeypatch.setattr(plot, "MAX_FRAMES", 2)
+    record = checkpoint.read_record(run)
+    drawn = [
+        plot.drawn(lang, "my-run", record, [], unit)
+        for lang in ("en", "ja")
+        for unit in chart.UNITS
+    ]
+    assert len({str(drawn_rows(one)) for one in drawn}) == len(drawn)
+    assert len(plot._frames[read_view(run)]) <= 2

@@ -9,9 +9,8 @@ from charrnn.model.generation import Written, prompt_ids
 from charrnn.model.network import Network
 from charrnn.model.sampling import next_char_probs, surprise, uniform_stream
 from charrnn.runs import figures, store
-from charrnn.ui import generate_form, stored
+from charrnn.ui import generate_form, labels, stored
 from charrnn.ui.shared import NEW_BROWSER
-from charrnn.ui.wiring import SKIP
 from tests.builders import ENGLISH, PageRequest, make_folder, make_record
 
 NEAR = 1e-4  # of a boundary: two processors add up in different orders
@@ -92,8 +91,10 @@ def test_nothing_else_is_stood_before(isolated):
     linked = generate_form.fill(
         PageRequest("?model=shakespeare&prompt=so"), "", {}, first=True
     )
-    assert later.cards == linked.cards == (SKIP,) * 4
+    resting = labels.i18n.translations_dict["en"]["card"]
+    assert later.cards == linked.cards == (resting,) * 4
+    assert later.status == ""
     assert stored.shown("en", "another") is None
     make_folder(isolated / store.SHIPPED_ID, make_record())  # with other weights
     assert stored.shown("en", store.SHIPPED_ID) is None
-    assert generate_form.fill(ENGLISH, "", {}, first=True).cards == (SKIP,) * 4
+    assert generate_form.fill(ENGLISH, "", {}, first=True).cards == (resting,) * 4

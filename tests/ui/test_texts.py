@@ -83,9 +83,10 @@ DYNAMIC = {
         *("colour", "hint", "none", "rest", "comma"),
     },
     "loss.": set(chart.UNITS),
-    "film.": {"play", "pause", "slider", "about"},
+    "film.": {"play", "pause", "slider"},
     "part.": set(PARTS),
     "parts.": {"part", "nats", "of_loss", "of_text"},
+    "reliability.": {"said", "right", "characters"},
     "standing.": set(Standing),
     "runs.": {"title", "text", "settings", "loss", "state"},
 }
