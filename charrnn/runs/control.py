@@ -13,7 +13,7 @@ from typing import Any
 
 import charrnn
 from charrnn.errors import CheckpointError, RunError
-from charrnn.files import escaped, one_line, write_file
+from charrnn.files import escaped, is_there, one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
 from charrnn.model import calibration, checkpoint
@@ -140,11 +140,11 @@ def _write_run(
         figures = checkpoint.read_record(init).figures
         weights = calibration.unscaled(weights, figures)
         checkpoint.save_weights(path, record.model, weights)
-    checkpoint.save_record(path, record)
     log = EventLog(path)
     for notice in prepared.notices:
         log.append(Notice(step=0, message=notice))
     log.append(Queued(step=0, position=0))
+    checkpoint.save_record(path, record)  # the last: now it is a run
 
 
 def spawn(path: Path) -> int:
@@ -230,7 +230,7 @@ def can_go_on(path: Path, record: Record) -> bool:
 
     One that has been validated has a saved state, unless it was packed without.
     """
-    return record.figures is None or os.path.lexists(path / STATE / STATE_FILE)
+    return record.figures is None or is_there(path / STATE / STATE_FILE)
 
 
 def request_resume(path: Path, *, more_epochs: int | None = None) -> None:

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from charrnn.errors import CorpusError
 from charrnn.files import escaped, is_safe, one_line, quoted
@@ -201,9 +201,17 @@ def _is_hidden(path: str) -> bool:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """The files that are not hidden, in the order of their paths."""
+    """The files that are not hidden, in the order of their paths.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         found += [Path(parent, name) for name in files if not _is_hidden(name)]
     found = [path for path in found if path.is_file()]  # no pipe that would hang

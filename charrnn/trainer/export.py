@@ -182,6 +182,13 @@ class OneStep(tf.Module):
         return tf.cond(temperature > 0, sample, lambda: tf.argmax(logits, axis=1))
 
 
+def _reason(error: Exception) -> str:
+    """Why a write failed; TensorFlow puts its operation's name and paths around it."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error).rsplit("; ", 1)[-1].split(" [Op:")[0]
+
+
 def export(model: checkpoint.Model, path: Path) -> None:
     """Write a model as a SavedModel, whole or not at all.
 
@@ -204,10 +211,9 @@ def export(model: checkpoint.Model, path: Path) -> None:
         tf.saved_model.save(OneStep(model), str(aside))
         aside.replace(target)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", "")
         raise CheckpointError(
-            f"The SavedModel cannot be written to {target.name} ({reason}): free some "
-            "space or choose a writable folder."
+            f"The SavedModel cannot be written to {target.name} ({_reason(error)}): "
+            "free some space or choose a writable folder."
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

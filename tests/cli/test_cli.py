@@ -175,8 +175,8 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     ("arguments", "message"),
     [
         (["generate", "nothing-here"], "no model or run 'nothing-here'"),
-        (["generate", "./nothing"], "has no config.json"),
-        (["generate", "../../etc"], "has no config.json"),
+        (["generate", "./nothing"], "There is no folder './nothing'."),
+        (["generate", "."], "has no config.json"),
         (["follow", "nothing"], "no model or run"),
         (["stop", "nothing"], "no model or run"),
         (["train"], "--corpus NAME|PATH or --resume ID"),

@@ -16,7 +16,13 @@ import pytest
 from filelock import FileLock
 
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
+from charrnn.errors import (
+    CharrnnError,
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    RunError,
+)
 from charrnn.files import redact
 from charrnn.hosting import Policy
 from charrnn.model import checkpoint
@@ -29,6 +35,7 @@ from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.baseline import ngram_loss
 from charrnn.text.corpus import Corpus
+from charrnn.text.sources import load_all
 from tests.builders import make_event
 
 TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
@@ -223,6 +230,73 @@ def test_a_record_that_cannot_be_read_is_listed_with_the_reason(
     assert problem in found.problem
     with pytest.raises(CharrnnError):
         read_status(bad.name)
+
+
+def without_config(folder: Path) -> Path:
+    (folder / "config.json").unlink()
+    return folder
+
+
+def with_a_folder_for_config(folder: Path) -> Path:
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (without_config, "has no config.json: it is not a model."),
+        (with_a_folder_for_config, "has no config.json: it is not a model."),
+        (
+            lambda folder: folder.rename(folder.with_name("a" * 101)),
+            "Its name has 101 characters: at most 100 are taken. Rename the folder.",
+        ),
+        (
+            lambda folder: folder.rename(folder.with_name("a\nb\x1b[31m")),
+            "Its name holds characters that are no letters or signs. "
+            "Rename the folder.",
+        ),
+    ],
+)
+def test_no_folder_of_a_model_vanishes_without_a_word(
+    trained: Path, change: Callable[[Path], Path], problem: str
+) -> None:
+    path = change(trained)
+    (found,) = listing.unreadable()
+    assert found.model_id == path.name.replace("\n", " ").replace("\x1b", " ")
+    assert found.problem.endswith(problem)
+    assert found.is_run
+    assert trained.name not in [entry.model_id for entry in listing.entries()]
+    with pytest.raises(CharrnnError) as caught:
+        read_status(path.name)
+    assert problem in str(caught.value)
+    with pytest.raises(RunError, match=r"There is no folder '\./nowhere'\."):
+        store.resolve("./nowhere")
+
+
+def test_a_folder_that_may_not_be_looked_into_stops_nothing(
+    small_corpus: Corpus, isolated: Path
+) -> None:
+    locked = isolated / "locked"
+    locked.mkdir()
+    locked.chmod(0)
+    if os.access(locked, os.X_OK):
+        pytest.skip("this user may read everything")
+    try:
+        run = created(small_corpus)
+        (found,) = listing.unreadable()
+        problem = "config.json cannot be read (Permission denied)."
+        assert (found.model_id, found.problem) == ("locked", problem)
+        with pytest.raises(CheckpointError, match="Permission denied"):
+            read_status("locked")
+        (run / "events.jsonl").chmod(0)
+        with pytest.raises(CheckpointError, match=r"^events\.jsonl cannot be read"):
+            packing.pack(run, isolated / "out.zip", state=False, text=False)
+        with pytest.raises(CorpusError, match=r"^locked cannot be read"):
+            load_all([str(locked)], max_bytes=1000)
+    finally:
+        locked.chmod(0o700)
 
 
 def test_a_history_that_cannot_be_read_is_a_state(small_corpus: Corpus) -> None:
