@@ -39,6 +39,7 @@ def test_the_table_has_each_part_and_its_shares():
     ]
     assert "Of the sampled validation at step 10." in html
     assert 'class="stack"' not in html  # one column shows nothing
+    assert "columns" not in html
 
 
 def test_at_rest_it_is_of_the_exact_pass():
