@@ -108,7 +108,7 @@ def _add_train(commands: Any) -> None:
         "--workers",
         metavar="A:2222,B:2222",
         help="addresses of processes that share each batch, as in TF_CONFIG, which is "
-        "read if absent. TensorFlow's transport between them knows no password and "
+        "read if absent. TensorFlow's transport between them has no authentication and "
         "no encryption: in private networks only",
     )
     train.add_argument(

@@ -193,10 +193,15 @@ class Record:
 
 _ADAPTER: Final = TypeAdapter(Record)
 # Keys that every file has; a key that the format gained later has a default.
+_LATER: Final = ("scheduled_sampling",)  # settings of a training
 _REQUIRED: Final = {
     "": ("title", "model", "training", "corpus", "figures", "versions", "origin"),
     "model": tuple(item.name for item in dataclasses.fields(ModelConfig)),
-    "training": tuple(item.name for item in dataclasses.fields(TrainingConfig)),
+    "training": tuple(
+        item.name
+        for item in dataclasses.fields(TrainingConfig)
+        if item.name not in _LATER
+    ),
     "corpus": ("name", "characters", "distinct", "sha256", "split"),
 }
 _EXPECTED: Final = {  # pydantic's name of an error: what a person is told

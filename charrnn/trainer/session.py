@@ -393,6 +393,8 @@ def build_network(record: Record, strategy: Any = None) -> KerasNetwork:
         if strategy is not None:
             network.clipnorm = training.clipnorm
         network.start_training(training.batch_size)
+        if training.scheduled_sampling:
+            network.read_its_own()
         network.compile(optimizer=_optimizer(record, shared=strategy is not None))
         network.optimizer.build(network.trainable_variables)
     return network

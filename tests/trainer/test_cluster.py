@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -34,12 +35,17 @@ FACTS = {"text": "1" * 64, "rnn_units": 24, "keras": "3.15.1"}
 
 
 def free_addresses(count: int = 2) -> str:
-    """Addresses of this machine whose ports nobody has."""
-    with contextlib.ExitStack() as stack:
-        listeners = [
-            stack.enter_context(socket.create_server(("", 0))) for _ in range(count)
-        ]
-        return ",".join(f"localhost:{one.getsockname()[1]}" for one in listeners)
+    """Addresses of this machine that nobody has.
+
+    The ports lie below those that the system gives to connections on its own, so that
+    none of these takes one before the worker does.
+    """
+    free: list[str] = []
+    while len(free) < count:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            free.append(f"localhost:{port}")
+    return ",".join(free)
 
 
 def clusters(count: int) -> list[Cluster]:
