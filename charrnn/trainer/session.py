@@ -32,7 +32,8 @@ from charrnn.runs import store
 from charrnn.runs.events import EventLog, Planned
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
-from charrnn.text import corpus, parts
+from charrnn.text import corpus, documents, parts
+from charrnn.text.documents import Starts
 from charrnn.text.parts import Codes
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
@@ -332,7 +333,9 @@ def _sample_prompt(text: str) -> str:
     return text[:200].lstrip("\n").split("\n", 1)[0][:24] + "\n"
 
 
-def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
+def _validator(
+    network: KerasNetwork, ids: Ids, codes: Codes, begins: Starts | None
+) -> Validator:
     """What scores the beginning of a validation part, from many places at once."""
     cut = functools.partial(
         validation_windows,
@@ -342,7 +345,14 @@ def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
         limit=VALIDATION_LIMIT,
     )
     windows = list(cut(ids[: len(codes)]))
-    return Validator(network, windows, [targets for _, targets, _ in cut(codes)])
+    return Validator(
+        network,
+        windows,
+        [targets for _, targets, _ in cut(codes)],
+        None
+        if begins is None
+        else [inputs for inputs, _, _ in cut(begins[: len(codes)])],
+    )
 
 
 def open_session(folder: Path, log: EventLog) -> Session:
@@ -361,12 +371,16 @@ def open_session(folder: Path, log: EventLog) -> Session:
     split = corpus.split_at(len(ids), record.corpus.split)
     codes = parts.codes(text[split : split + VALIDATION_LIMIT + 1])
     del text  # from here on the ids are enough
+    begins = None
+    if separator := record.corpus.document_separator:
+        begins = documents.starts(ids, vocabulary.encode(separator).tolist())
     keep_memory()
     streams = Streams(
         ids[:split],
         batch_size=record.training.batch_size,
         seq_length=record.training.seq_length,
         seed=record.training.seed,
+        starts=None if begins is None else begins[:split],
     )
     network = _network(record)
     session = Session(
@@ -377,7 +391,9 @@ def open_session(folder: Path, log: EventLog) -> Session:
         streams=streams,
         validation=ids[split:],
         codes=codes,
-        validator=_validator(network, ids[split:], codes),
+        validator=_validator(
+            network, ids[split:], codes, None if begins is None else begins[split:]
+        ),
         progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,

@@ -57,21 +57,29 @@ EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pa
 COST_OPERATIONS: Final = 1e10  # likewise, of measuring what a smaller format costs
 
 
-def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
-    """Window after window, epoch after epoch, from after a step on."""
+def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, ...]]:
+    """Window after window, epoch after epoch, from after a step on.
+
+    Ids, targets and, where the text has such, where documents begin.
+    """
     while True:
-        yield streams.window(*divmod(step, streams.steps_per_epoch))
+        place = divmod(step, streams.steps_per_epoch)
+        begins = streams.starts(*place)
+        window = streams.window(*place)
+        yield window if begins is None else (*window, begins)
         step += 1
 
 
 def _dataset(session: Session) -> Any:
     training = session.record.training
     dtype = session.vocabulary.dtype
-    spec = tf.TensorSpec((training.batch_size, training.seq_length), dtype)
+    shape = (training.batch_size, training.seq_length)
+    spec = tf.TensorSpec(shape, dtype)
+    begins = [tf.TensorSpec(shape, tf.bool)] * bool(session.record.corpus.documents)
     dataset = tf.data.Dataset.from_generator(
         # bound now: by the time the first window is asked for, a step has begun
         functools.partial(_windows, session.streams, session.progress.step),
-        output_signature=(spec, spec),
+        output_signature=(spec, spec, *begins),
     )
     return dataset.prefetch(2)
 
