@@ -16,6 +16,7 @@ RUN pip install -r requirements.txt
 COPY app.py ./
 COPY charrnn ./charrnn
 COPY checkpoints/shakespeare ./checkpoints/shakespeare
+COPY checkpoints/python ./checkpoints/python
 
 # runs, models and downloaded texts outlive the container; no one else's files are ours
 RUN useradd --uid 1000 --create-home page \

@@ -42,6 +42,7 @@ from charrnn.presets import (
 )
 from charrnn.runs.history import read_view
 from charrnn.runs.quality import guessing_loss
+from charrnn.text.named import NAMED
 
 SAMPLE_LENGTH: Final = 300
 SAMPLE_SEED: Final = 0
@@ -184,6 +185,8 @@ def _introduction(record: Record) -> str:
         f"{_markdown(corpus.shown_name)}: {corpus.characters:,} characters, "
         f"{corpus.distinct:,} different ones. The text itself is not included."
     )
+    if corpus.key and NAMED[corpus.key].rights:
+        text += f" {NAMED[corpus.key].rights}"
     if record.parent is not None:
         text += f"\n\n{_parentage(record.parent)}"
     if record.origin is not None:

@@ -10,7 +10,7 @@
 
 The message of each is a sentence for the person at the page or the terminal:
 what was received, what was expected and what to do. The command line turns
-`TrainingError` into exit code 1 and every other one into 2.
+`TrainingError` into exit code 1 (2 where it is `invalid`), every other one into 2.
 """
 
 
@@ -53,8 +53,12 @@ class TrainingError(CharrnnError):
     Args:
         message: The sentence to show.
         recorded: Whether the run's history holds it, and so its listener showed it.
+        invalid: Whether what was asked for cannot be done, and no step was made.
     """
 
-    def __init__(self, message: str, *, recorded: bool = False) -> None:
+    def __init__(
+        self, message: str, *, recorded: bool = False, invalid: bool = False
+    ) -> None:
         super().__init__(message)
         self.recorded = recorded
+        self.invalid = invalid

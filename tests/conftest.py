@@ -17,12 +17,14 @@ from tests.builders import TINY, varied_text, with_baseline
 # a background job of a script ignores Ctrl-C, and so would all that a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# what takes longest, a worker's share each; then all others
+# what takes longest, a worker's share each; then all others, short ones last
 SLOWEST_FIRST = (
     "tests/browser/test_page.py",
     "tests/trainer/",
     "tests/browser/",
     "tests/cli/",
+    "tests/hub/",
+    "tests/ui/",
 )
 
 

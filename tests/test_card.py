@@ -269,8 +269,9 @@ def test_a_scaled_head_is_told_with_how_sure_it_is():
     assert "a probability of 77.5 % on average, and was right 65.0 % of" in text
 
 
-def test_the_shipped_models_card_is_that_of_its_record():
-    folder = store.shipped_folder() / store.SHIPPED_ID
+@pytest.mark.parametrize("model", store.SHIPPED_IDS)
+def test_a_shipped_models_card_is_that_of_its_record(model):
+    folder = store.shipped_folder() / model
     data = (folder / "config.json").read_text("utf-8")
     record = checkpoint.read_record(folder)
     assert record.to_json() == data  # of this version, nothing to upgrade

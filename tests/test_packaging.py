@@ -29,10 +29,14 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "project"
 ]
-MODEL_FILES = (
-    *("README.md", "config.json", "model.safetensors", "vocab.json"),
-    "words.txt",
-)
+SHIPPED_FILES = [
+    f"{model}/{name}"
+    for model in ("shakespeare", "python")
+    for name in (
+        *("README.md", "config.json", "model.safetensors", "vocab.json"),
+        "words.txt",
+    )
+]
 
 
 def pinned(name: str) -> dict[str, Requirement]:
@@ -114,10 +118,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     compiled = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "charrnn", source / "charrnn", ignore=compiled)
-    for name in MODEL_FILES:
-        target = source / "checkpoints" / "shakespeare" / name
+    for name in SHIPPED_FILES:
+        target = source / "checkpoints" / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / "checkpoints" / "shakespeare" / name, target)
+        shutil.copy(ROOT / "checkpoints" / name, target)
     for name in (
         "checkpoints/novel/config.json",
         "checkpoints/shakespeare/state/corpus.txt",
@@ -148,7 +152,7 @@ def test_the_wheel_holds_the_package_and_the_shipped_model_alone(wheel: Path) ->
         for path in (ROOT / "charrnn").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert held == package | {f"charrnn/_models/shakespeare/{n}" for n in MODEL_FILES}
+    assert held == package | {f"charrnn/_models/{name}" for name in SHIPPED_FILES}
     assert wheel.stat().st_size < 20_000_000
 
 
@@ -227,9 +231,9 @@ def test_it_trains_writes_and_lists_outside_a_checkout(installed: Installed) -> 
     assert record.parent.parent.name == "checkpoints"
     listed = json.loads(installed.run("models", "--json")[0])
     assert [(m["id"], m["shipped"]) for m in listed] == [
-        *(("shakespeare", True), ("mine", False))
+        *(("shakespeare", True), ("python", True), ("mine", False))
     ]
-    for model in ("shakespeare", "mine"):
+    for model in ("shakespeare", "python", "mine"):
         text, _ = installed.run(
             *("generate", model, "--prompt", "s", "--length", "20", "--seed", "1")
         )

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
+import json
 import math
 import os
 import signal
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from charrnn import config
-from charrnn.cli import comparison
+from charrnn.cli import comparison, workers
 from charrnn.cli.output import (
     Printer,
     date,
@@ -70,7 +71,9 @@ from charrnn.runs.view import damage_notices
 from charrnn.text import documents, joined, parts, sources
 from charrnn.text.corpus import Corpus, readable_size, split_at
 from charrnn.trainer import process
+from charrnn.trainer.cluster import Member
 from charrnn.trainer.process import quiet_start
+from charrnn.trainer.supervise import Stage
 
 if TYPE_CHECKING:
     from charrnn.hub.push import Pushed
@@ -150,12 +153,19 @@ def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {n: getattr(args, n) for n in names if getattr(args, n) is not None}
 
 
-def _prepare_new(args: argparse.Namespace) -> Path:
+def _prepare(args: argparse.Namespace) -> preparation.Prepared:
     init = None if args.init is None else store.resolve(args.init)
-    corpus = _load_documents(args)
-    prepared = preparation.prepare(
-        corpus, preset=args.preset, settings=_given_settings(args), init=init
+    return preparation.prepare(
+        _load_documents(args),
+        preset=args.preset,
+        settings=_given_settings(args),
+        init=init,
     )
+
+
+def _prepare_new(args: argparse.Namespace) -> Path:
+    prepared = _prepare(args)
+    corpus = prepared.corpus
     path = control.create(prepared, title=args.title or "", model_id=args.id)
     for notice in prepared.notices:
         emit(f"note: {notice}")
@@ -194,18 +204,31 @@ def run_train(args: argparse.Namespace) -> int:
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
     if args.log is not None:
         trackers.check(args.log)
+    cluster = workers.cluster_of(args)
+    if cluster is not None and args.report is None:
+        return workers.run_watched(args, cluster)
+    member = None if cluster is None else workers.member_of(args, cluster)
+    with workers.reported(member):
+        if member is not None and not member.cluster.is_chief:
+            return workers.run_follower(args, member, lambda: _prepare(args))
+        return _train(args, member)
+
+
+def _train(args: argparse.Namespace, member: Member | None) -> int:
     path = _prepare_new(args) if args.resume is None else _prepare_resumed(args)
     emit(
         f"run {path.name}: follow it with `{program()} follow {path.name}`, "
         f"end it with Ctrl-C or `{program()} stop {path.name}`"
     )
+    if member is not None:
+        member.report(Stage.PREPARING, json.dumps(str(path)))
     printer = _printer(path)
     with store.hold(path), _listening(args, path, printer) as listener:
         if args.background:
             give_way(policy().trainer_niceness)  # someone looks at the page
             process.capture_output(path)
         log = EventLog(path, listener=listener)
-        return _train_in_turn(path, log, listener)
+        return _train_in_turn(path, log, listener, devices=args.devices, member=member)
 
 
 @contextlib.contextmanager
@@ -271,7 +294,14 @@ def _printer(path: Path) -> Printer:
     return Printer(sys.stderr.isatty(), checkpoint.read_record(path).training)
 
 
-def _train_in_turn(path: Path, log: EventLog, listener: Callable[[Event], None]) -> int:
+def _train_in_turn(
+    path: Path,
+    log: EventLog,
+    listener: Callable[[Event], None],
+    *,
+    devices: int | None,
+    member: Member | None,
+) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     stop_file = path / store.STOP
@@ -291,7 +321,7 @@ def _train_in_turn(path: Path, log: EventLog, listener: Callable[[Event], None])
             _record_stopped(log)
             return FINE
         try:
-            train.train(path, listener=listener)
+            train.train(path, listener=listener, devices=devices, member=member)
         finally:
             with contextlib.suppress(CharrnnError):  # deleted meanwhile
                 say_outcome(checkpoint.read_record(path), read_view(path))

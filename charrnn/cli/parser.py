@@ -42,6 +42,7 @@ from charrnn.machine import program
 from charrnn.runs import trackers
 from charrnn.text import documents, sources
 from charrnn.text.joined import SEPARATOR
+from charrnn.trainer.cluster import MEETING_SECONDS
 
 FORMATS = ("int8", "float16", "float32")  # of a web page's weights
 
@@ -122,6 +123,30 @@ def _add_train(commands: Any) -> None:
         choices=tuple(trackers.LIBRARIES),
         help="hand the run's events to a tool that follows trainings, too",
     )
+    train.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help="that share each batch; if absent, every GPU",
+    )
+    train.add_argument(
+        "--workers",
+        metavar="A:2222,B:2222",
+        help="addresses of processes that share each batch, as in TF_CONFIG, which is "
+        "read if absent. TensorFlow's transport between them has no authentication and "
+        "no encryption: in private networks only",
+    )
+    train.add_argument(
+        "--worker", type=int, metavar="K", help="which of them this is; 0 keeps the run"
+    )
+    train.add_argument(
+        "--wait",
+        type=float,
+        default=MEETING_SECONDS,
+        metavar="SECONDS",
+        help=f"for all workers to come, {MEETING_SECONDS:g} if absent",
+    )
+    train.add_argument("--report", type=int, help=argparse.SUPPRESS)
     train.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
     _add_settings(train)
     train.set_defaults(run=run_train)
@@ -351,12 +376,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     args = parser().parse_args(arguments)
+    args.arguments = sys.argv[1:] if arguments is None else arguments
     try:
         return int(args.run(args))
     except TrainingError as error:
         if not error.recorded:  # else the history's last line has shown it
             emit(f"charrnn: {error}")
-        return FAILED
+        return INVALID if error.invalid else FAILED
     except CharrnnError as error:
         emit(f"charrnn: {error}")
         return INVALID

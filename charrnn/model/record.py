@@ -120,10 +120,19 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The computer that trained, as far as a run's numbers depend on it."""
+    """The computer that trained, as far as a run's numbers depend on it.
 
-    architecture: str  # x86_64, arm64
+    Args:
+        architecture: Of its processor: x86_64, arm64.
+        cores: Threads that it computed with.
+        devices: How many shared each batch, of all workers.
+        workers: How many processes shared it.
+    """
+
+    architecture: str
     cores: Annotated[int, Field(ge=1, le=9999)]
+    devices: Annotated[int, Field(ge=1, le=99999)] = 1
+    workers: Annotated[int, Field(ge=1, le=9999)] = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,10 +223,15 @@ class Record:
 
 _ADAPTER: Final = TypeAdapter(Record)
 # Keys that every file has; a key that the format gained later has a default.
+_LATER: Final = ("scheduled_sampling",)  # settings of a training
 _REQUIRED: Final = {
     "": ("title", "model", "training", "corpus", "figures", "versions", "origin"),
     "model": tuple(item.name for item in dataclasses.fields(ModelConfig)),
-    "training": tuple(item.name for item in dataclasses.fields(TrainingConfig)),
+    "training": tuple(
+        item.name
+        for item in dataclasses.fields(TrainingConfig)
+        if item.name not in _LATER
+    ),
     "corpus": ("name", "characters", "distinct", "sha256", "split"),
 }
 _EXPECTED: Final = {  # pydantic's name of an error: what a person is told

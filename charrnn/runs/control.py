@@ -72,15 +72,34 @@ def create(
     Raises:
         CharrnnError: If the id is taken or the folder cannot be written.
     """
-    corpus, training = prepared.corpus, prepared.training
-    called = named_key(corpus.name, corpus.sha256) or corpus.name
-    title = one_line(title) or f"{called[:80]} {training.preset}"
+    record = new_record(prepared, title=title, sweep=sweep)
     if model_id is None and policy().secret_ids:
         model_id = hosted_id()  # nobody finds, or is told of, another's run
     remove_leftovers(folder())  # they would hold ids
-    path = new_folder(folder(), model_id or slug(title), exact=model_id is not None)
-    record = Record(
-        title=title,
+    wanted = model_id or slug(record.title)
+    path = new_folder(folder(), wanted, exact=model_id is not None)
+    try:
+        _write_run(path, prepared, record, owner)
+    except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return path
+
+
+def new_record(
+    prepared: Prepared, *, title: str = "", sweep: SweepRecord | None = None
+) -> Record:
+    """What the folder of a new run says of it.
+
+    Args:
+        prepared: What `prepare` settled.
+        title: What people see; the text's name and preset if empty.
+        sweep: Which run of a sweep it is.
+    """
+    corpus, training = prepared.corpus, prepared.training
+    called = named_key(corpus.name, corpus.sha256) or corpus.name
+    return Record(
+        title=one_line(title) or f"{called[:80]} {training.preset}",
         model=prepared.model,
         training=training,
         corpus=CorpusRecord(
@@ -98,12 +117,6 @@ def create(
         versions={"charrnn": charrnn.__version__},
         sweep=sweep,
     )
-    try:
-        _write_run(path, prepared, record, owner)
-    except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
-        shutil.rmtree(path, ignore_errors=True)
-        raise
-    return path
 
 
 def _write_run(

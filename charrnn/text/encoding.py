@@ -4,17 +4,21 @@ A file that was cut inside a character, joined from several or hit by a few stra
 bytes is still UTF-8: what cannot be decoded is left out and told. How UTF-8 that is
 damaged differs from text in another encoding: UTF-8 has whole characters of several
 bytes. In another encoding bytes seldom form one by chance, and each that does not
-counts as damage, so that damage outnumbers them by far.
+counts as damage, so that damage outnumbers them by far. Where a few bytes are all
+that is beyond ASCII, they are damage unless they are letters or quotes in Windows'
+Western encoding, in places where those stand.
 """
 
 import codecs
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Final
 
 import charset_normalizer
 
 from charrnn.errors import CorpusError
+from charrnn.text.letters import is_western, likeliest
 
 SAMPLE_BYTES: Final = 1 << 18  # that an unknown encoding is recognised by
 _BOMS: Final = (  # UTF-32 first: its mark begins with that of UTF-16
@@ -25,7 +29,15 @@ _BOMS: Final = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MANY_LINES: Final = 10  # beside which the first and the last do not matter
-MIN_KANA: Final = 0.2  # share of the letters of a Japanese text
+_JAPANESE: Final = ("euc_jp", "cp932")
+_ENOUGH: Final = 3  # characters at least
+_EAST_ASIAN: Final = (  # first bytes of what is frequent, and its least share
+    ("euc_jp", 0xA4, 0xA5, 0.2),
+    ("cp932", 0x82, 0x83, 0.2),
+    ("cp949", 0xB0, 0xC8, 0.9),
+    ("gb18030", 0xB0, 0xD7, 0.9),
+    ("big5", 0xA4, 0xC6, 0.9),
+)
 _IN_USE: Final = (  # the more frequent of those that may decode alike first
     *("cp1252", "iso8859_15", "cp1250", "iso8859_2", "cp1251", "koi8_r", "koi8_u"),
     *("iso8859_5", "cp866", "cp1253", "iso8859_7", "cp1254", "cp1255", "cp1256"),
@@ -51,6 +63,10 @@ _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 # Begin a character of Western, Cyrillic or Greek letters, of punctuation or of emoji,
 # and as letters of other encodings do not stand alone at the end of an English text.
 _LIKELY_LEADS: Final = b"\xc2\xc3\xce\xcf\xd0\xd1\xe2\xf0"
+_FEW: Final = 3  # bytes that tell no encoding but Windows' Western one
+_FILLED: Final = re.compile(rb"([\x80-\xff])\1{3,}")  # as lost blocks of a disk are
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]+")
+_NEAR: Final = 40  # bytes that tell whether one between them is a letter of a word
 MAX_DAMAGE: Final = 0.01  # share of damaged bytes in a file that says what it is
 
 
@@ -84,37 +100,33 @@ def _lines(data: bytes) -> Iterator[bytes]:
         start = stop
 
 
-def _japanese(sample: bytes) -> Iterator[str]:
-    """Japanese encodings in which the sample is full of kana, as Japanese is.
+def _east_asian(sample: bytes) -> Iterator[str]:
+    """Encodings of two bytes a character in which the sample is what those hold.
 
-    By the frequency of letters a text in EUC-JP is Korean as well.
+    By the frequency of letters alone a text in EUC-JP is Korean as well. Of a
+    Japanese text much is kana, a Korean one is Hangul; a Chinese one is nearly all
+    from the first half of its code, where the frequent characters are.
     """
-    for encoding in ("euc_jp", "cp932"):
+    for encoding, first, last, share in _EAST_ASIAN:
         with contextlib.suppress(UnicodeDecodeError):
             text = sample.decode(encoding)
-            letters = sum(not character.isascii() for character in text)
-            if sum("\u3041" <= c <= "\u30ff" for c in text) > MIN_KANA * letters:
+            leads = [c.encode(encoding)[0] for c in text if "\u2fff" < c < "\uff00"]
+            fitting = sum(first <= lead <= last for lead in leads)
+            if fitting > max(_ENOUGH, share * len(leads)):
                 yield encoding
 
 
 def _candidates(sample: bytes) -> Iterator[str]:
-    """Encodings that a text may be in, the likeliest first.
-
-    Several give plausible letters for a Western European text, and
-    charset-normalizer then names any of them, or even a Japanese one. Windows'
-    Western encoding, by far the most frequent, goes first where it reads as
-    cleanly as what it found and is at least as good a language; encodings that
-    are in use go before those that hardly ever were.
-    """
-    yield from _japanese(sample)
-    matches = list(charset_normalizer.from_bytes(sample, cp_isolation=list(_IN_USE)))
-    best, mess = -1.0, 0.0
-    if matches:
-        best, mess = matches[0].coherence - matches[0].chaos, matches[0].chaos
-    for western in charset_normalizer.from_bytes(sample, cp_isolation=["cp1252"]):
-        if western.chaos <= mess + 0.02 and western.coherence - western.chaos >= best:
-            yield western.encoding
-    for match in matches:
+    """Encodings that a text may be in, the likeliest first."""
+    if len(sample.translate(None, _ASCII)) <= _FEW and is_western(sample):
+        yield "cp1252"
+    asian = list(_east_asian(sample))
+    yield from (encoding for encoding in asian if encoding in _JAPANESE)
+    single = likeliest(sample)
+    if single is not None:
+        yield single
+    yield from asian
+    for match in charset_normalizer.from_bytes(sample, cp_isolation=list(_IN_USE)):
         yield min(match.could_be_from_charset, key=_IN_USE.index)
     for match in charset_normalizer.from_bytes(sample):
         yield match.encoding
@@ -167,6 +179,12 @@ def _cut_ends(data: bytes) -> tuple[int, int]:
     return head_bytes, 0
 
 
+def _around(data: bytes) -> bytes:
+    """The few bytes beyond ASCII with what stands near them."""
+    places = (found.start() for found in _BEYOND_ASCII.finditer(data))
+    return b" ".join(data[max(0, at - _NEAR) : at + _NEAR] for at in places)
+
+
 def _is_damaged_utf8(data: bytes, text: str, damaged: int) -> bool:
     """Whether bytes are UTF-8 in spite of damage rather than another encoding.
 
@@ -175,13 +193,15 @@ def _is_damaged_utf8(data: bytes, text: str, damaged: int) -> bool:
         text: Decoded from them, the damaged ones left out.
         damaged: How many those are.
     """
-    whole = len(text) - (len(data) - len(data.translate(None, _ASCII)))
+    beyond = len(data.translate(None, _ASCII))
+    whole = len(text) - (len(data) - beyond)
     head, tail = _cut_ends(data)
-    strays = damaged - head - tail
-    if whole:  # characters of several bytes
-        return strays <= whole
+    filled = sum(len(run[0]) - 1 for run in _FILLED.finditer(data))
+    strays = damaged - head - tail - filled
+    if whole and strays <= whole:  # characters of several bytes
+        return True
     if strays:
-        return False
+        return damaged - filled <= _FEW and not is_western(_around(data))
     # nothing but ASCII and one cut character: two bytes of one are no accident
     return max(head, tail) > 1 or (tail == 1 and data[-1] in _LIKELY_LEADS)
 

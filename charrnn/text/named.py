@@ -26,6 +26,7 @@ class NamedText:
     url: str = ""
     sha256: str = ""
     size: int = 0  # bytes
+    rights: str = ""  # what a card says of it, a sentence
 
 
 NAMED: Final[dict[str, NamedText]] = {
@@ -34,8 +35,12 @@ NAMED: Final[dict[str, NamedText]] = {
         "https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         1_115_394,
+        rights="It is in the public domain.",
     ),
-    LIBRARY: NamedText("Python's standard library"),
+    LIBRARY: NamedText(
+        "Python's standard library",
+        rights="It is Python's, under the PSF License Agreement.",
+    ),
 }
 
 

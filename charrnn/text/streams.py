@@ -148,6 +148,11 @@ class Streams:
         inputs = self._rows(self._ids, begin, index)
         return inputs, self._rows(self._ids, begin + 1, index)
 
+    @property
+    def has_documents(self) -> bool:
+        """Whether `starts` says of each window where documents begin."""
+        return self._starts is not None
+
     def starts(self, epoch: int, index: int) -> Starts | None:
         """Where documents begin in the inputs of a window, of their shape.
 

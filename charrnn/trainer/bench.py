@@ -291,7 +291,7 @@ def _train_and_keep(
         waiting = [v for v in view.validations if v.best][len(kept) :]
         if waiting and _is_kept(path, waiting[0].step):
             event = waiting.pop(0)
-            shutil.copy(path / record.WEIGHTS, folder / f"{event.step}.st")
+            shutil.copy(_trained(path), folder / f"{event.step}.st")
             seconds = event.time - started
             kept.append((seconds, event.step, event.val_loss))
             log(f"{seconds:6.1f} s  step {event.step:6,}  {event.val_loss:.4f}")
@@ -306,6 +306,12 @@ def _train_and_keep(
 def _is_kept(path: Path, step: int) -> bool:
     figures = checkpoint.read_record(path).figures
     return figures is not None and figures.kept_step >= step
+
+
+def _trained(path: Path) -> Path:
+    """The kept weights, not those whose logits a run scales at its end."""
+    aside = path / store.STATE / store.BEST_FILE
+    return aside if aside.exists() else path / record.WEIGHTS
 
 
 def _score(

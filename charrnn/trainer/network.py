@@ -10,6 +10,12 @@ through time). The recurrent state of each stream is reset every `RESET_EVERY`
 windows, staggered over the batch: every prompt starts from zeros, and a network that
 has hardly seen that state writes its first characters badly.
 
+Where ``scheduled_sampling`` asks for it, some of the characters of a window are not
+the text's but the network's own (after Bengio et al., 2015): drawn from what it expects
+there, given the text before. One pass over the window draws all of them side by side,
+in the scan (after Duckworth et al., 2019), so that a sample does not depend on those
+before it; a second pass reads the window so made and learns the text's next characters.
+
 What is validated, sampled and kept is the exponential moving average of the weights
 (after Polyak and Juditsky, 1992): it is near where they would settle if the learning
 rate fell now. `docs/experiments.md` has what resetting and averaging gain.
@@ -87,6 +93,7 @@ class KerasNetwork(keras.Model):
         super().__init__(name="charrnn")
         self.config = config
         seed %= 2**31 - 100
+        self.first_seed = seed
         self.embedding = keras.layers.Embedding(
             config.vocab_size,
             config.embedding_dim,
@@ -116,6 +123,7 @@ class KerasNetwork(keras.Model):
         )
         self.carried: States = []
         self.averages: list[Any] = []
+        self.own_share: Any = None  # of the characters that are read, if any ever is
         self._make_weights()
 
     def _make_weights(self) -> None:
@@ -171,6 +179,13 @@ class KerasNetwork(keras.Model):
         )
         return [tf.transpose(outputs, [1, 0, 2]), *states]
 
+    def read_its_own(self) -> None:
+        """Read characters of its own beside the text's: ``own_share`` of them.
+
+        It is 0 until it is assigned.
+        """
+        self.own_share = tf.Variable(0.0, trainable=False, name="own_share")
+
     def start_training(self, batch_size: int) -> None:
         """Make the variables of training: carried states, zero, and the average."""
         shape = (batch_size, self.config.rnn_units)
@@ -211,10 +226,11 @@ class KerasNetwork(keras.Model):
         """
         ids, targets, *rest = data  # (B, T); train_on_batch adds weights, None
         begins = rest[0] if rest else None  # where documents do, in their place
+        initial = self._window_states()
+        if self.own_share is not None:
+            ids = self._mixed(ids, initial, begins)
         with tf.GradientTape() as tape:
-            logits, states = self(
-                ids, states=self._window_states(), training=True, begins=begins
-            )
+            logits, states = self(ids, states=initial, training=True, begins=begins)
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -224,6 +240,37 @@ class KerasNetwork(keras.Model):
         ):
             variable.assign(state)
         return {"loss": loss}
+
+    def _mixed(self, ids: Any, states: States, begins: Any) -> Any:
+        """A window in which about ``own_share`` of the characters are samples.
+
+        They are drawn at temperature 1 and never [UNK], as texts are written. The
+        first character of a window stays. All follows from the seed and the number
+        of the update: a resumed run draws the same.
+
+        Args:
+            ids: The text, ``(B, T)``.
+            states: That the window starts from.
+            begins: Where documents begin, see `call`.
+
+        Returns:
+            Ids ``(B, T)``, int32.
+        """
+        ids = tf.cast(ids, tf.int32)
+        update = tf.cast(self.optimizer.iterations, tf.int32)
+        logits, _ = self(ids, states=states, begins=begins)
+        expected = tf.reshape(logits[:, :-1, 1:], [-1, self.config.vocab_size - 1])
+        drawn = 1 + tf.random.stateless_categorical(
+            expected, 1, seed=[self.first_seed, update], dtype=tf.int32
+        )
+        rest = ids[:, 1:]
+        own = tf.random.stateless_uniform(
+            tf.shape(rest), seed=[self.first_seed + 1, update]
+        )
+        drawn = tf.reshape(drawn, tf.shape(rest))
+        return tf.concat(
+            [ids[:, :1], tf.where(own < self.own_share, drawn, rest)], axis=1
+        )
 
     def _average(self) -> None:
         """Move the average towards the weights that an update has just made.

@@ -1,11 +1,14 @@
 """One training process at work on one run's folder: its objects and saved state."""
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import platform
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +41,15 @@ from charrnn.text.parts import Codes
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.choices import SCAN_IMPLS, choose_gemm_dtype, choose_scan_impl
+from charrnn.trainer.cluster import Facts, Member, Peers
+from charrnn.trainer.distribute import (
+    Placement,
+    ReducedAdamW,
+    SharedNetwork,
+    join,
+    mirrored,
+    place,
+)
 from charrnn.trainer.network import KerasNetwork, Validator, assign_weights, to_weights
 from charrnn.trainer.process import keep_memory
 from charrnn.trainer.schedule import (
@@ -47,6 +59,7 @@ from charrnn.trainer.schedule import (
     read_schedule,
 )
 
+PROMPT_LENGTH: Final = 24  # characters at most that a sample begins with
 VALIDATION_LIMIT: Final = 200_000  # characters: a large text is not read for minutes
 VALIDATION_STREAMS: Final = 128
 VALIDATION_WARMUP: Final = 150  # characters that bring a stream's state up
@@ -117,6 +130,7 @@ class Session:
     pending_plans: list[Planned] = field(default_factory=list)  # on record, ahead
     notices: list[str] = field(default_factory=list)
     interrupted: bool = False
+    peers: Peers | None = None  # the other workers of a cluster
     longest: float = (
         math.inf
     )  # seconds after which this process ends, whatever its plan
@@ -145,9 +159,8 @@ class Session:
         return late or self.interrupted or (self.folder / store.STOP).exists()
 
 
-def _state_variables(session: Session) -> dict[str, Any]:
+def _state_variables(network: KerasNetwork) -> dict[str, Any]:
     """Everything that the next step depends on, under stable names."""
-    network = session.network
     groups = {
         "network": network.variables,
         "optimizer": network.optimizer.variables,
@@ -169,23 +182,27 @@ def save_state(session: Session) -> None:
     """Write the whole state as one file, so that it is of one moment."""
     started = time.monotonic()
     session.progress.seconds = session.elapsed()
-    parts = tensors_to_parts(
-        {
-            name: functools.partial(_to_array, variable)
-            for name, variable in _state_variables(session).items()
-        },
-        {"progress": session.progress.to_json()},
-        context=checkpoint.read_bounded(session.folder, VOCAB),
-    )
+    context = checkpoint.read_bounded(session.folder, VOCAB)
+    parts = state_parts(session.network, session.progress, context)
     write_file(session.folder / store.STATE / store.STATE_FILE, parts)
     session.writing += time.monotonic() - started
 
 
-def _assign(variables: dict[str, Any], tensors: Tensors) -> None:
-    if tensors.keys() != variables.keys():
-        raise ValueError("it has other parts than this network")
-    for name, variable in variables.items():
-        variable.assign(tensors[name].reshape(variable.shape))
+def state_parts(
+    network: KerasNetwork, progress: Progress, context: bytes
+) -> Iterable[memoryview]:
+    """The whole state as the pieces of a safetensors file.
+
+    Args:
+        network: With all that its next step depends on.
+        progress: Where the run stands.
+        context: What the file's hash covers beside itself.
+    """
+    arrays = {
+        name: functools.partial(_to_array, variable)
+        for name, variable in _state_variables(network).items()
+    }
+    return tensors_to_parts(arrays, {"progress": progress.to_json()}, context=context)
 
 
 @dataclass(frozen=True)
@@ -194,6 +211,31 @@ class SavedState:
 
     tensors: Tensors
     progress: Progress
+
+
+def assign_state(network: KerasNetwork, saved: SavedState) -> None:
+    """Put a state into a network.
+
+    Raises:
+        ValueError: If it does not fit.
+    """
+    variables, tensors = _state_variables(network), saved.tensors
+    if tensors.keys() != variables.keys():
+        raise ValueError("it has other parts than this network")
+    for name, variable in variables.items():
+        variable.assign(tensors[name].reshape(variable.shape))
+
+
+def parse_state(data: bytes, name: str, context: bytes) -> SavedState:
+    """The state of a safetensors file, compared with its hash.
+
+    Raises:
+        CheckpointError, ValueError, KeyError, TypeError, AttributeError: If it is
+            damaged.
+    """
+    tensors = bytes_to_tensors(data, name, context=context)
+    progress = read_header(data[: MAX_HEADER + 8], name).metadata["progress"]
+    return SavedState(tensors, Progress.from_json(progress))
 
 
 def read_state(folder: Path) -> SavedState | None:
@@ -208,9 +250,7 @@ def read_state(folder: Path) -> SavedState | None:
             return None
         data = path.read_bytes()
         context = checkpoint.read_bounded(folder, VOCAB)
-        tensors = bytes_to_tensors(data, path.name, context=context)
-        progress = read_header(data[: MAX_HEADER + 8], path.name).metadata["progress"]
-        return SavedState(tensors, Progress.from_json(progress))
+        return parse_state(data, path.name, context)
     except OSError as error:
         raise CheckpointError(
             f"The saved state of {folder.name}, {path.name}, cannot be read "
@@ -243,7 +283,7 @@ def _load_state(session: Session, saved: SavedState) -> None:
             f"its plan has {planned:,} steps an epoch, the text gives {given:,}",
         )
     try:
-        _assign(_state_variables(session), saved.tensors)
+        assign_state(session.network, saved)
     except ValueError as error:
         raise _unusable(session.folder, error) from error
 
@@ -259,7 +299,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _settle(folder: Path, record: Record) -> Record:
+def settled(record: Record, where: Placement) -> Record:
     """Choose the GEMMs' dtype and the scan once; note machine and versions.
 
     A resumed run keeps both, on whatever processor it goes on: its numbers depend
@@ -272,18 +312,40 @@ def _settle(folder: Path, record: Record) -> Record:
     scan_impl = record.scan_impl
     if scan_impl not in SCAN_IMPLS:
         scan_impl = choose_scan_impl(units, training.compute_dtype)
-    settled = dataclasses.replace(
+    return dataclasses.replace(
         record,
         training=training,
         scan_impl=scan_impl,
         machine=Machine(
-            architecture=platform.machine() or "unknown", cores=training_threads()
+            architecture=platform.machine() or "unknown",
+            cores=training_threads(),
+            devices=where.devices,
+            workers=where.workers,
         ),
         versions=_versions(),
     )
-    if settled != record:
-        checkpoint.save_record(folder, settled)
-    return settled
+
+
+def facts_of(record: Record, vocabulary: Vocabulary, where: Placement) -> Facts:
+    """What all workers of a run have to agree about.
+
+    How long it trains is the chief's to say, and may have changed since it began.
+    """
+    training = dataclasses.asdict(record.training)
+    for name in ("preset", "epochs", "minutes"):
+        del training[name]
+    characters = json.dumps(vocabulary.entries).encode()
+    return {
+        "text": record.corpus.sha256,
+        "split": record.corpus.split,
+        "documents": record.corpus.document_separator,
+        "vocabulary": hashlib.sha256(characters).hexdigest(),
+        **dataclasses.asdict(record.model),
+        **training,
+        "scan_impl": record.scan_impl,
+        "devices": where.devices,
+        **record.versions,
+    }
 
 
 def _changes(stored: Record, record: Record) -> dict[str, str]:
@@ -301,36 +363,73 @@ def _changes(stored: Record, record: Record) -> dict[str, str]:
     }
 
 
-def _optimizer(record: Record) -> Any:
+def _optimizer(record: Record, *, shared: bool) -> Any:
     training = record.training
-    optimizer = keras.optimizers.AdamW(
+    kind = ReducedAdamW if shared else keras.optimizers.AdamW
+    optimizer = kind(
         learning_rate=training.learning_rate,
         beta_2=training.beta_2,
         weight_decay=training.weight_decay,
-        global_clipnorm=training.clipnorm or None,
+        global_clipnorm=None if shared else training.clipnorm or None,
     )
     # decay pulls on the matrices; a bias or a rare character's row is no excess
     optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
     return optimizer
 
 
-def _network(record: Record) -> KerasNetwork:
+def build_network(record: Record, strategy: Any = None) -> KerasNetwork:
+    """The network of a run, ready to train.
+
+    Args:
+        record: With number format and scan settled.
+        strategy: TensorFlow's, where several devices share a batch.
+    """
     training = record.training
-    network = KerasNetwork(
-        record.model,
-        gemm_dtype=training.compute_dtype,
-        scan_impl=str(record.scan_impl),
-        seed=training.seed,
-    )
-    network.start_training(training.batch_size)
-    network.compile(optimizer=_optimizer(record))
-    network.optimizer.build(network.trainable_variables)
+    kind = KerasNetwork if strategy is None else SharedNetwork
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        network = kind(
+            record.model,
+            gemm_dtype=training.compute_dtype,
+            scan_impl=str(record.scan_impl),
+            seed=training.seed,
+        )
+        if strategy is not None:
+            network.clipnorm = training.clipnorm
+        network.start_training(training.batch_size)
+        if training.scheduled_sampling:
+            network.read_its_own()
+        network.compile(optimizer=_optimizer(record, shared=strategy is not None))
+        network.optimizer.build(network.trainable_variables)
     return network
 
 
+def begins_of(record: Record, vocabulary: Vocabulary, ids: Ids) -> Starts | None:
+    """Where documents begin in a run's text, ``(N,)``; None: nowhere."""
+    separator = record.corpus.document_separator
+    if not separator:
+        return None
+    return documents.starts(ids, vocabulary.encode(separator).tolist())
+
+
+def streams_of(record: Record, ids: Ids, begins: Starts | None) -> Streams:
+    """The part of a run's text that trains, as its settings have it read."""
+    split = corpus.split_at(len(ids), record.corpus.split)
+    return Streams(
+        ids[:split],
+        starts=None if begins is None else begins[:split],
+        batch_size=record.training.batch_size,
+        seq_length=record.training.seq_length,
+        seed=record.training.seed,
+    )
+
+
 def _sample_prompt(text: str) -> str:
-    """The text's first line, as far as it is short."""
-    return text[:200].lstrip("\n").split("\n", 1)[0][:24] + "\n"
+    """The text's first line; of a long one its first words, without a line's end."""
+    line = text[:200].lstrip("\n").split("\n", 1)[0]
+    if len(line) <= PROMPT_LENGTH:
+        return line + "\n"
+    cut = line[: PROMPT_LENGTH + 1]
+    return cut.rpartition(" ")[0] or cut[:-1]
 
 
 def _validator(
@@ -355,14 +454,27 @@ def _validator(
     )
 
 
-def open_session(folder: Path, log: EventLog) -> Session:
+def open_session(
+    folder: Path,
+    log: EventLog,
+    *,
+    devices: int | None = None,
+    member: Member | None = None,
+) -> Session:
     """Read a run's folder and build everything that training needs.
 
+    Args:
+        folder: The run's.
+        log: Its history.
+        devices: How many share each batch; None takes every GPU.
+        member: This process as the chief of a cluster; None: it is alone.
+
     Raises:
-        CharrnnError: If the folder is damaged.
+        CharrnnError: If the folder is damaged, there are not so many devices, or
+            other workers have not come or do not train the same.
     """
     stored = checkpoint.read_record(folder)
-    record = _settle(folder, stored)
+    record, where, notices = _place(folder, stored, devices, member)
     vocabulary = checkpoint.read_vocabulary(folder, record)
     path = folder / store.STATE / store.CORPUS_FILE
     text = corpus.read_clean(path, record.corpus.sha256)
@@ -371,18 +483,11 @@ def open_session(folder: Path, log: EventLog) -> Session:
     split = corpus.split_at(len(ids), record.corpus.split)
     codes = parts.codes(text[split : split + VALIDATION_LIMIT + 1])
     del text  # from here on the ids are enough
-    begins = None
-    if separator := record.corpus.document_separator:
-        begins = documents.starts(ids, vocabulary.encode(separator).tolist())
+    begins = begins_of(record, vocabulary, ids)
     keep_memory()
-    streams = Streams(
-        ids[:split],
-        batch_size=record.training.batch_size,
-        seq_length=record.training.seq_length,
-        seed=record.training.seed,
-        starts=None if begins is None else begins[:split],
-    )
-    network = _network(record)
+    streams = streams_of(record, ids, begins)
+    strategy, peers = _strategy(member, where, facts_of(record, vocabulary, where))
+    network = build_network(record, strategy)
     session = Session(
         folder=folder,
         record=record,
@@ -399,6 +504,8 @@ def open_session(folder: Path, log: EventLog) -> Session:
         prompt=prompt,
         begun=time.monotonic(),
         longest=OVERTIME * 60 * (policy().max_minutes or math.inf),
+        notices=notices,
+        peers=peers,
     )
     for leftover in (*folder.glob(".*.tmp"), *(folder / store.STATE).glob(".*.tmp")):
         leftover.unlink(missing_ok=True)  # of a write that a kill cut short
@@ -410,6 +517,30 @@ def open_session(folder: Path, log: EventLog) -> Session:
             f"an uninterrupted run would be: {changes}."
         )
     return session
+
+
+def _place(
+    folder: Path, stored: Record, devices: int | None, member: Member | None
+) -> tuple[Record, Placement, list[str]]:
+    """Settle where and how a run trains, in its record as well."""
+    begun = (folder / store.STATE / store.STATE_FILE).exists()
+    workers = 1 if member is None else len(member.cluster.addresses)
+    where, training, notices = place(
+        stored.training, asked=devices, begun=begun, workers=workers
+    )
+    record = settled(dataclasses.replace(stored, training=training), where)
+    if record != stored:
+        checkpoint.save_record(folder, record)
+    return record, where, notices
+
+
+def _strategy(
+    member: Member | None, where: Placement, facts: Facts
+) -> tuple[Any, Peers | None]:
+    """TensorFlow's strategy, None for one device, and the other workers, if any."""
+    if member is not None:
+        return join(member, where, facts)
+    return mirrored(where.names) if where.names else None, None
 
 
 def _restore(session: Session) -> None:

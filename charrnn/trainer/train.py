@@ -10,19 +10,24 @@ process is killed, the state on disk leads to the same numbers again.
 
 import contextlib
 import dataclasses
-import functools
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import tensorflow as tf
 
 from charrnn import card
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, TrainingError
+from charrnn.errors import (
+    CharrnnError,
+    CheckpointError,
+    ConfigError,
+    RunError,
+    TrainingError,
+)
 from charrnn.files import redact, write_file
 from charrnn.model import calibration, checkpoint, scores, snapshots
 from charrnn.model.calibration import LogitScale
@@ -36,13 +41,14 @@ from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import damage_notices
 from charrnn.text import words
-from charrnn.text.streams import Streams
 from charrnn.trainer.callbacks import (
     Checkpointer,
-    LearningRate,
     LossRecorder,
+    Pacer,
     write_sample,
 )
+from charrnn.trainer.cluster import Member
+from charrnn.trainer.follow import Lead, dataset_of, share_state
 from charrnn.trainer.session import (
     VALIDATION_LIMIT,
     Session,
@@ -55,33 +61,6 @@ from charrnn.web.weights import measure_costs
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 EXACT_OPERATIONS: Final = 8e11  # weights times characters of the final exact pass
 COST_OPERATIONS: Final = 1e10  # likewise, of measuring what a smaller format costs
-
-
-def _windows(streams: Streams, step: int) -> Iterator[tuple[Any, ...]]:
-    """Window after window, epoch after epoch, from after a step on.
-
-    Ids, targets and, where the text has such, where documents begin.
-    """
-    while True:
-        place = divmod(step, streams.steps_per_epoch)
-        begins = streams.starts(*place)
-        window = streams.window(*place)
-        yield window if begins is None else (*window, begins)
-        step += 1
-
-
-def _dataset(session: Session) -> Any:
-    training = session.record.training
-    dtype = session.vocabulary.dtype
-    shape = (training.batch_size, training.seq_length)
-    spec = tf.TensorSpec(shape, dtype)
-    begins = [tf.TensorSpec(shape, tf.bool)] * bool(session.record.corpus.documents)
-    dataset = tf.data.Dataset.from_generator(
-        # bound now: by the time the first window is asked for, a step has begun
-        functools.partial(_windows, session.streams, session.progress.step),
-        output_signature=(spec, spec, *begins),
-    )
-    return dataset.prefetch(2)
 
 
 def _announce(session: Session) -> None:
@@ -102,8 +81,9 @@ def _announce(session: Session) -> None:
     )
     session.begun = time.monotonic()  # the minutes count from here
     session.notices += damage_notices(view.damaged)
-    for device in tf.config.list_physical_devices("GPU"):
-        session.notices.append(f"Training on a GPU: {device.name}.")
+    if session.record.machine is not None and session.record.machine.devices == 1:
+        for device in tf.config.list_physical_devices("GPU")[:1]:
+            session.notices.append(f"Training on a GPU: {device.name}.")
     for notice in session.notices:
         log.append(events.Notice(step=progress.step, message=notice))
 
@@ -203,12 +183,15 @@ def fit(session: Session) -> EndReason:
     if patience and progress.worse >= patience:
         return EndReason.EARLY  # likewise
     recorder = LossRecorder(session)
+    last: Any = Checkpointer(session, recorder)
+    if session.peers is not None:
+        last = Lead(session, last)
     session.network.fit(
-        _dataset(session),
+        dataset_of(session.streams, session.vocabulary.dtype, progress.step),
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[LearningRate(session), recorder, Checkpointer(session, recorder)],
+        callbacks=[Pacer(session), recorder, last],
     )
     recorder.flush(time.monotonic())
     return session.outcome or EndReason.FINISHED
@@ -260,7 +243,11 @@ def _work(session: Session) -> EndReason:
 
 
 def train(
-    folder: Path, *, listener: Callable[[Event], None] | None = None
+    folder: Path,
+    *,
+    listener: Callable[[Event], None] | None = None,
+    devices: int | None = None,
+    member: Member | None = None,
 ) -> EndReason:
     """Train a run's folder in this process, alone with it.
 
@@ -270,6 +257,8 @@ def train(
     Args:
         folder: As `charrnn.runs.control.create` writes it.
         listener: Called with each event after it is written.
+        devices: How many here share each batch; None takes every GPU.
+        member: This process as the chief of a cluster; None: it is alone.
 
     Returns:
         Why it ended.
@@ -281,24 +270,29 @@ def train(
     log = EventLog(folder, listener=listener)
     session = None
     try:
-        session = open_session(folder, log)
+        session = open_session(folder, log, devices=devices, member=member)
+        if member is not None:
+            share_state(session, member)
         reason = _work(session)
     except (CharrnnError, MemoryError, OSError, tf.errors.OpError) as error:
-        message = _explain(error)
+        message = _explain(error, session)
         recorded = _record_failure(log, session, message)
-        raise TrainingError(message, recorded=recorded) from error
+        invalid = session is None and isinstance(error, ConfigError | RunError)
+        raise TrainingError(message, recorded=recorded, invalid=invalid) from error
     except KeyboardInterrupt:
         if session is None:
             log.append(events.Ended(step=0, reason=EndReason.STOPPED))
         else:
             _record_failure(log, session, "Interrupted before it was saved: resume.")
         raise
+    if session.peers is not None:
+        session.peers.wait_until_left()
     if session.interrupted:
         raise KeyboardInterrupt
     return reason
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, session: Session | None) -> str:
     if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)):
         return (
             "The memory ran out: reduce rnn_units, batch_size or seq_length, "
@@ -306,6 +300,9 @@ def _explain(error: BaseException) -> str:
         )
     if isinstance(error, CharrnnError):
         return str(error)
+    peers = None if session is None else session.peers
+    if peers is not None and peers.is_broken():
+        return peers.sentence()
     return redact(f"The training failed: {type(error).__name__}: {error}")[:500]
 
 

@@ -13,7 +13,13 @@ from charrnn.runs.listing import ModelEntry
 from charrnn.runs.sweeps import Group
 from charrnn.ui import chart, links, plot
 from charrnn.ui.settings import SETTINGS
-from charrnn.ui.shared import Browser, listed_ids, model_folder, run_choices
+from charrnn.ui.shared import (
+    Browser,
+    listed_ids,
+    model_folder,
+    run_choices,
+    scrolled,
+)
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import Update
 
@@ -36,11 +42,11 @@ def sweep_html(lang: str, run_id: str, groups: Sequence[Group]) -> str:
     titles = [*shown, *(translate(lang, f"sweep.{key}") for key in keys)]
     heads = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in titles)
     rows = "".join(_row(lang, run_id, names, group) for group in groups)
-    title = html.escape(translate(lang, "sweep.title"))
-    return (
-        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{title}">'
-        f'<table class="runs"><caption>{title}</caption><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+    title = translate(lang, "sweep.title")
+    return scrolled(
+        title,
+        f'<table class="runs"><caption>{html.escape(title)}</caption>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>",
     )
 
 

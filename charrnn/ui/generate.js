@@ -42,12 +42,20 @@ Object.assign(charrnn, (() => {
     const REST = 150, SAID = 1200;  // ms after the last key; until it is announced
     const WIDTH = 40;  // px of a bar at least
     const ask = asker();
-    let found = null, slider = "temperature-2", frame = 0, width = 0, typing, saying;
-    const settings = () => ({
-      temperature: number(`#${slider}`, 1),
-      topK: Math.max(0, Math.floor(number("#top-k", 0))),
-      topP: Math.min(1, Math.max(1e-6, number("#top-p", 1))),
-    });
+    let found = null, frame = 0, width = 0, typing, saying;
+    let slider = "temperature-2", cutter = "top_p-0";  // touched last
+    let given = { topK: 0, topP: 1 };  // the form's, where its fields are folded away
+    const settings = () => {
+      const { by } = document.documentElement.dataset, columns = by ?? "temperature";
+      const temperature = columns === "temperature" ? slider : "one-temperature";
+      const topP = columns === "top_p" ? number(`#${cutter}`, 1)
+        : number("#top-p", given.topP);
+      return {
+        temperature: number(`#${temperature}`, 1),
+        topK: Math.max(0, Math.floor(number("#top-k", given.topK))),
+        topP: Math.min(1, Math.max(1e-6, topP)),
+      };
+    };
     const bar = () => {
       const item = document.createElement("li");
       item.innerHTML = '<div class="rod"><i></i></div><b></b><span></span>';
@@ -109,15 +117,14 @@ Object.assign(charrnn, (() => {
         redraw();
       } catch (_) {}  // a later prompt, or no server: Gradio says that
     };
-    document.addEventListener("input", (event) => {
-      const touched = event.target.closest?.(".temperature");
-      if (touched) slider = touched.id;
+    const touch = (event) => {
+      const touched = event.target.closest?.(".temperature, .by-top_p");
+      if (touched?.matches(".temperature")) slider = touched.id;
+      else if (touched) cutter = touched.id;
       if (touched || event.target.closest?.("#top-k, #top-p")) redraw();
-    });
-    document.addEventListener("focusin", (event) => {
-      const touched = event.target.closest?.(".temperature");
-      if (touched) { slider = touched.id; redraw(); }
-    });
+    };
+    document.addEventListener("input", touch);
+    document.addEventListener("focusin", touch);
     document.addEventListener("pointerover", () => {
       const rested = latest && performance.now() - asked > RESTS;
       if (rested && $("#next-strip")?.checkVisibility()) look(...latest);
@@ -125,6 +132,10 @@ Object.assign(charrnn, (() => {
     addEventListener("resize", () => { width = 0; redraw(); });
     return {
       redraw,
+      filter: (topK, topP) => {
+        given = { topK: topK ?? 0, topP: topP ?? 1 };
+        if (found) redraw();
+      },
       ask: (model, prompt) => {
         clearTimeout(typing);
         if (model) typing = setTimeout(() => look(model, prompt ?? ""), REST);
@@ -350,15 +361,17 @@ Object.assign(charrnn, (() => {
       { subtree: true, childList: true, attributeFilter: ["disabled"] });
     const ENTERED = { n: "\n", t: "\t", "\\": "\\" };  // as `links.read_stop`
     return {
-      earlier: (model, entered, length, seed, topK, top_p, temperature, by, ...fields) => {
+      earlier: (model, entered, length, seed, newSeed, topK, top_p, temperature, by,
+        ...fields) => {
         const count = fields.length / 4;
         const columns = {};
         ["temperature", "model", "step", "top_p"].forEach((name, i) => {
           columns[name] = fields.slice(i * count, (i + 1) * count);
         });
         const stop = (entered ?? "").replace(/\\([nt\\])/g, (_, sign) => ENTERED[sign]);
-        form = { stop, length, seed, topK, by, columns,
+        form = { stop, length, seed: newSeed ? null : seed, topK, by, columns,
           shared: { model, top_p, temperature, step: null } };
+        next.filter(topK, top_p);
         ask();
       },
       temperatureMoved: (id, value) => {
@@ -367,11 +380,6 @@ Object.assign(charrnn, (() => {
         if (id === "one-temperature") form.shared.temperature = value;
         else form.columns.temperature[Number(id.replace("temperature-", ""))] = value;
         ask();
-      },
-      // whether "Generate" would write with other weights or another filter
-      isOthers: (written) => {
-        const other = others(written, form.shared ?? {});
-        return other.model || other.step || other.top_p;
       },
     };
   })();
@@ -383,7 +391,10 @@ Object.assign(charrnn, (() => {
   });
 
   // --- what the columns differ in: each has the field of that
-  const compareBy = (by) => { document.documentElement.dataset.by = by; };
+  const compareBy = (by) => {
+    document.documentElement.dataset.by = by;
+    next.redraw();
+  };
 
   // --- Stop leaves seed and link; Ctrl+Enter in the prompt compares
   const stopped = (where = "main") => {

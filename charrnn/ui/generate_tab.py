@@ -381,7 +381,8 @@ def _connect_form(tab: GenerateTab) -> None:
         js="(model, prompt) => charrnn.next.ask(model, prompt)",
         **QUIET,
     )
-    asked: list[Any] = [tab.model, settings.stop, tab.length, settings.seed]
+    asked: list[Any] = [tab.model, settings.stop, tab.length]
+    asked += [settings.seed, settings.new_seed]
     asked += [settings.top_k, settings.top_p, tab.single_temperature, tab.by]
     asked += [*tab.temperatures, *tab.models, *tab.steps, *tab.top_ps]
     # a temperature tells its own value: to gather all of them takes a frame's time

@@ -234,14 +234,14 @@ def _layout_form() -> dict[str, Any]:
         with gr.Column(scale=2, min_width=280):
             with gr.Row():
                 model = id_dropdown(
-                    label=i18n("generate.model"), min_width=150, elem_id="inside-model"
+                    label=i18n("generate.model"), min_width=200, elem_id="inside-model"
                 )
                 against = id_dropdown(
                     label=i18n("inside.against"),
-                    min_width=150,
+                    min_width=200,
                     elem_id="inside-against",
                 )
-            with gr.Row():
+            with gr.Row(equal_height=True):
                 look = gr.Button(
                     i18n("inside.look"),
                     variant="primary",
@@ -251,7 +251,7 @@ def _layout_form() -> dict[str, Any]:
                 search = gr.Button(
                     i18n("inside.search"), min_width=120, elem_id="inside-search"
                 )
-            with gr.Row(elem_id="inside-from"):
+            with gr.Row(elem_id="inside-from", equal_height=True):
                 last = gr.Button(
                     i18n("inside.last"), size="sm", min_width=120, elem_id="inside-last"
                 )

@@ -18,7 +18,8 @@ from charrnn.ui.settings import CHIPS, SETTINGS, describe
 from charrnn.ui.texts import TABLES, translate
 
 TEMPERATURE_NAMES: Final = ("careful", "steady", "lively", "daring")
-PAGE_WORDS: Final = ("cut-off", "write-on", "as-number")  # that `page.js` puts in
+# that `page.js` puts in
+PAGE_WORDS: Final = ("cut-off", "write-on", "as-number", "error")
 
 
 def _chooser(lang: str) -> str:

@@ -298,13 +298,7 @@ Object.assign(window.charrnn, (() => {
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("button[data-act=write-on]");
     const written = button?.closest("article").querySelector(".written");
-    if (!written) return;
-    if (charrnn.isOthers(written)) { charrnn.goOn(written, written.textContent, ""); return; }
-    const most = document.querySelector("#prompt textarea")?.maxLength;
-    const text = [...written.textContent];
-    put("#prompt textarea", (most > 0 ? text.slice(-most) : text).join(""));
-    put("#one-temperature input[type=number]", written.dataset.temperature);
-    setTimeout(() => document.querySelector("#generate-one")?.click(), 100);
+    if (written) charrnn.goOn(written, written.textContent, "");
   });
 
   const FIRST = "generate";
@@ -403,6 +397,10 @@ Object.assign(window.charrnn, (() => {
         set(button, "aria-label", `${button.textContent}, ${name}`);
     }
   };
+  const nameMessages = () => {
+    for (const { firstChild: name } of all(".toast-title.error"))
+      if (name && name.data !== `${word("error")} `) name.data = `${word("error")} `;
+  };
   const tellStates = () => {
     for (const button of all("button.label-wrap"))
       set(button, "aria-expanded", String(button.classList.contains("open")));
@@ -451,7 +449,8 @@ Object.assign(window.charrnn, (() => {
   let asked = false;
   const dress = () => {
     asked = false;
-    for (const part of [nameFields, nameTexts, tellStates, keepFocus]) part();
+    for (const part of [nameFields, charrnn.nameTemperatures, nameTexts, nameMessages,
+                        tellStates, keepFocus]) part();
   };
   new MutationObserver(() => {
     if (!asked) requestAnimationFrame(dress);

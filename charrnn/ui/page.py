@@ -82,6 +82,7 @@ from charrnn.ui import (  # noqa: E402
     share_tab,
     sharing,
     template,
+    threads,
     train_tab,
     visitor_data,
     waiting,
@@ -206,7 +207,6 @@ def _build_tabs(page: PageState) -> _Tabs:
 
 
 def _connect_opening(blocks: gr.Blocks, tabs: _Tabs, page: PageState) -> None:
-    blocks.load(None, None, None, js="() => charrnn.nameTemperatures()", **QUIET)
     blocks.load(first_tab, None, tabs.all, **QUIET)
     fragment = gr.Textbox("", visible=False)  # the browser gives its value
     opened = blocks.load(
@@ -371,6 +371,7 @@ def living_runs() -> list[str]:
 async def lifespan(application: App) -> AsyncIterator[None]:
     """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
+    threads.bound_pages()
     async with doors.lifespan(doors.Rules.of())(application):
         yield
 

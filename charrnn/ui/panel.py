@@ -16,7 +16,7 @@ from charrnn.runs.status import Status
 from charrnn.runs.view import RunView
 from charrnn.ui import chart, links, verdict
 from charrnn.ui.sentences import say
-from charrnn.ui.shared import note
+from charrnn.ui.shared import note, scrolled
 from charrnn.ui.texts import duration, translate
 
 FrameKey = dict[str, object]
@@ -202,16 +202,17 @@ def runs_table(
         return note(translate(lang, "runs.none"))
     keys = ("title", "text", "settings", "loss", "state")
     names = [html.escape(translate(lang, f"runs.{key}")) for key in keys]
-    heads = "".join(f"<th>{name}</th>" for name in names)
+    heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = "".join(_run_row(lang, entry) for entry in entries)
     rows += "".join(
         f'<tr><td dir="auto">{html.escape(folder.model_id)}</td>'
         f'<td colspan="4" dir="auto">{html.escape(say(lang, folder.problem))}</td></tr>'
         for folder in damaged
     )
-    return (
-        '<div class="table-scroll"><table class="runs"><thead><tr>'
-        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+    return scrolled(
+        translate(lang, "train.runs"),
+        f'<table class="runs"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>",
     )
 
 

@@ -259,3 +259,16 @@ def note(text: str, kind: str = "") -> str:
     if not text:
         return ""
     return f'<p class="note {kind}">{html.escape(text)}</p>'
+
+
+def scrolled(name: str, table: str) -> str:
+    """A table as HTML that is scrolled where it is too wide, by keyboard as well.
+
+    Args:
+        name: What a screen reader calls it; plain text.
+        table: HTML.
+    """
+    return (
+        '<div class="table-scroll" tabindex="0" role="region" '
+        f'aria-label="{html.escape(name)}">{table}</div>'
+    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,13 @@ def run_of(page: Any) -> str:
     return urllib.parse.parse_qs(href.removeprefix("?"))["run"][0]
 
 
-def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
-    """A finished run with a history, its texts as hostile as can be."""
+def make_run(
+    folder: Path,
+    model_id: str,
+    title: str = EVIL,
+    validated: Sequence[int] = (50, 100),
+) -> None:
+    """A finished run of 100 steps, its texts as hostile as can be."""
     record = make_record(title=title)
     figures = dataclasses.replace(record.figures, kept_step=100, total_steps=100)
     path = make_folder(folder / model_id, dataclasses.replace(record, figures=figures))
@@ -87,8 +93,8 @@ def make_run(folder: Path, model_id: str, title: str = EVIL) -> None:
     log.append(make_event("notice", 0, message=EVIL))
     for step in range(1, 101):
         log.append(make_event("step", step, loss=4 - step / 50))
-    log.append(make_event("validation", 50, val_loss=2.5, best=True))
-    log.append(make_event("validation", 100, val_loss=2.0, best=True))
+    for step in validated:
+        log.append(make_event("validation", step, val_loss=3 - step / 100, best=True))
     log.append(make_event("sample", 100, temperature=0.8, prompt=EVIL, text=EVIL))
     log.append(make_event("baseline", 100, order=5, loss=1.7))
     log.append(make_event("ended", 100, reason="finished"))

@@ -1,5 +1,6 @@
 """Whether the page can be used by keyboard and screen reader."""
 
+import dataclasses
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from charrnn.model import checkpoint
+from charrnn.model.record import SweepRecord
 from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
 from tests.builders import make_stepped, varied_text
 
@@ -33,19 +36,26 @@ FIND = """async (known) => {
 }"""
 
 
+SHOW = "dark => { document.body.classList.toggle('dark', dark); }"
+AT_ONCE = "*, ::before, ::after { transition: none !important }"  # colours, too
+
+
 def findings(page: Any) -> Iterator[dict[str, Any]]:
-    """What axe-core calls serious or critical on the page as it stands."""
+    """What axe-core calls serious or critical on the page, light and dark."""
     if not page.evaluate("() => !!window.axe"):
         axe = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
         page.evaluate(axe)
-    yield from page.evaluate(FIND, [list(known) for known in GRADIOS])
+        page.add_style_tag(content=AT_ONCE)
+    for dark in (True, False):
+        page.evaluate(SHOW, dark)
+        yield from page.evaluate(FIND, [list(known) for known in GRADIOS])
 
 
 def inside_findings(page: Any, folder: Path) -> Iterator[dict[str, Any]]:
     """Those of the Inside tab: two models, then units, one held, and its steps."""
-    make_stepped(folder / "stepped", 100, 25)
+    make_stepped(folder / "stepped", 100, 25, seed=3)
     page.locator("[role=tab][data-tab-id=inside]").click()
-    page.locator("#inside-text textarea").fill(varied_text(2000))
+    page.locator("#inside-text textarea").fill(varied_text(2500)[:2000])
     for name, title in (("model", "Test"), ("against", "A toy")):
         page.locator(f"#inside-{name} input").click()
         page.get_by_role("option", name=title).first.click()
@@ -64,10 +74,9 @@ def inside_findings(page: Any, folder: Path) -> Iterator[dict[str, Any]]:
     yield from findings(page)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious_that_is_ours(served, visit, theme):
+def test_axe_finds_nothing_serious_that_is_ours(served, visit):
     pytest.importorskip("axe_playwright_python")
-    page = visit(color_scheme=theme).open(served.url + TOY)
+    page = visit().open(served.url + TOY)
     found = list(findings(page))
     compare(page)
     page.locator("#sampling button").first.click()
@@ -77,16 +86,28 @@ def test_axe_finds_nothing_serious_that_is_ours(served, visit, theme):
     page.locator("[role=tab][data-tab-id=hub]").click()
     found += findings(page)
     found += inside_findings(page, served.folder)
-    make_run(served.folder, f"seen-{theme}", title="Seen")
-    page.goto(served.url + f"?run=seen-{theme}")
+    for units in (8, 16):
+        make_run(served.folder, f"seen-{units}", title="Seen")
+        join_sweep(served.folder / f"seen-{units}", "seen", units)
+    page.goto(served.url + "?run=seen-8")
     page.locator("#plot svg").first.wait_for()
+    page.locator("#sweep table").wait_for()
     for accordion in page.locator("#watch button.label-wrap").all():
         if accordion.is_visible():
             accordion.click()
     found += findings(page)
+    page.set_viewport_size({"width": 390, "height": 844})  # tables are scrolled
+    found += findings(page)
     assert [one for one in found if one["place"] < 0] == []
     seen = {one["place"] for one in found}
     assert seen == set(range(len(GRADIOS))), "the list is longer than it need be"
+
+
+def join_sweep(folder: Path, name: str, units: int) -> None:
+    """Make a run one of several that are compared."""
+    label = SweepRecord(id=name, key=f"{units:016x}", settings={"rnn_units": units})
+    record = checkpoint.read_record(folder)
+    checkpoint.save_record(folder, dataclasses.replace(record, sweep=label))
 
 
 def names(page: Any, selector: str) -> list[str]:
@@ -127,7 +148,7 @@ def test_names_are_unique_and_states_are_told(served, visit):
     assert page.get_by_role("group", name="Text", exact=True).count() == 1
 
 
-def test_arrow_keys_walk_through_the_tabs(served, visit):
+def test_arrow_keys_walk_through_the_tabs_and_a_phone_zooms_not(served, visit):
     page = visit().open(served.url)
     tabs = page.get_by_role("tab")
     tabs.first.focus()
@@ -137,6 +158,18 @@ def test_arrow_keys_walk_through_the_tabs(served, visit):
         expect(chosen).to_be_focused()
         expect(chosen).to_have_attribute("aria-selected", "true")
     assert tabs.evaluate_all("all => all.filter(e => e.tabIndex === 0).length") == 1
+
+    # on a phone fields are not zoomed into
+    page.set_viewport_size({"width": 390, "height": 844})
+    sizes = page.locator("input:visible, textarea:visible").evaluate_all(
+        "all => all.filter(e => e.type !== 'range')"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert sizes
+    assert min(sizes) >= 16
+    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
+    for name in ("#compare", "#generate-one"):  # in reach wherever one reads
+        expect(page.locator(name)).to_be_in_viewport()
 
 
 def test_the_focus_never_falls_out_of_the_page(served, visit):
@@ -161,33 +194,21 @@ def test_the_focus_never_falls_out_of_the_page(served, visit):
     page.wait_for_function("() => document.activeElement.closest('main')")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_focus_is_seen_in_every_field(served, visit, theme):
-    page = visit(color_scheme=theme, reduced_motion="reduce").open(served.url)
+def test_the_focus_is_seen_in_every_field(served, visit):
+    page = visit(reduced_motion="reduce").open(served.url)
     page.locator("#sampling button").first.click()
     page.locator("#seed input").wait_for()
-    accent = {"light": "rgb(15, 118, 110)", "dark": "rgb(79, 192, 180)"}[theme]
-    fields = page.locator("main :is(input, textarea, select, button):visible")
+    page.add_style_tag(content=AT_ONCE)
+    fields = page.locator("main :is(input, textarea, select, button):visible").all()
     page.keyboard.press("Tab")  # from here on it is a keyboard that moves
-    for field in fields.all():
-        if field.is_disabled() or field.get_attribute("tabindex") == "-1":
-            continue
-        field.focus()
-        style = field.evaluate(
-            "e => { const s = getComputedStyle(e);"
-            " return [s.outlineStyle, s.outlineWidth, s.outlineColor] }"
-        )
-        assert style == ["solid", "2px", accent], field.evaluate("e => e.outerHTML")
-
-
-def test_fields_on_a_phone_are_not_zoomed_into(served, visit):
-    page = visit(viewport={"width": 390, "height": 844}).open(served.url)
-    sizes = page.locator("input:visible, textarea:visible").evaluate_all(
-        "all => all.filter(e => e.type !== 'range')"
-        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
-    )
-    assert sizes
-    assert min(sizes) >= 16
-    page.evaluate("() => scrollTo(0, document.body.scrollHeight)")
-    for name in ("#compare", "#generate-one"):  # in reach wherever one reads
-        expect(page.locator(name)).to_be_in_viewport()
+    for dark, accent in ((False, "rgb(15, 118, 110)"), (True, "rgb(79, 192, 180)")):
+        page.evaluate(SHOW, dark)
+        for field in fields:
+            if field.is_disabled() or field.get_attribute("tabindex") == "-1":
+                continue
+            field.focus()
+            style = field.evaluate(
+                "e => { const s = getComputedStyle(e);"
+                " return [s.outlineStyle, s.outlineWidth, s.outlineColor] }"
+            )
+            assert style == ["solid", "2px", accent], field.evaluate("e => e.outerHTML")

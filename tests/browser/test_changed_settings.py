@@ -39,6 +39,10 @@ def test_a_text_says_that_the_settings_were_changed_after_it(served, visit):
         expect(lines).to_have_text(["", ""])
     page.locator("#seed input").fill("8")
     expect(lines).to_have_text([SINCE, SINCE])
+    page.locator("#new-seed input").check()  # then no seed is asked for
+    expect(lines).to_have_text(["", ""])
+    page.locator("#new-seed input").uncheck()
+    expect(lines).to_have_text([SINCE, SINCE])
     assert lines.nth(0).get_attribute("title") == (
         "toy: temperature 0.2, seed 7, 20 characters"
     )

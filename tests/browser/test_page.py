@@ -277,9 +277,22 @@ def drawn_box(page: Any, name: str) -> dict[str, float]:
     return box
 
 
+def dot_width(page: Any, name: str) -> float:
+    """How wide a curve of one point is drawn, in pixels; 0 if its ends are cut."""
+    colour = chart.COLOURS[name]
+    drawn: float = page.locator(
+        f'#plot svg .mark-line path[stroke="{colour}"]'
+    ).evaluate(
+        "e => { const { strokeLinecap, strokeWidth } = getComputedStyle(e);"
+        " return strokeLinecap === 'round' ? parseFloat(strokeWidth) : 0; }"
+    )
+    return drawn
+
+
 def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, visit):
     make_run(served.folder, "evil")
     make_run(served.folder, "other", title="Other")
+    make_run(served.folder, "short", title="Short", validated=(100,))
     page = visit().open(served.url + "?run=evil")
     page.locator("#plot svg").first.wait_for()
     page.evaluate("() => { window.node = document.querySelector('#plot svg'); }")
@@ -293,6 +306,12 @@ def test_nothing_of_a_run_runs_and_it_can_be_renamed_packed_and_deleted(served, 
     assert page.evaluate("() => window.node.isConnected")
     for name in ("validation", "other_a"):
         assert drawn_box(page, name)["width"] > 100
+    page.locator("#overlay input").click()
+    page.get_by_role("option", name="Short").click()
+    page.locator("#legend li").nth(7).wait_for()
+    point = drawn_box(page, "other_b")  # validated once: no line, but a dot
+    assert point["width"] == 0
+    assert dot_width(page, "other_b") > 5
     for name, said in (("guessing", "guessing 3."), ("baseline", "5-grams 1.700")):
         line = drawn_box(page, name)
         label = page.locator(f'.line-name[data-colour="{chart.COLOURS[name]}"]')

@@ -81,15 +81,21 @@ def test_what_was_entered_and_written_survives_a_lost_server(served, visit):
     assert after.startswith(before)
     expect(page.locator("#card-2 .cut")).to_contain_text("cut off")
 
-    page.locator("#length input").fill("30")
+    # its own model goes on with it, in its place, whatever the form asks for by now
+    page.locator("#model input").click()
+    page.get_by_role("option", name="A toy").click()
+    expect(page.locator("#model input")).to_have_value(re.compile("toy"))
     page.locator("#card-2 .cut button").click()  # write on
-    page.locator("#writing-status a").wait_for()
-    text = page.locator("#single .written").text_content()
-    assert text.startswith(after)
-    assert len(text) == len(after) + 30
-    expect(page.locator("#single .written")).to_have_attribute(
-        "data-temperature", "1.35"
+    page.wait_for_function(
+        "n => document.querySelector('#card-2 .written')?.textContent.length > n",
+        arg=len(after),
     )
+    written = page.locator("#card-2 .written")
+    assert written.text_content().startswith(after)
+    assert "model=slow" in written.get_attribute("data-link")
+    expect(written).to_have_attribute("data-temperature", "1.35")
+    expect(page.locator(".cut")).to_have_count(3)  # the others wait as they were
+    page.locator("#stop-writing").click()
     visitor.faults.clear()  # a server that is gone is noted as an error
 
 

@@ -53,6 +53,7 @@ from tests.hub.hub_server import Hub
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
 PUBLIC = sorted(PUBLIC_FILES)
+PATIENT = transfer.Limits(first=60.0)  # a busy machine is slow
 SHORT = transfer.Limits(first=10.0, idle=1.0)  # the first byte may find a busy machine
 
 
@@ -115,6 +116,7 @@ def connected(
     server: Hub, token: str | None, settings: dict[str, Any]
 ) -> transfer.Connection:
     """A connection to the server, with what the settings say of one taken out."""
+    settings.setdefault("limits", PATIENT)
     fields = ("token", "endpoint", "on_progress", "limits")
     given = {name: settings.pop(name) for name in fields if name in settings}
     return transfer.Connection(**{"token": token, "endpoint": server.url, **given})
@@ -870,8 +872,7 @@ SPACE_FILES = [".gitattributes", "README.md", "index.html"]
 
 
 def share(folder: Path, server: Hub, repo: str = "alice/page", **settings: Any) -> Any:
-    """Push the web page of a model to a Space, patiently on a busy machine."""
-    settings.setdefault("limits", transfer.Limits(first=60.0))
+    """Push the web page of a model to a Space."""
     connection = connected(server, ALICE, settings)
     loaded = checkpoint.load(folder)
     told = [name for name in ("title", "origin") if name in settings]

@@ -62,6 +62,25 @@ def test_it_is_found_in_a_network_and_in_a_part_of_the_text(monkeypatch):
     assert part.whole == pytest.approx(whole.whole, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("limit", "expected"), [("MAX_LOGITS", 7), ("OPERATIONS", 7), (None, 78)]
+)
+def test_it_reads_no_more_than_its_limits(limit, expected, monkeypatch):
+    model = constant()
+    size = {"MAX_LOGITS": 13, "OPERATIONS": model.record.model.num_parameters()}
+    if limit is not None:
+        monkeypatch.setattr(calibration, limit, 2000 * size[limit])
+    read = []
+
+    def watched(network, ids):
+        read.append(ids.shape)
+        return scores.predict(network, ids)
+
+    monkeypatch.setattr(calibration, "predict", watched)
+    calibration.fit(model, drawn(30_000, 1.0))
+    assert read == [(expected, scores.WINDOW + 1)]
+
+
 def test_where_one_half_does_not_help_the_other_nothing_is_changed():
     count = 20 * scores.WINDOW
     ids = np.concatenate([drawn(count, 0.6), drawn(count + 1, 1.6)])

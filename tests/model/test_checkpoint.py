@@ -675,7 +675,7 @@ def test_any_value_anywhere_is_taken_in_bounds_or_refused(folder, place, key):
 
 # what version 2 may leave out: each has a default
 OPTIONAL = {
-    *("scan_impl", "machine", "license"),
+    *("scan_impl", "machine", "license", "devices", "workers"),
     *("cold256_val_loss", "val_characters", "logit_scale"),
     *("float16_cost", "int8_cost", "reliability"),
     *("texts", "parts", "separator", "sweep"),

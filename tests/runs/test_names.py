@@ -69,7 +69,9 @@ def test_a_hosted_page_takes_ids_of_its_own_making_alone(run, monkeypatch):
     with pytest.raises(RunError, match="no model or run"):
         store.find("my novel")
     assert Browser.of({"run": "my novel", "held": ["my novel"]}) == Browser()
-    assert [e.model_id for e in listing.entries({"my novel"})] == ["shakespeare"]
+    assert [e.model_id for e in listing.entries({"my novel"})] == list(
+        store.SHIPPED_IDS
+    )
 
 
 def test_a_path_is_taken_wherever_a_name_is(run, tmp_path, capfd, monkeypatch):
@@ -88,12 +90,12 @@ def test_a_path_is_taken_wherever_a_name_is(run, tmp_path, capfd, monkeypatch):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_copy_of_the_shipped_model_is_listed_once(isolated):
+def test_a_copy_of_a_shipped_model_is_listed_once(isolated):
     make_folder(isolated / store.SHIPPED_ID, make_record(title="My copy"))
-    assert [e.record.title for e in listing.models()] == ["My copy"]
+    assert [e.record.title for e in listing.models()] == ["Python", "My copy"]
     assert store.find(store.SHIPPED_ID) == isolated / store.SHIPPED_ID
     shutil.rmtree(isolated / store.SHIPPED_ID)
-    assert [e.record.title for e in listing.models()] == ["Shakespeare"]
+    assert [e.record.title for e in listing.models()] == ["Shakespeare", "Python"]
 
 
 def test_what_may_not_be_looked_at_is_said_and_stays_in_the_lists(run):

@@ -100,6 +100,34 @@ ENCODINGS = {
     "pl": ("cp1250", "iso8859_2", "cp852"),
     "tr": ("cp1254",),
 }
+BY_LETTERS = {  # what letters and their places tell, where they decode in several
+    ("fr", "mac_roman"): TEXTS["fr"],
+    ("fr", "cp850"): TEXTS["fr"],
+    ("tr", "cp1254"): TEXTS["tr"],
+    ("tr", "iso8859_9"): TEXTS["tr"],
+    ("ru", "koi8_r"): TEXTS["ru"],
+    ("hu", "cp1250"): (
+        "Egyszer volt, hol nem volt, élt egy öreg király, akinek három lánya és egy "
+        "fűzfahíd melletti kőháza volt. Esténként tüzet gyújtott, és őrizte a folyót."
+    ),
+    ("cs", "iso8859_2"): (
+        "Byl jednou jeden král a ten měl tři dcery. Nejmladší z nich se ptala, proč "
+        "je moře slané; šla tedy přes most, kde žil starý převozník s bílým koněm."
+    ),
+    ("lv", "cp1257"): (
+        "Reiz dzīvoja vecs ķēniņš, kuram bija trīs meitas. Jaunākā gribēja zināt, "
+        "kāpēc jūra ir sāļa, un gāja pa šauru ceļu pāri kalniem līdz pašam galam."
+    ),
+    ("sv", "cp850"): (
+        "Det var en gång en gammal gård där tre systrar bodde. Den yngsta ville "
+        "förstå varför havet är salt, och gick över ängen mot den blå färjan."
+    ),
+    ("es", "mac_roman"): (
+        "Érase una vez un rey que tenía tres hijas. La más pequeña preguntó por qué "
+        "el mar era salado; el niño del molino, señaló el río y no contestó."
+    ),
+    ("de", "mac_roman"): TEXTS["de"],
+}
 NOTICE = re.compile(
     r"t is UTF-8 with ([\d,]+) damaged bytes?,(?: the first)? at byte ([\d,]+), line "
     r"([\d,]+): (?:it is|they are) left out\. .*\."
@@ -190,6 +218,31 @@ def test_other_encodings_are_still_recognised(language, encoding, lines):
     found = read(data)
     assert found.text == data.decode(encoding)
     assert "is not UTF-8: it was read as" in found.notices[0]
+
+
+@pytest.mark.parametrize(("language", "encoding"), BY_LETTERS)
+def test_letters_tell_an_encoding(language, encoding):
+    data = (BY_LETTERS[language, encoding] + "\n").encode(encoding, "ignore") * 3
+    found = read(data)
+    assert found.text == data.decode(encoding)
+    assert "is not UTF-8: it was read as" in found.notices[0]
+
+
+@pytest.mark.parametrize("stray", [b"\xff", b"\xf0", b"\xc3", b"\xff" * 9, b"\x80\x9c"])
+def test_a_few_bytes_in_ascii_are_damage_where_no_letter_stands(stray):
+    plain = b"It was late, and the rain had not stopped at all.\n" * 20
+    found = read(plain[:330] + stray + plain[330:])
+    assert found.text == plain.decode()
+    assert damage(found) == (len(stray), 330, 7)
+
+
+@pytest.mark.parametrize("few", ["café", "naïve", "Élan", "it’s", "“so”", "5 €", "où"])
+def test_a_few_letters_in_ascii_are_western_where_letters_stand(few):
+    plain = "It was late, and the rain had not stopped at all.\n" * 20
+    text = f"{plain}Then {few} again.\n{plain}"
+    found = read(text.encode("cp1252"))
+    assert found.text == text
+    assert "was read as cp1252." in found.notices[0]
 
 
 @pytest.mark.parametrize(
