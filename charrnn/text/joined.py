@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from charrnn.errors import CorpusError
 from charrnn.files import escaped, is_safe, one_line, quoted
+from charrnn.hosting import policy
 from charrnn.text.corpus import MAX_PARTS, Corpus, check_limit, check_no_nul, clean
 from charrnn.text.encoding import to_text
 from charrnn.text.named import UNNAMED
@@ -190,7 +191,9 @@ def _files_at(
             where = file.relative_to(path).as_posix()
             yield _File(where, file.stat().st_size, file, chosen=False)
     elif is_zip(path):
-        yield from _in_zip(path, name, taken, max_bytes)
+        # who packed it need not be who names it: what it unpacks to stays bounded
+        limit = min(max_bytes, taken + policy().max_text_bytes)
+        yield from _in_zip(path, name, taken, limit)
     else:
         yield _File(path.name, path.stat().st_size, path, chosen=True)
 

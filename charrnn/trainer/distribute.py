@@ -357,10 +357,13 @@ class SharedNetwork(KerasNetwork):
         Returns the whole batch's loss in shape ``(1,)``, which is what Keras reduces
         over several devices; of several workers also whether they meet after the step.
         """
-        ids, targets = data[:2]
+        ids, targets, *rest = data
+        begins = rest[0] if rest else None  # where documents do
         meets = self._obey() if self.is_clustered else {}
         with tf.GradientTape() as tape:
-            logits, states = self(ids, states=self._window_states(), training=True)
+            logits, states = self(
+                ids, states=self._window_states(), training=True, begins=begins
+            )
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         gradients, loss = self._reduce(gradients, loss)

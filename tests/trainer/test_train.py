@@ -472,10 +472,11 @@ def test_training_begins_with_the_weights_of_another_model(
         small_corpus.text[::-1] + "é", name="other", max_bytes=10**6
     )
     prepared = preparation.prepare(other, settings=dict(TINY), init=trained)
-    assert "'é'" in " ".join(prepared.notices)
+    assert "lacks 1 of the text's characters" in prepared.notices[0]
+    assert prepared.notices[0].endswith("a row of its own: 'é'.")
     settings = {**TINY, "validate_every": 1, "epochs": 1}
     prepared = preparation.prepare(small_corpus, settings=settings, init=trained)
-    child = with_baseline(control.create(prepared, init=trained))
+    child = with_baseline(control.create(prepared))
     train.train(child)
     first = of("validation", read_all(child))[0]
     assert known is not None
