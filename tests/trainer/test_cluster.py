@@ -384,12 +384,12 @@ def test_a_killed_worker_is_named_and_all_go_on_to_the_numbers_of_one(
     assert_failed(folder, "was lost: start all workers again, worker 0 with --resume")
     assert read_status("two").message.startswith("Worker 1 (localhost:")
     assert state_of(folder)["optimizer.0"] >= 30  # saved before that
-    pair = Pair(folder, tmp_path, small_corpus, actions=("stop 40", "stop 40"))
+    pair = Pair(folder, tmp_path, small_corpus, actions=("stop 50",) * 2)
     assert pair.finish() == [0, 0], pair.log(0) + pair.log(1)
     assert read_status("two").state is RunState.STOPPED
     (line,) = pair.log(1).splitlines()
     assert line.startswith("worker 1 (localhost:")
-    train_alone(alone, 40)
+    train_alone(alone, 50)
     assert_near(folder, alone)
 
 
@@ -402,7 +402,7 @@ def test_a_killed_chief_is_named_and_all_go_on_bit_for_bit(
     assert "Worker 0 (localhost:" in pair.log(1)
     assert_failed(folder, "ended from outside")  # its parent has recorded it
     for path in (folder, whole):
-        pair = Pair(path, tmp_path, small_corpus, actions=("stop 40", "stop 40"))
+        pair = Pair(path, tmp_path, small_corpus, actions=("stop 50",) * 2)
         assert pair.finish() == [0, 0], pair.log(0) + pair.log(1)
     state, expected = state_of(folder), state_of(whole)
     assert {name: array.tobytes() for name, array in state.items()} == {
@@ -419,24 +419,24 @@ def test_other_cells_and_other_numbers_of_workers(
 ) -> None:
     folder = new_run(small_corpus, "two", cell=cell, batch_size=5)
     alone = new_run(small_corpus, "alone", cell=cell, batch_size=4)
-    actions = ("stop 20", "stop 20")
+    actions = ("stop 25",) * 2
     pair = Pair(
         folder, tmp_path, small_corpus, actions=actions, cell=cell, batch_size=5
     )
     assert pair.finish() == [0, 0], pair.log(0) + pair.log(1)
     assert "the text is read as 4." in " ".join(read_view(folder).notices)
     control.request_resume(folder)
-    train_alone(folder, 40)
+    train_alone(folder, 50)
     assert "'workers': '2 -> 1'" in " ".join(read_view(folder).notices)
-    train_alone(alone, 40)
+    train_alone(alone, 50)
     np.testing.assert_allclose(
         state_of(folder)["network.0"], state_of(alone)["network.0"], rtol=0, atol=NEAR
     )
     control.request_resume(alone)
-    pair = Pair(alone, tmp_path, small_corpus, actions=("stop 50",) * 2, cell=cell)
+    pair = Pair(alone, tmp_path, small_corpus, actions=("stop 60",) * 2, cell=cell)
     assert pair.finish() == [0, 0], pair.log(0) + pair.log(1)
     control.request_resume(folder)
-    train_alone(folder, 50)
+    train_alone(folder, 60)
     for name, array in state_of(alone).items():
         np.testing.assert_allclose(state_of(folder)[name], array, rtol=0, atol=NEAR)
 
