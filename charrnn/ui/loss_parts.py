@@ -70,7 +70,7 @@ def _columns(lang: str, split: Sequence[Validation]) -> str:
     columns = "".join(_column(lang, event, highest) for event in chosen)
     ends = "".join(
         f"<span>{html.escape(translate(lang, 'sample.head', step=event.step))}</span>"
-        for event in (chosen[0], chosen[-1])
+        for event in (chosen[0], *chosen[1:][-1:])
     )
     return (
         f"{note(translate(lang, 'parts.columns'))}"

@@ -39,6 +39,7 @@ def test_the_table_has_each_part_and_its_shares():
     ]
     assert "Of the sampled validation at step 10." in html
     assert re.findall(r"height:([\d.]+)%", html) == ["100.0"]
+    assert html.count("<span>step 10</span>") == 1
 
 
 def test_at_rest_it_is_of_the_exact_pass():
