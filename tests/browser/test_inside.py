@@ -8,6 +8,7 @@ from tests.browser.steps import EVIL, compare
 from tests.builders import make_folder, make_record, make_stepped, varied_text
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
+expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 INSIDE = "?model=toy&tab=inside"
 
 

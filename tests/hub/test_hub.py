@@ -501,7 +501,7 @@ def test_a_server_that_never_answers_hangs_no_pull(there, model, models):
     there.add_repository("alice/model", public_files(model))
     there.fail("GET", "/storage/", hang=True)
     sentence, seconds = timed(pull, "alice/model", models, there, limits=SHORT)
-    assert "sent nothing more for 1 seconds: pull again" in sentence
+    assert "sent nothing more for 1 seconds: try again" in sentence
     assert seconds < 12
     assert nothing_in(models)
 
@@ -987,7 +987,7 @@ def test_a_space_needs_a_token_and_a_name(there, model):
     with pytest.raises(HubError, match="A push needs an access token"):
         share(model, there, token=None)
     for settings in ({"repo": "page"}, {"model_repo": "a/b/c"}):
-        with pytest.raises(HubError, match="names no model on the Hub"):
+        with pytest.raises(HubError, match="names no repository on the Hub"):
             share(model, there, **settings)
     with pytest.raises(HubError, match="You have no rights to write"):
         share(model, there, repo="bob/page")
