@@ -25,7 +25,7 @@ FRAME = 8.0  # ms of scripting and layout while a slider is dragged
 NOISE = 2  # times a bound where other tests run beside
 TRAINED = {"rnn_units": 256, "epochs": 10_000, "minutes": 20}
 STORED = "#card-3 .written .prompt"
-IDLE = 70  # seconds, after which the writing process has gone
+IDLE = 70  # seconds, after which a writing process that holds much has gone
 # milliseconds from the press to the first characters of a text
 FIRST = """() => new Promise((done) => {
   const begun = performance.now(), old = document.querySelector("#card-0 .written");
