@@ -27,7 +27,8 @@ from charrnn.text.vocabulary import Vocabulary
 from charrnn.trainer.cluster import Cluster, Member, find_cluster
 from charrnn.trainer.process import quiet_start
 from charrnn.trainer.supervise import (
-    CONNECTING_SECONDS,
+    ENDED,
+    UNCONNECTED,
     Outcome,
     Report,
     Stage,
@@ -37,10 +38,6 @@ from charrnn.trainer.supervise import (
 
 FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 COMMAND: Final = ("-m", "charrnn")
-CONNECTED: Final = (
-    "The workers have all come, but TensorFlow did not connect them within "
-    f"{CONNECTING_SECONDS:g} s: each must reach the port of every other one."
-)
 
 
 def cluster_of(args: argparse.Namespace) -> Cluster | None:
@@ -79,9 +76,9 @@ def _code_of(outcome: Outcome, cluster: Cluster) -> int:
         return INTERRUPTED
     if not outcome.overdue and outcome.code >= 0:
         return outcome.code
-    code, message = FAILED, "The training was ended from outside."
+    code, message = FAILED, ENDED
     if outcome.stage is Stage.CONNECTING:
-        code, message = INVALID, CONNECTED
+        code, message = INVALID, UNCONNECTED
     elif outcome.stage is Stage.LOST:
         message = cluster.lost(int(outcome.details[Stage.LOST]))
     if Stage.PREPARING in outcome.details:

@@ -374,14 +374,19 @@ def _gather(
     missing = [i for i in range(len(cluster.addresses)) if i not in said]
     if missing:
         names = ", ".join(map(cluster.named, missing))
-        raise RunError(
-            _refuse(lines, f"{_upper(names)} did not come within {seconds:g} s.")
-        )
+        raise RunError(_refuse(lines, _late(_upper(names), seconds)))
     if found := differences(said):
         raise ConfigError(_refuse(lines, found))
     for line in lines.values():
         line.send({"refused": ""})
     return lines
+
+
+def _late(names: str, seconds: float) -> str:
+    return (
+        f"{names} did not come within {seconds:g} s: start all workers within that "
+        "time, with the same addresses."
+    )
 
 
 def _refuse(lines: dict[int, _Line], sentence: str) -> str:
@@ -419,7 +424,7 @@ def _join(cluster: Cluster, facts: Facts, seconds: float) -> _Line:
         except (OSError, ValueError, TypeError, KeyError) as error:
             if time.monotonic() > deadline:
                 chief = _upper(cluster.named(0))
-                raise RunError(f"{chief} did not come within {seconds:g} s.") from error
+                raise RunError(_late(chief, seconds)) from error
             time.sleep(RETRY_SECONDS)
             continue
         if sentence:

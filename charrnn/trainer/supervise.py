@@ -22,6 +22,14 @@ from typing import Any, Final
 CONNECTING_SECONDS: Final = 90.0  # for TensorFlow to connect workers that have all come
 LOST_SECONDS: Final = 30.0  # for a training to end by itself once a worker is lost
 DONE_SECONDS: Final = 10.0  # for a process to end after its work
+ENDED: Final = (
+    "The training's process was ended from outside: start all workers again, worker 0 "
+    "with --resume, to go on from the last saved state."
+)
+UNCONNECTED: Final = (
+    "All workers have come, but TensorFlow did not connect them in time: each of them "
+    "must reach the port of every other one."
+)
 FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -73,6 +73,7 @@ def _columns(lang: str, split: Sequence[Validation]) -> str:
         for event in (chosen[0], *chosen[1:][-1:])
     )
     return (
+        f"{note(translate(lang, 'parts.columns'))}"
         f'<div class="stack" aria-hidden="true">{columns}</div>'
         f'<p class="stack-ends" aria-hidden="true">{ends}</p>'
     )

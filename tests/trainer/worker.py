@@ -3,8 +3,9 @@
     python -m tests.trainer.worker die 35 train --corpus sea.txt --workers ...
 
 ``die``: the training's process kills itself; ``stop``: it asks for the end, which the
-trainer sees in that step; ``rate``: it asks for half the learning rate. Each step of
-the chief has an event.
+chief sees in that step if the workers meet after it, as they do after each step that
+validates or leaves a snapshot; ``rate``: it asks for half the learning rate. Each step
+of the chief has an event.
 """
 
 import os
