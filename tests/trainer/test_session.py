@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -91,6 +92,18 @@ def test_a_changed_bit_of_the_text_is_refused(run: Path) -> None:
     control.request_resume(run)
     with pytest.raises(TrainingError, match="not the text that the run began with"):
         train.train(run)
+
+
+def test_a_state_that_may_not_be_looked_at_is_told(run: Path) -> None:
+    state = run / "state"
+    state.chmod(0)
+    if os.access(state, os.X_OK):
+        pytest.skip("this user may read everything")
+    try:
+        with pytest.raises(CorpusError, match=r"corpus\.txt, cannot be read \(Perm"):
+            open_session(run, EventLog(run))
+    finally:
+        state.chmod(0o700)
 
 
 def test_a_plan_for_another_text_is_refused(run: Path) -> None:
