@@ -24,7 +24,15 @@ from charrnn.config import DEFAULT_TEMPERATURES, ModelConfig, SamplingConfig
 from charrnn.errors import HubError
 from charrnn.files import one_line, replace_unsafe, write_file
 from charrnn.model import checkpoint, generation
-from charrnn.model.record import CARD, LICENSE_PATTERN, Figures, Machine, Record
+from charrnn.model.record import (
+    CARD,
+    LICENSE_PATTERN,
+    Figures,
+    Machine,
+    Origin,
+    Parent,
+    Record,
+)
 from charrnn.model.reliability import overall
 from charrnn.presets import (
     DEFAULT_PRESET,
@@ -59,18 +67,33 @@ def _part(name: str) -> str:
     return (_PROGRAM / f"{name}.py").read_text(encoding="utf-8")
 
 
-def program(model: ModelConfig, source: str) -> str:
+def _with_documents(separator: str) -> dict[str, str]:
+    """What changes in the program of a model of documents: it begins each anew."""
+    begin = json.dumps(separator)
+    return {
+        ' or ("\\n" if "\\n" in ids else vocab[1])': f" or {json.dumps(separator[-1])}",
+        "\n\n\ndef step(": "\nblank, read = states[:], []\n\n\ndef step(",
+        "score every next one\n": "score every next one\n    read.append(vocab[i])\n"
+        f'    if "".join(read[-{len(separator)}:]) == {begin}:  # a document begins\n'
+        "        states[:] = blank\n",
+    }
+
+
+def program(model: ModelConfig, source: str, separator: str = "") -> str:
     """Python code that loads and runs a model without charrnn.
 
-    At most 40 lines; it needs NumPy, safetensors and huggingface_hub.
+    At most 40 lines, 44 for a model of documents; it needs NumPy, safetensors and
+    huggingface_hub.
 
     Args:
         model: Decides which cell is written out.
         source: Repository or folder to load when none is given.
+        separator: What separates the documents of its text; empty: nothing.
     """
     states = "states = [(np.zeros({}, np.float32),) * {}] * {}"
     cell = _part(model.cell).removeprefix("import numpy as np\n").strip()
-    changes = {
+    changes = _with_documents(separator) if separator else {}
+    changes |= {
         "from gru import cell\n": "",
         states.format(384, 1, 2): states.format(
             model.rnn_units, model.num_states, model.num_layers
@@ -153,22 +176,38 @@ def _dataset_type(record: Record) -> str:
 
 def _introduction(record: Record) -> str:
     model, corpus = record.model, record.corpus
+    scratch = " from scratch" if record.parent is None else ""
     layers = "one layer" if model.num_layers == 1 else f"{model.num_layers} layers"
     text = (
         f"A character-level network: {layers} of {model.rnn_units} {_CELLS[model.cell]}"
         f" units, {model.num_parameters():,} parameters, {model.vocab_size:,} ids "
-        f"(\\[UNK\\] included). It was trained from scratch with charrnn on one text, "
+        f"(\\[UNK\\] included). It was trained{scratch} with charrnn on one text, "
         f"{_markdown(corpus.shown_name)}: {corpus.characters:,} characters, "
         f"{corpus.distinct:,} different ones. The text itself is not included."
     )
     if corpus.key and NAMED[corpus.key].rights:
         text += f" {NAMED[corpus.key].rights}"
+    if record.parent is not None:
+        text += f"\n\n{_parentage(record.parent)}"
     if record.origin is not None:
-        text += (
-            f"\n\nA copy of {_markdown(record.origin.repo)} at commit "
-            f"{_markdown(record.origin.revision)}."
-        )
+        text += f"\n\nA copy of {_at(record.origin)}."
     return text
+
+
+def _at(origin: Origin) -> str:
+    return f"{_markdown(origin.repo)} at commit {_markdown(origin.revision)}"
+
+
+def _parentage(parent: Parent) -> str:
+    """The model that the training began with, and what it lacked."""
+    pulled = f", a copy of {_at(parent.origin)}" if parent.origin else ""
+    grown = ""
+    if parent.new_characters:
+        grown = f" Characters that it lacked: {parent.new_characters:,}."
+    return (
+        f"The training began with the weights `{parent.weights}` of another model, "
+        f"{_markdown(parent.title)}{pulled}.{grown}"
+    )
 
 
 def _kept(figures: Figures, machine: Machine | None) -> str:
@@ -338,7 +377,9 @@ def card(
         f"With charrnn: `python -m charrnn pull {source}`, then generate. Without it:"
         if source != "."
         else "Without charrnn, in this folder or with a folder's path behind it:",
-        _fenced(program(record.model, source), "python"),
+        _fenced(
+            program(record.model, source, record.corpus.document_separator), "python"
+        ),
         "## Settings",
         _settings(record, command),
     ]
@@ -411,15 +452,16 @@ def command_of(record: Record) -> str:
     known = record.corpus.key or "YOUR-TEXT.txt"
     training = record.training
     settings = settings_beyond_preset(record.model, training)
+    init = "" if record.parent is None else "PARENT"
     if training.preset in PRESETS:
-        return command_line(known, training.preset, settings)
+        return command_line(known, training.preset, settings, init=init)
     every = {**dataclasses.asdict(record.model), **dataclasses.asdict(training)}
     chosen = {
         key: value
         for key, value in every.items()
         if key not in ("preset", "vocab_size")
     }
-    return command_line(known, DEFAULT_PRESET, chosen)
+    return command_line(known, DEFAULT_PRESET, chosen, init=init)
 
 
 def write_card(

@@ -183,6 +183,12 @@ class TrainingConfig(_Checked):
     clipnorm: float = _setting(
         1.0, "largest global norm of the gradients; 0: no limit", low=0.0, high=1000.0
     )
+    scheduled_sampling: float = _setting(
+        0.0,
+        "share of the characters read that are the network's own, at the end",
+        low=0.0,
+        high=1.0,
+    )
     early_stopping: int = _setting(
         0,
         "validations without improvement that end the run; 0: never",

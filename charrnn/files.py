@@ -74,6 +74,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path has something behind it, a broken link included.
+
+    True where one may not look: whoever reads it says so.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def replace_unsafe(text: str, by: str = "\ufffd", *, keep: str = "") -> str:
     r"""The text without characters that act instead of being read.
 

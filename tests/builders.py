@@ -7,6 +7,7 @@ programs are compared only where that cannot matter: the recurrent weights of th
 model are `contractive`, and no draw of the text is close (`unambiguous_text`).
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,7 +19,7 @@ import sys
 import time
 import typing
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,7 @@ from charrnn.model.checkpoint import Model
 from charrnn.model.network import Network
 from charrnn.model.record import CorpusRecord, Figures, Record
 from charrnn.model.tensors import tensors_to_parts
-from charrnn.runs import events
+from charrnn.runs import events, queue
 from charrnn.runs.events import Event, EventLog
 from charrnn.runs.states import EndReason
 from charrnn.runs.view import Reducer, RunView
@@ -115,6 +116,22 @@ def make_folder(folder: Path, record: Record, seed: int = 4) -> Path:
     return folder
 
 
+def make_slow(folder: Path) -> Path:
+    """A model called Slow, so large that the longest text takes it some ten seconds."""
+    record = make_record(title="Slow")
+    large = dataclasses.replace(record.model, rnn_units=512, num_layers=2)
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(4)
+    weights = {
+        name: rng.normal(0, 0.05, shape).astype(np.float32)
+        for name, shape in large.tensor_shapes().items()
+    }
+    checkpoint.save_record(folder, dataclasses.replace(record, model=large))
+    checkpoint.save_vocabulary(folder, Vocabulary.of(CHARACTERS))
+    checkpoint.save_weights(folder, large, weights)
+    return folder
+
+
 def make_stepped(folder: Path, kept: int, *steps: int, seed: int = 0) -> Path:
     """The same after ``kept`` steps, with snapshots of earlier ones, each its own."""
     record = make_record()
@@ -172,13 +189,35 @@ def with_baseline(folder: Path) -> Path:
 
 def wait_for_event(folder: Path, kind: str, *, count: int = 1) -> None:
     """Wait until a run's history has events of a type; a baseline ends its process."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         told = events.read(folder).events
         if sum(event.type == kind for event in told) >= count:
             return
         time.sleep(0.02)
     raise AssertionError(f"no {kind} event came")
+
+
+@contextlib.contextmanager
+def held_queue(folder: Path) -> Iterator[None]:
+    """Let no training's turn come: each waits as a process, without TensorFlow.
+
+    It holds its run, so that a history which a test writes is that of a living run,
+    and it answers a stop.
+
+    Args:
+        folder: Where the runs are.
+    """
+    nobody = folder / "nobody"
+    with queue.turn(nobody, EventLog(nobody), stopped=lambda: False) as ours:
+        assert ours
+        yield
+
+
+def waiting_run(folder: Path) -> EventLog:
+    """The history of a run that waits in the queue, for a test to go on with."""
+    wait_for_event(folder, "queued", count=2)  # when it was made, and by its process
+    return EventLog(folder)
 
 
 def varied_text(characters: int, *, seed: int = 0) -> str:

@@ -213,6 +213,23 @@ def test_the_cards_program_writes_what_charrnn_writes(
     assert run_program(program, *arguments) == text
 
 
+def test_the_cards_program_begins_documents_anew(tmp_path):
+    record = make_record("gru", 2)
+    text = dataclasses.replace(record.corpus, documents="files", separator="ab")
+    folder = make_folder(tmp_path / "m", dataclasses.replace(record, corpus=text))
+    program = program_in(card.write_card(folder))
+    assert len(program.splitlines()) <= 44
+    model = checkpoint.load(folder)
+    assert model.record.corpus.document_separator == "ab"
+    begun, cut = (
+        run_program(program, str(folder), prompt, "0", "60")
+        for prompt in ("xyzab", "b")
+    )
+    assert begun == cut == run_program(program, str(folder), "", "0", "60")
+    *_, (greedy,) = generation.generate(model, "xyzab", length=60, rows=rows(0.0))
+    assert begun == greedy
+
+
 def test_the_cards_program_needs_no_arguments(tmp_path):
     folder = make_folder(tmp_path / "m", make_record())
     program = program_in(card.write_card(folder, source=str(folder)))

@@ -15,10 +15,11 @@ from charrnn.model.record import (
     Figures,
     Machine,
     Origin,
+    Parent,
     Record,
     SweepRecord,
 )
-from charrnn.runs import events, store
+from charrnn.runs import events, store, trackers
 from charrnn.runs.states import LIVE, RESUMABLE, EndReason, RunState
 from charrnn.runs.status import START_GRACE
 from charrnn.ui.stored import Stored, StoredText
@@ -120,7 +121,7 @@ def test_the_files_of_a_folder_are_those_that_are_written():
     assert sorted(pushed) == sorted(PUBLIC_FILES)
     told = {name.rstrip("/") for file, _, _ in files for name in names(file)}
     written = {store.STATE, store.LOCK, store.STOP, store.LEARNING_RATE}
-    written |= {store.WORDS_FILE, snapshots.FOLDER}
+    written |= {store.WORDS_FILE, snapshots.FOLDER, trackers.LOG_FOLDER}
     assert told == {*PUBLIC_FILES, events.FILE_NAME, "train.log", *written}
 
 
@@ -148,6 +149,7 @@ def test_every_key_of_the_configuration_is_described() -> None:
         ("machine", Machine),
         ("origin", Origin),
         ("sweep", SweepRecord),
+        ("parent", Parent),
     ):
         found = re.findall(r"`(\w+)`", described[f"`{key}`"])
         assert [name for name in found if name in field_names(owner)] == field_names(

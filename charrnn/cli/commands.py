@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -58,8 +58,9 @@ from charrnn.runs import (
     status,
     store,
     sweeps,
+    trackers,
 )
-from charrnn.runs.events import Baseline, Ended, EventLog
+from charrnn.runs.events import Baseline, Ended, Event, EventLog
 from charrnn.runs.figures import TextFigures, count
 from charrnn.runs.history import read_view
 from charrnn.runs.listing import ModelEntry, Unreadable, list_runs, models, unreadable
@@ -67,8 +68,8 @@ from charrnn.runs.queue import turn
 from charrnn.runs.states import LIVE, EndReason, RunState
 from charrnn.runs.status import status_of
 from charrnn.runs.view import damage_notices
-from charrnn.text import parts, sources
-from charrnn.text.corpus import Corpus, split_at
+from charrnn.text import documents, joined, parts, sources
+from charrnn.text.corpus import Corpus, readable_size, split_at
 from charrnn.trainer import process
 from charrnn.trainer.cluster import Member
 from charrnn.trainer.process import quiet_start
@@ -78,10 +79,49 @@ if TYPE_CHECKING:
     from charrnn.hub.push import Pushed
 
 FINE, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
+NO_LIMIT: Final = 2**62  # bytes of a text: its owner's disk and memory decide
 MAX_INSPECTED = 20_000  # characters: all states of two layers of 384 take 60 MB
 
 
+def _load_dataset(args: argparse.Namespace) -> Corpus:
+    """A text from the Hub."""
+    from charrnn.hub import datasets
+    from charrnn.hub.names import parse_dataset
+    from charrnn.hub.transfer import Connection, local_token
+
+    if len(args.corpus) > 1:
+        raise ConfigError(
+            "--corpus has a dataset of the Hub among several texts: give it alone."
+        )
+    dataset = parse_dataset(args.corpus[0])
+    connection = Connection(token=local_token(), on_progress=transfer_progress())
+    found = datasets.look(dataset, connection)
+    files = found.files[0] if len(found.files) == 1 else f"{len(found.files):,} files"
+    emit(f"{found.dataset.address}: {files}, {readable_size(found.size)}")
+    return datasets.read(
+        dataclasses.replace(dataset, revision=found.dataset.revision),
+        connection,
+        max_bytes=NO_LIMIT,
+        first_bytes=_first_bytes(args),
+        separator=unescaped(args.separator),
+    )
+
+
+def _first_bytes(args: argparse.Namespace) -> int | None:
+    if args.first_mb is None:
+        return None
+    if not 0 < args.first_mb < math.inf:
+        raise ConfigError(
+            f"first-mb is {args.first_mb}: expected a number of megabytes above 0."
+        )
+    return max(1, int(args.first_mb * 1e6))
+
+
 def _load_corpus(args: argparse.Namespace) -> Corpus:
+    if any(source.startswith("hf://") for source in args.corpus):
+        return _load_dataset(args)
+    if args.first_mb is not None:
+        raise ConfigError("--first-mb is for a text from the Hub: leave it out.")
     last_line = [0.0]
 
     def progress(done: int, total: int) -> None:
@@ -92,10 +132,20 @@ def _load_corpus(args: argparse.Namespace) -> Corpus:
 
     return sources.load_all(
         args.corpus,
-        max_bytes=policy().max_text_bytes,
+        max_bytes=NO_LIMIT,
         separator=unescaped(args.separator),
         progress=progress,
     )
+
+
+def _load_documents(args: argparse.Namespace) -> Corpus:
+    """The text to train on, and what its documents are."""
+    corpus = _load_corpus(args)
+    if args.documents is None:
+        return corpus
+    corpus = dataclasses.replace(corpus, documents=args.documents)
+    notices = documents.check(corpus)
+    return dataclasses.replace(corpus, notices=(*corpus.notices, *notices))
 
 
 def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -106,7 +156,7 @@ def _given_settings(args: argparse.Namespace) -> dict[str, Any]:
 def _prepare(args: argparse.Namespace) -> preparation.Prepared:
     init = None if args.init is None else store.resolve(args.init)
     return preparation.prepare(
-        _load_corpus(args),
+        _load_documents(args),
         preset=args.preset,
         settings=_given_settings(args),
         init=init,
@@ -114,14 +164,15 @@ def _prepare(args: argparse.Namespace) -> preparation.Prepared:
 
 
 def _prepare_new(args: argparse.Namespace) -> Path:
-    init = None if args.init is None else store.resolve(args.init)
     prepared = _prepare(args)
     corpus = prepared.corpus
-    path = control.create(prepared, title=args.title or "", model_id=args.id, init=init)
+    path = control.create(prepared, title=args.title or "", model_id=args.id)
     for notice in prepared.notices:
         emit(f"note: {notice}")
     model = prepared.model
     joined = f" of {corpus.texts:,} texts" if corpus.texts > 1 else ""
+    if separator := documents.separator_of(corpus.documents, corpus.separator):
+        joined += f" in {corpus.text.count(separator) + 1:,} documents"
     emit(
         f"{corpus.name}: {len(corpus.text):,} characters{joined}, "
         f"{len(prepared.vocabulary) - 1:,} distinct; "
@@ -135,7 +186,8 @@ def _prepare_new(args: argparse.Namespace) -> Path:
 def _prepare_resumed(args: argparse.Namespace) -> Path:
     path = store.check_own_run(store.resolve(args.resume))
     given = [n for n in _given_settings(args) if n != "epochs"]
-    given += [n for n in ("preset", "id", "title", "init") if getattr(args, n)]
+    names = ("preset", "id", "title", "init", "documents")
+    given += [n for n in names if getattr(args, n)]
     if given:
         raise ConfigError(
             f"{given[0]} was given with --resume: a run keeps its settings; only "
@@ -150,6 +202,8 @@ def run_train(args: argparse.Namespace) -> int:
     """`train`: write a run or take one up, wait for its turn, train it."""
     if (args.corpus is None) == (args.resume is None):
         raise ConfigError("train takes either --corpus NAME|PATH or --resume ID.")
+    if args.log is not None:
+        trackers.check(args.log)
     cluster = workers.cluster_of(args)
     if cluster is not None and args.report is None:
         return workers.run_watched(args, cluster)
@@ -169,19 +223,56 @@ def _train(args: argparse.Namespace, member: Member | None) -> int:
     if member is not None:
         member.report(Stage.PREPARING, json.dumps(str(path)))
     printer = _printer(path)
-    with store.hold(path):
+    with store.hold(path), _listening(args, path, printer) as listener:
         if args.background:
             give_way(policy().trainer_niceness)  # someone looks at the page
             process.capture_output(path)
-        log = EventLog(path, listener=printer)
-        return _train_in_turn(path, log, printer, devices=args.devices, member=member)
+        log = EventLog(path, listener=listener)
+        return _train_in_turn(path, log, listener, devices=args.devices, member=member)
+
+
+@contextlib.contextmanager
+def _listening(
+    args: argparse.Namespace, path: Path, printer: Printer
+) -> Iterator[Callable[[Event], None]]:
+    """What hears of each event: the terminal and, where one is asked for, a tool."""
+    if args.log is None:
+        yield printer
+        return
+    record, step = checkpoint.read_record(path), read_view(path).step
+    tracker = trackers.Tracker(args.log, path, record, step=step, say=emit)
+
+    def both(event: Event) -> None:
+        printer(event)
+        tracker(event)
+
+    try:
+        yield both
+    finally:
+        tracker.close()
+
+
+def run_export_log(args: argparse.Namespace) -> int:
+    """`export-log`: the history of a run, to a tool that follows trainings."""
+    path = store.resolve(args.id)
+    trackers.check(args.to)
+    history = trackers.whole_history(path)
+    record = checkpoint.read_record(path)
+    tracker = trackers.Tracker(args.to, path, record, say=emit)
+    for event in history:
+        tracker(event)
+    tracker.close()
+    if tracker.failed:
+        return FAILED
+    emit(f"{len(history):,} events of {path.name} are in {args.to} now")
+    return FINE
 
 
 def run_sweep(args: argparse.Namespace) -> int:
     """`sweep`: train each combination of settings; what is there already stays."""
     at_once = policy().at_once if args.at_once is None else args.at_once
     os.environ["CHARRNN_AT_ONCE"] = str(at_once)  # for the trainers' queue as well
-    corpus = _load_corpus(args)
+    corpus = _load_documents(args)
     members = sweeps.plan(
         corpus, preset=args.preset, settings=_given_settings(args), sweep_id=args.id
     )
@@ -206,7 +297,7 @@ def _printer(path: Path) -> Printer:
 def _train_in_turn(
     path: Path,
     log: EventLog,
-    printer: "Printer",
+    listener: Callable[[Event], None],
     *,
     devices: int | None,
     member: Member | None,
@@ -230,7 +321,7 @@ def _train_in_turn(
             _record_stopped(log)
             return FINE
         try:
-            train.train(path, listener=printer, devices=devices, member=member)
+            train.train(path, listener=listener, devices=devices, member=member)
         finally:
             with contextlib.suppress(CharrnnError):  # deleted meanwhile
                 say_outcome(checkpoint.read_record(path), read_view(path))
@@ -255,21 +346,39 @@ class _Asked(NamedTuple):
 
     model: str
     step: int | None  # of its training; None: its kept weights
+    prompt: str
     row: config.SamplingConfig
 
     def told(self, name: str) -> str:
         """What it is told by where texts are compared by this setting."""
+        if name == "prompt":
+            return f"prompt {self.prompt!r}"
         if name in ("model", "step"):
             return f"{name} {getattr(self, name)}"
         return f"{name.replace('_', '-')} {getattr(self.row, name):g}"
 
 
-COMPARED: Final = ("model", "step", "temperature", "top_p")
+COMPARED: Final = ("model", "step", "prompt", "temperature", "top_p")
+
+
+def _prompts(args: argparse.Namespace) -> list[str]:
+    """The prompts: the one that is given, or those of a file, one a line."""
+    if args.prompts is None:
+        return [args.prompt or ""]
+    if args.prompt is not None:
+        raise ConfigError("--prompt and --prompts are given: take one of them.")
+    path = Path(args.prompts)
+    lines = joined.decoded(path.read_bytes(), path.name).text.splitlines()
+    found = [line for line in lines if line]
+    if not found:
+        raise ConfigError(f"{path.name} has no prompt: expected one a line.")
+    return found
 
 
 def _compared_by(args: argparse.Namespace) -> str:
     """The setting that has several values; temperature where none has."""
-    several = [name for name in COMPARED if len(getattr(args, name)) > 1]
+    values = {name: getattr(args, name) for name in COMPARED}
+    several = [name for name in COMPARED if len(values[name]) > 1]
     if len(several) > 1:
         first, second = (name.replace("_", "-") for name in several[:2])
         raise ConfigError(
@@ -282,7 +391,7 @@ def _compared_by(args: argparse.Namespace) -> str:
 def _asked(args: argparse.Namespace, seed: int) -> list[_Asked]:
     """The texts that the arguments ask for, in their order."""
     settings = {
-        **{"top_k": args.top_k, "stop": args.stop, "seed": seed},
+        **{"top_k": args.top_k, "stop": unescaped(args.stop), "seed": seed},
         "hold": tuple(map(config.Hold.parse, args.hold)),
     }
     rows = samples_of(
@@ -294,9 +403,10 @@ def _asked(args: argparse.Namespace, seed: int) -> list[_Asked]:
         args.samples,
     )
     return [
-        _Asked(model, step, row)
+        _Asked(model, step, prompt, row)
         for model in args.model
         for step in args.step
+        for prompt in args.prompt
         for row in rows
     ]
 
@@ -321,6 +431,8 @@ def _same_texts_note(asked: list[_Asked], by: str, samples: int) -> str:
 
 def _heads(asked: list[_Asked], by: str, samples: int) -> list[str]:
     """The line above each of several texts: what tells it from the others."""
+    if asked[0].row.stop == "\n" and len(asked) == samples:
+        return [""] * samples  # a list, one a line
     heads = [one.told(by) for one in asked]
     if samples == 1:
         return heads
@@ -337,7 +449,7 @@ def _generate_json(
 ) -> dict[str, Any]:
     samples: list[dict[str, Any]] = [
         {
-            **{"model": one.model, "step": one.step},
+            **{"model": one.model, "step": one.step, "prompt": one.prompt},
             **{"temperature": one.row.temperature, "top_p": one.row.top_p},
             **{"seed": one.row.seed, "text": text.text},
         }
@@ -348,7 +460,7 @@ def _generate_json(
     first = asked[0].row
     return {
         "model": args.model[0] if len(args.model) == 1 else None,
-        "prompt": args.prompt,
+        "prompt": args.prompt[0] if len(args.prompt) == 1 else None,
         "seed": first.seed,
         "hold": [hold._asdict() for hold in first.hold],
         "samples": samples,
@@ -357,29 +469,31 @@ def _generate_json(
 
 def run_generate(args: argparse.Namespace) -> int:
     """`generate`: text by one or several models, steps, temperatures or top-p."""
+    args.prompt = _prompts(args)
     by = _compared_by(args)
     seed = int.from_bytes(os.urandom(4)) if args.seed is None else args.seed
     asked = _asked(args, seed)
-    for name, step, _ in asked:  # before anything is written
+    for name, step, *_ in asked:  # before anything is written
         path = store.resolve(name)
         checkpoint.read_record(path)
         snapshots.source_of(path, step)
     if note := _same_texts_note(asked, by, args.samples):
         emit(f"note: {note}")
     if args.seed is None and not args.json:
-        emit(f"seed {seed}")
+        last = f" to {seed + args.samples - 1}" if args.samples > 1 else ""
+        emit(f"seed {seed}{last}")
     heads = _heads(asked, by, args.samples)
     written, counted = list[Written](), list[TextFigures]()
-    for (name, step), group in itertools.groupby(asked, lambda one: one[:2]):
+    for (name, step, prompt), group in itertools.groupby(asked, lambda one: one[:3]):
         rows = [one.row for one in group]
         model = _load_model(name, step)
         done = len(written)
         shown = heads[done : done + len(rows)] if len(asked) > 1 else [""]
-        texts = _write(args, model, rows, shown)
+        texts = _write(args, model, prompt, rows, shown)
         written += texts
         if args.figures:
             folder = store.resolve(name)
-            counted += count(folder, model.record, args.prompt, texts).figures
+            counted += count(folder, model.record, prompt, texts).figures
     if args.json:
         show_json(_generate_json(args, asked, written, counted))
     else:
@@ -390,16 +504,17 @@ def run_generate(args: argparse.Namespace) -> int:
 def _write(
     args: argparse.Namespace,
     model: Model,
+    prompt: str,
     rows: list[config.SamplingConfig],
     heads: list[str],
 ) -> list[Written]:
     """Write the texts and, unless they are wanted as JSON, print them as they grow."""
-    if unknown := model.vocabulary.unknown(args.prompt):
+    if unknown := model.vocabulary.unknown(prompt):
         emit(f"note: the model does not know {unknown!r}: read as [UNK]")
     written: list[Written] = []
 
     def texts() -> Iterator[list[str]]:
-        for written[:] in write(model, args.prompt, length=args.length, rows=rows):
+        for written[:] in write(model, prompt, length=args.length, rows=rows):
             yield [one.text for one in written]
 
     if args.json:

@@ -18,6 +18,7 @@ from charrnn.cli.commands import (
     run_curve,
     run_evaluate,
     run_export,
+    run_export_log,
     run_follow,
     run_generate,
     run_inspect,
@@ -38,7 +39,8 @@ from charrnn.config import DEFAULT_LENGTH, SamplingConfig
 from charrnn.errors import CharrnnError, TrainingError
 from charrnn.files import escaped, quoted
 from charrnn.machine import program
-from charrnn.text import sources
+from charrnn.runs import trackers
+from charrnn.text import documents, sources
 from charrnn.text.joined import SEPARATOR
 from charrnn.trainer.cluster import MEETING_SECONDS
 
@@ -80,7 +82,15 @@ def _add_corpus(
         nargs="+",
         required=required,
         metavar="NAME|PATH",
-        help=text or f"{named}, or files, folders and zips of texts",
+        help=text
+        or f"{named}, files, folders and zips of texts, or a dataset of the "
+        "Hub, hf://datasets/OWNER/NAME[@REVISION][/FILE]",
+    )
+    parser.add_argument(
+        "--first-mb",
+        type=float,
+        metavar="N",
+        help="of a dataset of the Hub, its first megabytes",
     )
     parser.add_argument(
         "--separator",
@@ -90,14 +100,29 @@ def _add_corpus(
     )
 
 
+def _add_documents(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--documents",
+        choices=documents.KINDS,
+        help="what to read each from an empty state: lines, parts between empty lines, "
+        "or the files",
+    )
+
+
 def _add_train(commands: Any) -> None:
     train = commands.add_parser("train", help="train a model on a text")
     _add_corpus(train)
+    _add_documents(train)
     train.add_argument("--resume", metavar="RUN", help="go on with a run")
     train.add_argument("--preset", choices=tuple(presets.PRESETS))
     train.add_argument("--id", help="name of the run's folder")
     train.add_argument("--title", help="what people see")
     train.add_argument("--init", metavar="MODEL", help="begin with its weights")
+    train.add_argument(
+        "--log",
+        choices=tuple(trackers.LIBRARIES),
+        help="hand the run's events to a tool that follows trainings, too",
+    )
     train.add_argument(
         "--devices",
         type=int,
@@ -132,6 +157,7 @@ def _add_sweep(commands: Any) -> None:
         "sweep", help="train a model with each combination of some settings"
     )
     _add_corpus(sweep, required=True)
+    _add_documents(sweep)
     sweep.add_argument("--preset", choices=tuple(presets.PRESETS))
     sweep.add_argument("--id", help="name of the sweep, made of all else if absent")
     sweep.add_argument(
@@ -144,7 +170,8 @@ def _add_sweep(commands: Any) -> None:
 def _add_generate(commands: Any) -> None:
     generate = commands.add_parser("generate", help="write text")
     generate.add_argument("model", nargs="+", metavar="MODEL")
-    generate.add_argument("--prompt", default="", help="text to go on from")
+    generate.add_argument("--prompt", help="text to go on from")
+    generate.add_argument("--prompts", metavar="FILE", help="prompts, one a line")
     generate.add_argument(
         "--length", type=int, default=DEFAULT_LENGTH, help="characters"
     )
@@ -172,7 +199,9 @@ def _add_generate(commands: Any) -> None:
     generate.add_argument(
         "--top-p", type=float, nargs="+", default=[defaults.top_p], metavar="P"
     )
-    generate.add_argument("--stop", default="", metavar="STRING")
+    generate.add_argument(
+        "--stop", default="", metavar="STRING", help="ends a text; \\n is a line end"
+    )
     generate.add_argument(
         "--hold",
         action="append",
@@ -327,6 +356,12 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("model", metavar="MODEL")
     export.add_argument("path", metavar="PATH")
     export.set_defaults(run=run_export)
+    log = commands.add_parser(
+        "export-log", help="hand a run's history to a tool that follows trainings"
+    )
+    log.add_argument("id", metavar="RUN")
+    log.add_argument("--to", choices=tuple(trackers.LIBRARIES), required=True)
+    log.set_defaults(run=run_export_log)
     _add_hub(commands)
     _add_zips(commands)
     _add_web(commands)

@@ -34,7 +34,9 @@ from urllib.parse import urlsplit
 import huggingface_hub
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, errors
 from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
     get_session,
+    hf_raise_for_status,
     httpx,
     set_client_factory,
 )
@@ -43,6 +45,7 @@ import charrnn
 from charrnn.card import SPACE_TAG
 from charrnn.errors import CharrnnError, HubError
 from charrnn.files import one_line
+from charrnn.hub import dataset_files
 from charrnn.hub.explain import Failure, Job, Kind, explain, host_of
 from charrnn.model import checkpoint, tensors
 from charrnn.model.record import CARD, CONFIG, PUBLIC_FILES, VOCAB, WEIGHTS
@@ -51,6 +54,7 @@ Emit = Callable[..., None]  # kind and fields of a line for the parent
 Report = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 Result = dict[str, Any]
 REPORT_SECONDS: Final = 0.1
+PIECE: Final = 1 << 16  # bytes
 # The system's own buffer hides what is not sent yet; kept small, so that a byte
 # counted as sent has left within seconds even on a slow line.
 SEND_BUFFER: Final = 131_072
@@ -299,8 +303,7 @@ def pull(job: Job, report: Report) -> Result:
     api, repo, folder = _api(job), job["repo"], Path(job["folder"])
     report("connecting", 0, 0)
     info = api.model_info(repo, revision=job["revision"], files_metadata=True)
-    if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
-        raise HubError(f"The Hub names no commit of {repo}: try again later.")
+    _checked_commit(job, info.sha)
     if info.sha in job["known"]:
         return {"revision": info.sha, "known": True}
     listed = {file.rfilename: file for file in info.siblings or ()}
@@ -325,6 +328,133 @@ def pull(job: Job, report: Report) -> Result:
             checkpoint.read_record(folder)
             _check_sizes(job, files)
     return {"revision": info.sha, "known": False}
+
+
+def _checked_commit(job: Job, sha: str | None) -> str:
+    """The commit that an answer names.
+
+    Raises:
+        HubError: If it names none.
+    """
+    if not re.fullmatch("[0-9a-f]{40}", sha or ""):
+        raise HubError(f"The Hub names no commit of {job['repo']}: try again later.")
+    return str(sha)
+
+
+def _bytes_of(job: Job, url: str, start: int = 0, end: int = 0) -> Iterator[bytes]:
+    """A file's bytes as they arrive, from a place to before ``end``; 0: to the last."""
+    headers = build_hf_headers(
+        token=job["token"] or False,
+        library_name="charrnn",
+        library_version=charrnn.__version__,
+    )
+    headers["Accept-Encoding"] = "identity"  # what is counted is what is stored
+    if start or end:
+        headers["Range"] = f"bytes={start}-{end - 1 if end else ''}"
+    with get_session().stream("GET", url, headers=headers) as response:
+        if response.status_code >= 400:
+            response.read()  # the error's own words
+        hf_raise_for_status(response)
+        if end and response.status_code != httpx.codes.PARTIAL_CONTENT:
+            raise HubError(f"The Hub sends {job['repo']} whole alone: try again later.")
+        yield from response.iter_bytes(PIECE)
+
+
+class _Remote(io.RawIOBase):
+    """A file on the Hub that is read and sought in, by range requests."""
+
+    def __init__(self, job: Job, url: str, size: int, moved: Callable[[], None]):
+        super().__init__()
+        self.job, self.url, self.size, self.moved = job, url, size, moved
+        self.place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}
+        self.place = begin[whence] + offset
+        return self.place
+
+    def readinto(self, buffer: Any, /) -> int:
+        view, done = memoryview(buffer).cast("B"), 0
+        end = min(self.size, self.place + len(view))
+        if end <= self.place:
+            return 0
+        for piece in _bytes_of(self.job, self.url, self.place, end):
+            piece = piece[: len(view) - done]
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+            self.moved()
+        self.place += done
+        return done
+
+
+def read(job: Job, report: Report) -> Result:
+    """Find the text of a dataset and, unless only that is asked, read it."""
+    api, repo = _api(job), job["repo"]
+    report("connecting", 0, 0)
+    info = api.dataset_info(repo, revision=job["revision"], files_metadata=True)
+    sha = _checked_commit(job, info.sha)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
+    names = dataset_files.choose(sizes, job["path"], repo)
+    dataset_files.check_parquet(names)
+    total = sum(sizes[name] for name in names)
+    found: Result = {"revision": sha, "files": names, "size": total}
+    if job["look"]:
+        return found
+    expected = min(total, job["first_bytes"] or total)
+    taken = dataset_files.Taken(
+        Path(job["folder"]),
+        max_bytes=job["max_bytes"],
+        first_bytes=job["first_bytes"],
+        repo=repo,
+        moved=lambda done: report("downloading", done, max(done, expected)),
+    )
+    for name in names:
+        if taken.is_full:
+            taken.is_cut = True
+            break
+        url = huggingface_hub.hf_hub_url(
+            repo, name, repo_type="dataset", revision=sha, endpoint=job["endpoint"]
+        )
+        taken.take(_pieces(job, name, url, sizes[name], taken))
+    return {**found, "is_cut": taken.is_cut, "done": taken.done}
+
+
+def _pieces(
+    job: Job, name: str, url: str, size: int, taken: dataset_files.Taken
+) -> Iterator[bytes]:
+    """What of a dataset's file is text."""
+    if not name.endswith(dataset_files.PARQUET):
+        return _whole(job, name, url, size)
+    read = 0
+
+    def moved() -> None:  # a long row group, too, is no standstill
+        nonlocal read
+        read += 1
+        taken.moved(taken.done + read)
+
+    rows = dataset_files.rows_of(_Remote(job, url, size, moved), name)
+    return dataset_files.between(rows, job["separator"])
+
+
+def _whole(job: Job, name: str, url: str, size: int) -> Iterator[bytes]:
+    """A file's bytes, which end where they shall."""
+    done = 0
+    for piece in _bytes_of(job, url):
+        done += len(piece)
+        yield piece
+    if done != size:
+        raise HubError(
+            f"{one_line(name)} of {job['repo']} arrived incomplete: read it again."
+        )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -440,7 +570,8 @@ def run(job: Job, emit: Emit) -> int:
     """Do a job and emit how it went; returns the exit status."""
     _prepare_client(job, emit)
     kind = "space" if job.get("space") else job["action"]
-    action = {"push": push, "pull": pull, "space": push_space}[kind]
+    actions = {"push": push, "pull": pull, "space": push_space, "read": read}
+    action = actions[kind]
     emit("ready")
     try:
         result = action(job, ProgressReporter(emit))

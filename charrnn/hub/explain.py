@@ -56,9 +56,9 @@ class Failure:
 
 
 _SENTENCES: Final[dict[Kind, str]] = {
-    Kind.NO_FILE: "A file of {repo} is gone: pull again.",
+    Kind.NO_FILE: "A file of {repo} is gone: try again.",
     Kind.GATED: "{repo} is gated: open its page on the Hub, accept its conditions, "
-    "then pull with your own access token.",
+    "then try again with your own access token.",
     Kind.DISABLED: "The Hub has disabled {repo}: it cannot be used.",
     Kind.OFFLINE: "huggingface_hub is set to work offline: unset HF_HUB_OFFLINE, then "
     "try again.",
@@ -73,7 +73,7 @@ _SENTENCES: Final[dict[Kind, str]] = {
     Kind.BAD_CARD: "The Hub does not take the card ({detail}): choose another licence.",
     Kind.UPLOAD_REFUSED: "The Hub's file storage refused a file ({detail}): push "
     "again.",
-    Kind.INCOMPLETE: "A file of {repo} arrived incomplete: pull again.",
+    Kind.INCOMPLETE: "A file of {repo} arrived incomplete: try again.",
     Kind.UNKNOWN: "The {action} failed ({detail}): try again.",
 }
 
@@ -123,20 +123,25 @@ def _not_found(job: Job) -> str:
             f"The Hub finds no {job['repo']} that this token may write to: check the "
             "owner's name and the token's permissions."
         )
+    repo, host = job["repo"], host_of(job)
+    if job["action"] == "read":
+        return (
+            f"There is no dataset {repo} on {host} that you may read: check the name; "
+            "a private one takes an access token that may read it."
+        )
     if not job["token"]:
         return (
-            f"There is no model {job['repo']} on {host_of(job)} that you may read: "
-            "check the name; for a private one give an access token or log in."
+            f"There is no model {repo} on {host} that you may read: check the name; "
+            "for a private one give an access token or log in."
         )
     if job["visitor"]:
         return (
-            f"There is no model {job['repo']} on {host_of(job)} that you may read: "
-            "check the name; this page's login opens only those private ones that "
-            "were made here."
+            f"There is no model {repo} on {host} that you may read: check the name; "
+            "this page's login opens only those private ones that were made here."
         )
     return (
-        f"There is no model {job['repo']} on {host_of(job)} that you may read: check "
-        "the name and what your access token may read."
+        f"There is no model {repo} on {host} that you may read: check the name and "
+        "what your access token may read."
     )
 
 

@@ -2,13 +2,15 @@
 
 import os
 import re
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from charrnn.errors import HubError
-from charrnn.files import quoted
+from charrnn.files import TEXT_LIMIT, is_safe, quoted
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
+DATASETS: Final = "hf://datasets/"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/=-]{8,8192}")
 _PART: Final = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
 _REVISION: Final = re.compile(r"\w[\w./@+=,!&()-]{0,199}")  # Git allows more
@@ -39,7 +41,7 @@ def check_repo(repo: str, given: str) -> str:
     good = len(parts) == 2 and all(_PART.fullmatch(part) for part in parts)
     if not good or len(repo) > 96 or re.search(r"--|\.\.|\.git$", repo):
         raise HubError(
-            f"{shown(given)} names no model on the Hub: expected owner/name, like "
+            f"{shown(given)} names no repository on the Hub: expected owner/name, like "
             "alice/shakespeare-gru, letters, digits, hyphens, dots and underscores."
         )
     return repo
@@ -108,6 +110,79 @@ def parse_source(text: str, endpoint: str | None = None) -> tuple[str, str | Non
     if rest.startswith(("datasets/", "spaces/", "kernels/", "buckets/")):
         raise HubError(f"{shown(given)} is no model: expected owner/name of one.")
     return check_repo(rest, given), check_revision(revision)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where a text lies on the Hub.
+
+    Args:
+        repo: ``owner/name``.
+        revision: Branch, tag or commit; None for the default branch.
+        path: One of its files; None: all that are text.
+    """
+
+    repo: str
+    revision: str | None = None
+    path: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the text is called."""
+        return f"{self.repo}/{self.path}" if self.path else self.repo
+
+    @property
+    def address(self) -> str:
+        """As ``--corpus`` takes it."""
+        revision = f"@{self.revision}" if self.revision else ""
+        path = f"/{self.path}" if self.path else ""
+        return f"{DATASETS}{self.repo}{revision}{path}"
+
+
+def parse_dataset(text: str, endpoint: str | None = None) -> Dataset:
+    """A dataset out of what a person gives.
+
+    Args:
+        text: ``hf://datasets/owner/name``, also with ``@revision`` and ``/file``
+            behind it, the same without its beginning, or a web address.
+        endpoint: The Hub whose addresses are taken, beside the public one's.
+
+    Raises:
+        HubError: If it is none of these.
+
+    Example:
+        >>> parse_dataset("hf://datasets/alice/plays@v2/one/hamlet.txt")
+        Dataset(repo='alice/plays', revision='v2', path='one/hamlet.txt')
+        >>> parse_dataset("https://huggingface.co/datasets/alice/plays/tree/v2").name
+        'alice/plays'
+    """
+    given = text.strip()
+    hosts = {"huggingface.co", "www.huggingface.co", "hf.co"}
+    hosts.add(urlsplit(endpoint_of(endpoint)).netloc)
+    scheme, _, rest = given.rpartition("://")
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0].strip("/")
+    host, _, path = rest.partition("/")
+    if scheme in ("http", "https") and host in hosts and path.startswith("datasets/"):
+        owner, name, *more = path.removeprefix("datasets/").split("/")
+        revision, file = "", ""
+        if len(more) > 1 and more[0] in _IN_URL:
+            revision, file = unquote(more[1]), unquote("/".join(more[2:]))
+        return _dataset(f"{owner}/{name}", revision, file, given)
+    if scheme not in ("", "hf"):
+        raise HubError(
+            f"{shown(given)} is no address of a dataset: expected one like "
+            f"{DATASETS}owner/name."
+        )
+    parts = rest.removeprefix("datasets/").split("/")
+    name, _, revision = "/".join(parts[:2]).partition("@")
+    return _dataset(name, revision, "/".join(parts[2:]), given)
+
+
+def _dataset(repo: str, revision: str, path: str, given: str) -> Dataset:
+    if not is_safe(path) or ".." in path.split("/") or len(path) > TEXT_LIMIT:
+        raise HubError(f"{shown(path)} is no file of a dataset.")
+    known = check_repo(repo, given)
+    return Dataset(known, check_revision(revision), path or None)
 
 
 def clean_token(token: str | None) -> str | None:

@@ -146,7 +146,7 @@ def _too_slow(clock: _Clock, job: Mapping[str, Any], trouble: str) -> str:
             f"{host} took nothing more for {seconds}: push again. If it had all "
             "arrived, that changes nothing."
         )
-    return f"{host} sent nothing more for {seconds}: pull again."
+    return f"{host} sent nothing more for {seconds}: try again."
 
 
 def _last_line(errors: IO[bytes], token: str | None) -> str:

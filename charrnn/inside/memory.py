@@ -25,6 +25,7 @@ import numpy.typing as npt
 from charrnn.errors import ConfigError
 from charrnn.model.checkpoint import Model
 from charrnn.model.network import RowProduct
+from charrnn.text.documents import starts
 
 Array = npt.NDArray[Any]  # float32, or float64 where the states are
 Doubles = npt.NDArray[np.float64]
@@ -55,6 +56,7 @@ class _Layer:
         inputs: Shape ``(W, B, in)``.
         before: Its states before each step, each ``(W, B, H)``.
         after: And after it.
+        kept: 0 where the state was zeroed before the step, else 1; ``(W, B, 1)``.
     """
 
     kernel: Array
@@ -63,6 +65,7 @@ class _Layer:
     inputs: Array
     before: tuple[Array, ...]
     after: tuple[Array, ...]
+    kept: Array
 
     def gates(self, product: Array) -> list[Array]:
         """(W, B, G * H) as G arrays (W, B, H)."""
@@ -82,7 +85,7 @@ def _rnn_back(layer: _Layer, outer: Array) -> Array:
     back, through = np.zeros_like(outer[0]), RowProduct(layer.recurrent_kernel)
     for t in reversed(range(len(outer))):
         products[t] = (outer[t] + back) * slope[t]
-        back = through(products[t])
+        back = through(products[t]) * layer.kept[t]
     return products
 
 
@@ -103,6 +106,7 @@ def _gru_back(layer: _Layer, outer: Array) -> Array:
         dh = outer[t] + back
         np.multiply(slopes[t], dh[:, None], out=products[t])
         back = dh * z[t] + through(products[t].reshape(len(dh), -1))
+        back *= layer.kept[t]
         products[t, :, 2] = dh * by_n[t]  # the input's product is not reset
     return products.reshape(*outer.shape[:2], -1)
 
@@ -127,8 +131,8 @@ def _lstm_back(layer: _Layer, outer: Array) -> Array:
         dc += dh * by_c[t]
         np.multiply(slopes[t], dc[:, None], out=products[t, :, :3])
         products[t, :, 3] = dh * by_o[t]
-        back = through(products[t].reshape(len(dh), -1))
-        dc *= f[t]
+        back = through(products[t].reshape(len(dh), -1)) * layer.kept[t]
+        dc *= f[t] * layer.kept[t]
     return products.reshape(*outer.shape[:2], -1)
 
 
@@ -163,6 +167,7 @@ def gradients(
     weights = {n: a.astype(dtype, copy=False) for n, a in model.weights.items()}
     at = np.asarray(places) - window + np.arange(window)[:, None]  # (W, B)
     inputs = [weights["embedding.weight"][ids[at]]]
+    kept = _kept(model, ids, dtype)[at]
     count = config.num_states
     inputs += [states[count * i][at + 1] for i in range(config.num_layers)]
     outer: Array = np.zeros_like(inputs[-1])
@@ -174,11 +179,19 @@ def gradients(
             weights[f"rnn.{index}.recurrent_kernel"],
             weights[f"rnn.{index}.bias"],
             inputs[index],
-            tuple(array[at] for array in own),
+            tuple(array[at] * kept for array in own),
             tuple(array[at + 1] for array in own),
+            kept,
         )
         outer = _times(_BACK[config.cell](layer, outer), layer.kernel.T)
     return outer
+
+
+def _kept(model: Model, ids: npt.NDArray[np.integer], dtype: Any) -> Array:
+    """0 where a document begins, so that the state is zeroed, else 1; (length, 1)."""
+    if not model.separator:
+        return np.ones((len(ids), 1), dtype)
+    return (~starts(ids, model.separator)[:, None]).astype(dtype)
 
 
 def _by_output(

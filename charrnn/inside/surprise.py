@@ -83,7 +83,12 @@ def read(model: Model, text: str) -> tuple[Network, States]:
             "from and one to predict.",
             field="text",
         )
-    network = Network(model.record.model, model.weights, batch_invariant=False)
+    network = Network(
+        model.record.model,
+        model.weights,
+        batch_invariant=False,
+        separator=model.separator,
+    )
     return network, network.trace(model.vocabulary.encode(text))
 
 

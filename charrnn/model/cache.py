@@ -107,7 +107,8 @@ class ModelCache:
             if not self._make_room(size):
                 return None
         model = snapshots.load(*source)
-        loaded = Loaded(model.vocabulary, Network(model.record.model, model.weights))
+        network = Network(model.record.model, model.weights, separator=model.separator)
+        loaded = Loaded(model.vocabulary, network)
         with self._lock:
             self._current[source] = stamp, loaded
             self._users[loaded] += 1

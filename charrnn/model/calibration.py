@@ -134,7 +134,9 @@ def _sample(model: Model, ids: Ids) -> _Sample:
     count = min(known, max(2, int(most) // window))
     starts = window * np.linspace(0, known - 1, count).astype(np.intp)
     rows = starts[:, None] + np.arange(window + 1)
-    network = Network(config, model.weights, batch_invariant=False)
+    network = Network(
+        config, model.weights, batch_invariant=False, separator=model.separator
+    )
     with unsplit():
         portions = list(predict(network, ids[rows]))
     return _Sample(

@@ -66,6 +66,12 @@ class Model:
     weights_hash: str  # 16 hex digits: see `load_weights`
     notices: tuple[str, ...] = ()  # what a person should know about its files
 
+    @property
+    def separator(self) -> tuple[int, ...]:
+        """Ids of what separates documents; empty where it reads one long text."""
+        text = self.record.corpus.document_separator
+        return tuple(self.vocabulary.encode(text).tolist())
+
 
 def save_record(folder: Path, record: Record) -> None:
     """Write `config.json`.

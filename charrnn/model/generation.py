@@ -51,12 +51,22 @@ class Written(NamedTuple):
     bits: list[float]
 
 
-def prompt_ids(vocabulary: Vocabulary, prompt: str) -> Ids:
+def prompt_ids(
+    vocabulary: Vocabulary, prompt: str, separator: tuple[int, ...] = ()
+) -> Ids:
     """The ids that a text starts from, at least one.
 
-    An empty prompt starts after a newline, as a line of the training text
-    would, or after the first character where the vocabulary has no newline.
+    An empty prompt starts as a document does, where the text has such. Else it starts
+    after a newline, as a line of the training text would, or after the first
+    character where the vocabulary has no newline.
+
+    Args:
+        vocabulary: The model's.
+        prompt: Any text.
+        separator: Ids of what separates documents; empty: there are none.
     """
+    if separator and not prompt:
+        return np.array(separator[-1:], vocabulary.dtype)
     ids = vocabulary.encode(prompt or "\n")
     if not prompt and ids[0] == 0:
         ids[0] = 1
@@ -224,8 +234,9 @@ def _written(
     configs: Sequence[SamplingConfig],
     chunk: int,
 ) -> Iterator[list[Written]]:
-    batch = Batch(Network(model.record.model, model.weights), model.vocabulary)
-    ids = prompt_ids(model.vocabulary, prompt)
+    network = Network(model.record.model, model.weights, separator=model.separator)
+    batch = Batch(network, model.vocabulary)
+    ids = prompt_ids(model.vocabulary, prompt, model.separator)
     states = batch.network.prefill(ids[:-1], batch.network.initial_states(1))
     rows = [Row(config, length, int(ids[-1]), states) for config in configs]
     for start in range(0, len(rows), MAX_ROWS):

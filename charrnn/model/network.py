@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.config import GATES, NUM_STATES, ModelConfig
+from charrnn.text.documents import Starts, starts
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ids: TypeAlias = npt.NDArray[np.integer]
@@ -227,6 +228,13 @@ class _LSTMLayer(_Layer):
 _LAYERS: Final = {"gru": _GRULayer, "lstm": _LSTMLayer, "rnn": _Layer}
 
 
+def cleared(states: States, begins: Starts) -> States:
+    """The states, ``(batch, ...)`` each, with zeros in the rows that begin anew."""
+    if not begins.any():
+        return states
+    return tuple(np.where(begins[:, None], np.float32(0), part) for part in states)
+
+
 def _table_is_folded(model: ModelConfig) -> bool:
     """Whether embedding and first kernel become one table of 4-byte numbers."""
     numbers = GATES[model.cell] * model.rnn_units * model.vocab_size
@@ -257,6 +265,8 @@ class Network:
         weights: As in a checkpoint; copied, not kept.
         batch_invariant: Whether a row's numbers must not depend on the rows beside
             it, to the last bit. False is faster for many rows at once.
+        separator: Ids of what separates documents: the state of a row is zeroed before
+            it reads the last of them after the others. Empty: it never is.
     """
 
     def __init__(
@@ -265,8 +275,11 @@ class Network:
         weights: Mapping[str, Floats],
         *,
         batch_invariant: bool = True,
+        separator: tuple[int, ...] = (),
     ) -> None:
         self.config = model
+        self.separator = separator
+        self._num_arrays = model.num_layers * model.num_states
         self._layers = [
             _LAYERS[model.cell](
                 weights[f"rnn.{i}.kernel"],
@@ -295,10 +308,28 @@ class Network:
         return sum(array.nbytes for array in arrays)
 
     def initial_states(self, batch: int) -> States:
-        """Zeros: what a text begins with."""
-        count = self.config.num_layers * self.config.num_states
+        """Zeros: what a text begins with.
+
+        Where there is a separator, an array more follows the layers': the ids that
+        were read last, as many as complete it but for one, -1 where there were none.
+        """
         shape = (batch, self.config.rnn_units)
-        return tuple(np.zeros(shape, np.float32) for _ in range(count))
+        states = tuple(np.zeros(shape, np.float32) for _ in range(self._num_arrays))
+        if not self.separator:
+            return states
+        return *states, np.full((batch, len(self.separator) - 1), -1, np.float32)
+
+    def begins(self, ids: Ids) -> Starts | None:
+        """Where documents begin in texts, of the shape of ``ids``; None: nowhere."""
+        return starts(ids, self.separator) if self.separator else None
+
+    def _begin_documents(self, ids: Ids, states: States) -> tuple[States, States]:
+        """The layers' states, zero where a document begins, and the ids read last."""
+        if not self.separator:
+            return states, ()
+        read = np.column_stack([states[-1], ids]).astype(np.float32)
+        begins = (read == self.separator).all(axis=1)
+        return cleared(states[:-1], begins), (read[:, 1:],)
 
     def _embed(self, ids: Ids) -> Floats:
         """The first layer's projected input, (B,) to (G, B, H), to write upon."""
@@ -315,8 +346,9 @@ class Network:
                 c stays what it is.
 
         Returns:
-            The states after it; ``[-num_states]`` is the last layer's output.
+            The states after it, of the form of `initial_states`.
         """
+        states, recent = self._begin_documents(ids, states)
         following: list[Floats] = []
         x = self._embed(ids)
         for index, layer in enumerate(self._layers):
@@ -328,7 +360,7 @@ class Network:
                 rows, units, values = held[index]
                 new[0][rows, units] = values
             following += new
-        return tuple(following)
+        return *following, *recent
 
     def step(
         self, ids: Ids, states: States, held: Held = NOTHING_HELD
@@ -341,7 +373,7 @@ class Network:
             Logits in nats, shape ``(batch, vocab_size)``, and the states.
         """
         states = self.advance(ids, states, held)
-        return self.logits(states[-self._layers[-1].num_states]), states
+        return self.logits(states[self._num_arrays - self.config.num_states]), states
 
     def prefill(self, ids: Ids, states: States) -> States:
         """Read a run of characters of one text; no logits are computed.
@@ -369,16 +401,27 @@ class Network:
             the states after the window.
         """
         read: npt.NDArray[Any] = ids.T
+        begins: Starts | None = None
+        recent: States = ()
+        if self.separator:
+            kept = states[-1].shape[1]
+            seen = np.concatenate([states[-1], ids], axis=1, dtype=np.float32)
+            begins = starts(seen, self.separator)[:, kept:].T
+            recent = (seen[:, seen.shape[1] - kept :],)
         following: list[Floats] = []
         for index in range(self.config.num_layers):
             first = index * self.config.num_states
             state = states[first : first + self.config.num_states]
-            read, state = self.scan_layer(index, read, state)
+            read, state = self.scan_layer(index, read, state, begins)
             following += state
-        return read, tuple(following)
+        return read, (*following, *recent)
 
     def scan_layer(
-        self, index: int, read: npt.NDArray[Any], state: States
+        self,
+        index: int,
+        read: npt.NDArray[Any],
+        state: States,
+        begins: Starts | None = None,
     ) -> tuple[Floats, States]:
         """Read a window of every row in one layer.
 
@@ -387,6 +430,7 @@ class Network:
             read: What it reads: ids, shape ``(length, batch)``, or the outputs of the
                 layer below, ``(length, batch, rnn_units)``.
             state: Of this layer alone.
+            begins: Where the state is zeroed before it reads, ``(length, batch)``.
 
         Returns:
             The layer's outputs, shape ``(length, batch, rnn_units)``, and its state
@@ -402,6 +446,8 @@ class Network:
         steps = x.reshape(layer.gates, length, batch, units)
         outputs = np.empty((length, batch, units), np.float32)
         for position in range(length):
+            if begins is not None:
+                state = cleared(state, begins[position])
             state = layer.step(steps[:, position], state)
             outputs[position] = state[0]
         return outputs, state
@@ -418,6 +464,7 @@ class Network:
         """
         units, length = self.config.rnn_units, len(ids)
         x = self._embed(ids)  # (G, T, H)
+        begins = self.begins(ids)
         kept: list[Floats] = []
         for index, layer in enumerate(self._layers):
             if index:
@@ -426,6 +473,8 @@ class Network:
             history = np.zeros(shape, np.float32)
             state: States = tuple(history[:, :1])
             for t in range(length):
+                if begins is not None and begins[t]:
+                    state = tuple(np.zeros_like(part) for part in state)
                 state = layer.step(x[:, t : t + 1], state)
                 for array, part in zip(history, state, strict=True):
                     array[t + 1] = part[0]

@@ -189,7 +189,8 @@ class NextCharacters:
         except MemoryError:
             asked.answer(RunError("This computer has no memory left for the model."))
             return
-        ids = prompt_ids(loaded.vocabulary, question.prompt)
+        separator = loaded.network.separator
+        ids = prompt_ids(loaded.vocabulary, question.prompt, separator)
         reading = _Reading(asked, ids, loaded.network.initial_states(1))
         self._take_up(loaded, reading)
         self._reading.append((loaded, reading))

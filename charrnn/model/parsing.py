@@ -12,7 +12,8 @@ from charrnn.errors import CheckpointError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 REMEDY: Final = "put a good copy of it in its place"
-_BY_START: Final = (  # how the file begins, and what it is then
+_BY_START: Final[tuple[tuple[bytes | tuple[bytes, ...], str], ...]] = (
+    # how the file begins, and what it is then
     (
         b"version https://git-lfs.github.com/spec/",
         "is a Git LFS pointer, which only names the file: fetch the file itself with "
@@ -24,6 +25,16 @@ _BY_START: Final = (  # how the file begins, and what it is then
         "that shows it, or take the model with `python -m charrnn pull`.",
     ),
     (
+        (b"/annex/objects/", b"../.git/annex/objects/", b".git/annex/objects/"),
+        "is a git-annex pointer, which only names the file: fetch the file itself with "
+        "`git annex get`, or the model with `python -m charrnn pull`.",
+    ),
+    (
+        (b"Entry not found", b"Not Found", b"404", b'{"error"', b'{"message"'),
+        "is the answer of a website that it has no such file: download the file "
+        "itself, or take the model with `python -m charrnn pull`.",
+    ),
+    (
         b"PK\x03\x04",
         "is a zip archive, as PyTorch and Keras write their models: expected a model "
         "that charrnn wrote.",
@@ -31,7 +42,7 @@ _BY_START: Final = (  # how the file begins, and what it is then
     (b"\x89HDF", "is an HDF5 file: expected a model that charrnn wrote."),
     (b"GGUF", "is a GGUF file: expected a model that charrnn wrote."),
     (
-        b"\x80",
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
         "is a Python pickle, which could run anything when it is read: expected a "
         "model that charrnn wrote.",
     ),
@@ -49,7 +60,7 @@ _BY_KEY: Final = {  # a key that charrnn never writes, and whose it is
 
 
 def refuse_foreign_file(data: bytes, name: str) -> None:
-    """Refuse a file that begins as one of another kind does, and say of which.
+    """Refuse an empty file, or one that begins as another kind does: say as which.
 
     Args:
         data: The file's first bytes, or all of them.
@@ -58,6 +69,10 @@ def refuse_foreign_file(data: bytes, name: str) -> None:
     Raises:
         CheckpointError: If its kind is recognised.
     """
+    if not data:
+        raise CheckpointError(
+            f"{name} is empty, as after a broken download or on a full disk; {REMEDY}."
+        )
     start = data[:200].removeprefix(BYTE_ORDER_MARK).lstrip(b" \t\r\n")
     for beginning, sentence in _BY_START:
         if start.startswith(beginning):

@@ -13,12 +13,13 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.config import MAX_VOCAB_SIZE, ModelConfig, TrainingConfig
 from charrnn.errors import CheckpointError, ConfigError
-from charrnn.files import TEXT_LIMIT, is_safe
+from charrnn.files import TEXT_LIMIT, is_safe, unescaped
 from charrnn.model.parsing import REMEDY, parse_json, refuse_foreign_config
 from charrnn.model.reliability import Bins
 from charrnn.text.corpus import MAX_PARTS, SPLIT
+from charrnn.text.documents import separator_of
 from charrnn.text.named import named_key, shown_name
 from charrnn.text.parts import Parts
 
@@ -50,6 +51,9 @@ class CorpusRecord:
         texts: How many texts it was joined of.
         parts: What they are called, in order; of many, the first.
         separator: What stands between two of them, as `charrnn.files.escaped` has it.
+        documents: What its documents are, one of `charrnn.text.documents.KINDS`;
+            empty: it is one document.
+        source: Where on the Hub it lies, with its commit; empty: nowhere.
     """
 
     name: str
@@ -60,6 +64,13 @@ class CorpusRecord:
     texts: Annotated[int, Field(ge=1, le=2**53)] = 1
     parts: Annotated[tuple[str, ...], Field(max_length=MAX_PARTS)] = ()
     separator: str = ""
+    documents: Annotated[str, Field(pattern="^(|lines|blank-lines|files)$")] = ""
+    source: str = ""
+
+    @property
+    def document_separator(self) -> str:
+        """What separates its documents; empty where it is one document."""
+        return separator_of(self.documents, unescaped(self.separator))
 
     @property
     def key(self) -> str | None:
@@ -133,6 +144,23 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parent:
+    """The model whose weights a training began with.
+
+    Args:
+        title: What people saw.
+        weights: 16 hexadecimal digits that tell its weights from others.
+        new_characters: How many characters it lacked and were added.
+        origin: Where it was pulled from, if it was.
+    """
+
+    title: str
+    weights: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+    new_characters: Annotated[int, Field(ge=0, le=MAX_VOCAB_SIZE)] = 0
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepRecord:
     """Which of several runs that are compared this is.
 
@@ -165,6 +193,7 @@ class Record:
         versions: Of the programs that trained, by name.
         origin: None for what was trained here.
         sweep: None for a run that was begun by itself.
+        parent: None for a network that began from nothing.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
@@ -184,6 +213,7 @@ class Record:
     )
     origin: Origin | None = None
     sweep: SweepRecord | None = None
+    parent: Parent | None = None
 
     def to_json(self) -> str:
         """The file's text: stable order, two spaces, a newline at the end."""
@@ -193,10 +223,15 @@ class Record:
 
 _ADAPTER: Final = TypeAdapter(Record)
 # Keys that every file has; a key that the format gained later has a default.
+_LATER: Final = ("scheduled_sampling",)  # settings of a training
 _REQUIRED: Final = {
     "": ("title", "model", "training", "corpus", "figures", "versions", "origin"),
     "model": tuple(item.name for item in dataclasses.fields(ModelConfig)),
-    "training": tuple(item.name for item in dataclasses.fields(TrainingConfig)),
+    "training": tuple(
+        item.name
+        for item in dataclasses.fields(TrainingConfig)
+        if item.name not in _LATER
+    ),
     "corpus": ("name", "characters", "distinct", "sha256", "split"),
 }
 _EXPECTED: Final = {  # pydantic's name of an error: what a person is told

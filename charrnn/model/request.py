@@ -199,7 +199,8 @@ class Request:
 
     def begin(self, loaded: Loaded) -> None:
         """Begin with the prompt."""
-        self._ids = prompt_ids(loaded.vocabulary, self.job.prompt)
+        separator = loaded.network.separator
+        self._ids = prompt_ids(loaded.vocabulary, self.job.prompt, separator)
         self._states = loaded.network.initial_states(1)
         self.loaded = loaded  # from here on it takes part
 

@@ -25,6 +25,7 @@ from charrnn.model import checkpoint
 from charrnn.model.blas import unsplit
 from charrnn.model.network import Floats, Ids, Network, States
 from charrnn.model.reliability import Bin, Counts
+from charrnn.text.documents import Starts
 from charrnn.text.parts import Codes, Part, Sums
 from charrnn.text.vocabulary import UNKNOWN_ID
 
@@ -94,11 +95,15 @@ def _known(outputs: npt.NDArray[Any], state: States) -> "Future[_Scanned]":
 
 
 def _scan(
-    network: Network, index: int, read: "Future[_Scanned]", before: "Future[_Scanned]"
+    network: Network,
+    index: int,
+    read: "Future[_Scanned]",
+    before: "Future[_Scanned]",
+    begins: Starts | None,
 ) -> _Scanned:
     """Read a portion, as the layer below gives it, after the portion before it."""
-    scanned = network.scan_layer(index, read.result().outputs, before.result().state)
-    return _Scanned(*scanned)
+    state = before.result().state
+    return _Scanned(*network.scan_layer(index, read.result().outputs, state, begins))
 
 
 def _outputs(network: Network, ids: Ids) -> Iterator[tuple[int, Floats]]:
@@ -115,14 +120,16 @@ def _outputs(network: Network, ids: Ids) -> Iterator[tuple[int, Floats]]:
     widest = max(config.vocab_size, 4 * config.rnn_units)  # 4: an LSTM's gates
     portion = max(1, MAX_NUMBERS // (batch * widest))
     zeros, count = network.initial_states(batch), config.num_states
-    layers = range(config.num_layers)
+    layers, begins = range(config.num_layers), network.begins(ids)
     states = [_known(ids, zeros[i * count : (i + 1) * count]) for i in layers]
     coming: deque[tuple[int, Future[_Scanned]]] = deque()
     with ThreadPoolExecutor(config.num_layers) as threads:
         for start in range(0, length, portion):
-            read = _known(ids[:, start : start + portion].T.astype(np.intp), ())
+            part = slice(start, start + portion)
+            read = _known(ids[:, part].T.astype(np.intp), ())
+            anew = None if begins is None else begins[:, part].T
             for index in layers:
-                read = threads.submit(_scan, network, index, read, states[index])
+                read = threads.submit(_scan, network, index, read, states[index], anew)
                 states[index] = read
             coming.append((start, read))
             if len(coming) > config.num_layers:  # what is read ahead takes memory
@@ -261,7 +268,12 @@ def evaluate(
                 progress(done / work)
 
     # GEMMs: scores need not be the same bits in any batch, and many rows are faster
-    network = Network(model.record.model, model.weights, batch_invariant=False)
+    network = Network(
+        model.record.model,
+        model.weights,
+        batch_invariant=False,
+        separator=model.separator,
+    )
     with unsplit(), ThreadPoolExecutor(1) as beside:
         windows = beside.submit(_cold, network, ids, window, count, cold_factors)
         sums = _read(network, ids, count, codes)
@@ -287,6 +299,11 @@ def cold(model: checkpoint.Model, ids: Ids, *, window: int = WINDOW) -> float | 
     Returns:
         Mean nats per character over full windows; None if the text holds none.
     """
-    network = Network(model.record.model, model.weights, batch_invariant=False)
+    network = Network(
+        model.record.model,
+        model.weights,
+        batch_invariant=False,
+        separator=model.separator,
+    )
     with unsplit():
         return _cold(network, ids, window, lambda predicted: None)

@@ -13,11 +13,12 @@ from typing import Any
 
 import charrnn
 from charrnn.errors import CheckpointError, RunError
-from charrnn.files import escaped, one_line, write_file
+from charrnn.files import escaped, is_there, one_line, write_file
 from charrnn.hosting import policy
 from charrnn.machine import NEEDED_TO_TRAIN, child_environment, program
-from charrnn.model import calibration, checkpoint
-from charrnn.model.record import CorpusRecord, Record, SweepRecord
+from charrnn.model import calibration, checkpoint, growing
+from charrnn.model.checkpoint import Weights
+from charrnn.model.record import CorpusRecord, Parent, Record, SweepRecord
 from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR, EventLog, Notice, Queued
 from charrnn.runs.history import read_view
 from charrnn.runs.leftovers import discard, remove_leftovers
@@ -52,7 +53,6 @@ def create(
     *,
     title: str = "",
     model_id: str | None = None,
-    init: Path | None = None,
     owner: Owner | None = None,
     sweep: SweepRecord | None = None,
 ) -> Path:
@@ -63,7 +63,6 @@ def create(
         title: What people see; the text's name and preset if empty.
         model_id: The id to take; None takes a free slug of the title, or
             one that nobody can guess where the policy wants that.
-        init: Folder of the model whose weights the training begins with.
         owner: Whose key shall open it on a hosted page.
         sweep: Which run of a sweep it is.
 
@@ -80,7 +79,7 @@ def create(
     wanted = model_id or slug(record.title)
     path = new_folder(folder(), wanted, exact=model_id is not None)
     try:
-        _write_run(path, prepared, record, init, owner)
+        _write_run(path, prepared, record, owner)
     except BaseException:  # Ctrl-C too: half a run is no run, and holds the id
         shutil.rmtree(path, ignore_errors=True)
         raise
@@ -111,6 +110,9 @@ def new_record(
             texts=corpus.texts,
             parts=corpus.parts,
             separator=escaped(corpus.separator),
+            documents=corpus.documents,
+            source=corpus.source,
+            split=prepared.split,
         ),
         versions={"charrnn": charrnn.__version__},
         sweep=sweep,
@@ -121,7 +123,6 @@ def _write_run(
     path: Path,
     prepared: Prepared,
     record: Record,
-    init: Path | None,
     owner: Owner | None,
 ) -> None:
     try:
@@ -135,16 +136,33 @@ def _write_run(
     data = prepared.corpus.text.encode()
     write_file(path / STATE / CORPUS_FILE, data)
     checkpoint.save_vocabulary(path, prepared.vocabulary)
-    if init is not None:
-        weights, _ = checkpoint.load_weights(init, record.model)
-        figures = checkpoint.read_record(init).figures
-        weights = calibration.unscaled(weights, figures)
+    if prepared.init is not None:
+        weights, parent = _inherited(prepared, prepared.init)
         checkpoint.save_weights(path, record.model, weights)
-    checkpoint.save_record(path, record)
+        record = dataclasses.replace(record, parent=parent)
     log = EventLog(path)
     for notice in prepared.notices:
         log.append(Notice(step=0, message=notice))
     log.append(Queued(step=0, position=0))
+    checkpoint.save_record(path, record)  # the last: now it is a run
+
+
+def _inherited(prepared: Prepared, init: Path) -> tuple[Weights, Parent]:
+    """The weights of the model to begin from, for the new vocabulary, and its name."""
+    parent = checkpoint.load(init)
+    weights = growing.grow(
+        calibration.unscaled(parent.weights, parent.record.figures),
+        parent.record.model,
+        parent.vocabulary,
+        prepared.vocabulary,
+        seed=prepared.training.seed,
+    )
+    return weights, Parent(
+        title=parent.record.title,
+        weights=parent.weights_hash,
+        new_characters=len(prepared.vocabulary) - len(parent.vocabulary),
+        origin=parent.record.origin,
+    )
 
 
 def spawn(path: Path) -> int:
@@ -197,7 +215,7 @@ def start(
     """
     prepared = prepare(corpus, preset=preset, settings=settings, init=init)
     with accepting(owner):
-        path = create(prepared, title=title, model_id=model_id, init=init, owner=owner)
+        path = create(prepared, title=title, model_id=model_id, owner=owner)
     spawn(path)
     return path.name
 
@@ -230,7 +248,7 @@ def can_go_on(path: Path, record: Record) -> bool:
 
     One that has been validated has a saved state, unless it was packed without.
     """
-    return record.figures is None or os.path.lexists(path / STATE / STATE_FILE)
+    return record.figures is None or is_there(path / STATE / STATE_FILE)
 
 
 def request_resume(path: Path, *, more_epochs: int | None = None) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from charrnn.files import is_there
 from charrnn.model.record import CONFIG, VOCAB, WEIGHTS
+from charrnn.runs.events import FILE_NAME as HISTORY
 from charrnn.runs.history import forget
 from charrnn.runs.owner import OWNER, SEEN
 from charrnn.runs.store import CORPUS_FILE, STATE
@@ -16,7 +18,7 @@ from charrnn.runs.store import CORPUS_FILE, STATE
 PULLING, DELETED = ".pull-", ".deleted-"  # how the names of such folders begin
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0  # no process writes a run's folder or deletes one for so long
-_STARTED: Final = frozenset({STATE, VOCAB, WEIGHTS})  # before there is a record
+_STARTED: Final = frozenset({STATE, VOCAB, WEIGHTS, HISTORY})  # before the record
 _STARTED_STATE: Final = frozenset({CORPUS_FILE, OWNER, SEEN})
 
 
@@ -54,7 +56,7 @@ def _life(path: Path) -> float | None:
     """Seconds that a folder is left alone; None where it stays for good."""
     if path.name.startswith(PULLING):
         return DAY
-    if path.name.startswith(DELETED) or _never_began(path):
+    if path.name.startswith(DELETED) or never_began(path):
         return HOUR
     return None
 
@@ -80,9 +82,9 @@ def _age(path: Path, now: float) -> float:
     return now - max(times)
 
 
-def _never_began(path: Path) -> bool:
+def never_began(path: Path) -> bool:
     """Whether `create` was killed in a folder: no record, and nothing but its own."""
-    if path.name.startswith(".") or (path / CONFIG).exists():
+    if path.name.startswith(".") or is_there(path / CONFIG):
         return False
     try:
         mine = {_final_name(inner.name) for inner in path.iterdir()} <= _STARTED

@@ -14,8 +14,10 @@ from typing import Final
 
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import CharrnnError, CheckpointError
+from charrnn.files import is_there, one_line
 from charrnn.model import checkpoint
 from charrnn.model.record import CONFIG, WEIGHTS, Record
+from charrnn.runs.leftovers import never_began
 from charrnn.runs.states import RunState
 from charrnn.runs.status import Situation, look_at
 from charrnn.runs.store import (
@@ -24,12 +26,14 @@ from charrnn.runs.store import (
     is_name,
     is_run,
     is_shipped,
+    misnamed,
     named_folders,
     shipped_folder,
 )
 from charrnn.runs.view import RunView
 from charrnn.text.corpus import split_at
 
+DISK_FOLDER: Final = "lost+found"  # what a disk keeps for itself
 MAX_COMPARED: Final = 32  # runs whose speed is looked at, the newest
 
 Ids = Collection[str] | None  # None: all that lie here
@@ -132,10 +136,10 @@ def list_runs(ids: Ids = None) -> list[ModelEntry]:
 
 
 def unreadable(ids: Ids = None) -> list[Unreadable]:
-    """What has a record that this program cannot read, and why."""
+    """What has no record that this program can read, or no name for a list; why."""
     found = []
     for path in _folders(folder(), ids):
-        if not (path / CONFIG).is_file():
+        if not _claims(path):
             continue
         try:
             checkpoint.read_record(path)
@@ -143,7 +147,22 @@ def unreadable(ids: Ids = None) -> list[Unreadable]:
             found.append(
                 Unreadable(path.name, str(error), is_shipped(path), is_run(path))
             )
+    if ids is None:
+        for path, problem in misnamed(folder()).items():
+            found.append(
+                Unreadable(one_line(path.name, None), problem, False, is_run(path))
+            )
     return found
+
+
+def _claims(path: Path) -> bool:
+    """Whether a folder holds a model: it has a record, or has lost it.
+
+    One that may not be looked into may hold one, too.
+    """
+    if is_there(path / CONFIG):
+        return path.name != DISK_FOLDER
+    return (path / WEIGHTS).is_file() and not never_began(path)
 
 
 def expected_speed(model: ModelConfig, training: TrainingConfig) -> float | None:

@@ -82,6 +82,7 @@ def pack(path: Path, target: Path, *, state: bool, text: bool) -> None:
     wanted = _wanted(path, state=state, text=text)
     if target.exists():
         raise RunError(f"{target.name} is there already: choose another name.")
+    _check_readable(path, wanted)
     aside = target.with_name(f".{target.name[:80]}.{secrets.token_hex(4)}.tmp")
     try:
         with aside.open("xb") as raw:
@@ -99,6 +100,16 @@ def pack(path: Path, target: Path, *, state: bool, text: bool) -> None:
         ) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _check_readable(path: Path, names: list[str]) -> None:
+    for name in names:
+        try:
+            (path / name).open("rb").close()
+        except OSError as error:
+            raise CheckpointError(
+                f"{name} cannot be read ({error.strerror})."
+            ) from error
 
 
 def _wanted(path: Path, *, state: bool, text: bool) -> list[str]:
@@ -256,6 +267,18 @@ def _extract(file: Path, ready: Path) -> list[str]:
     return [f"{count} of the zip left out, as none of a model's: {told}."]
 
 
+def _top_folder(files: list[zipfile.ZipInfo]) -> str:
+    """The one folder in a zip that holds the model, as ``name/``, or nothing.
+
+    A folder that was unpacked and packed again by hand has its files in one.
+    """
+    names = [info.filename for info in files]
+    if CONFIG in names:
+        return ""
+    tops = [name.removesuffix(CONFIG) for name in names if name.endswith(f"/{CONFIG}")]
+    return tops[0] if len(tops) == 1 and tops[0].count("/") == 1 else ""
+
+
 def _sort(
     files: list[zipfile.ZipInfo],
 ) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
@@ -264,9 +287,14 @@ def _sort(
     Raises:
         ZipError: If one of them, or all together, are too large, or one is missing.
     """
-    limits = _limits()
-    taken = {info.filename: info for info in files if info.filename in limits}
-    others = [info.filename for info in files if info.filename not in limits]
+    limits, top = _limits(), _top_folder(files)
+    taken, others = {}, []
+    for info in files:
+        name = info.filename.removeprefix(top)
+        if info.filename.startswith(top) and name in limits:
+            taken[name] = info
+        else:
+            others.append(info.filename)
     for name, info in taken.items():
         check_declared(info, limits[name])
     total = sum(info.file_size for info in taken.values())

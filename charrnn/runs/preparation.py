@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charrnn.config import GATES, ModelConfig, TrainingConfig
+from charrnn.config import GATES, MAX_VOCAB_SIZE, ModelConfig, TrainingConfig
 from charrnn.errors import ConfigError, RunError
 from charrnn.hosting import policy
 from charrnn.machine import available_memory
 from charrnn.model import checkpoint
 from charrnn.presets import default_preset, from_preset
-from charrnn.text import streams
-from charrnn.text.corpus import Corpus, vocabulary_of
-from charrnn.text.vocabulary import UNKNOWN_ID, Vocabulary
+from charrnn.text import documents, streams
+from charrnn.text.corpus import SPLIT, Corpus, vocabulary_of
+from charrnn.text.vocabulary import Vocabulary, by_frequency
 
-MOST_UNKNOWN: Final = 0.5  # share of a text that a model to begin from may not know
+MOST_NAMED: Final = 40  # new characters that a notice shows
 TENSORFLOW_BYTES: Final = 700_000_000  # what the trainer takes before any text
 TEXT_BYTES: Final = 6  # of a character: in UTF-8 and decoded, or its id later
 VALIDATION_POSITIONS: Final = 8192  # characters that a validation reads at once
@@ -88,6 +88,8 @@ class Prepared:
     model: ModelConfig
     training: TrainingConfig
     notices: tuple[str, ...]
+    init: Path | None = None  # folder of the model whose weights it begins with
+    split: float = SPLIT  # share of the text that trains
 
 
 def prepare(
@@ -103,7 +105,8 @@ def prepare(
         corpus: The text.
         preset: A key of `PRESETS`; None takes the machine's default.
         settings: A person's own settings on top of the preset.
-        init: Folder of a model to begin from: its vocabulary and sizes hold.
+        init: Folder of a model to begin from: its sizes hold, and its vocabulary
+            is grown by what the text has beyond it.
 
     Raises:
         CharrnnError: If a setting is wrong, or it would not fit in memory.
@@ -114,15 +117,17 @@ def prepare(
         vocabulary, notices = vocabulary_of(corpus.text)
     else:
         parent = checkpoint.read_record(init)
-        vocabulary = checkpoint.read_vocabulary(init, parent)
-        notices = _unknown_notice(vocabulary, corpus.text)
+        known = checkpoint.read_vocabulary(init, parent)
+        vocabulary, notices = _grown(known, corpus.text)
         settings = _sizes_of(parent.model, settings)
     model, training = from_preset(preset, settings, vocab_size=len(vocabulary))
     check_parameters(model)
+    split = _split(corpus, vocabulary)
     shape = streams.fit_shape(
         len(corpus.text),
         batch_size=training.batch_size,
         seq_length=training.seq_length,
+        split=split,
     )
     training = dataclasses.replace(
         training, batch_size=shape.batch_size, seq_length=shape.seq_length
@@ -135,7 +140,22 @@ def prepare(
         model,
         training,
         (*corpus.notices, *notices, *shape.notices, *limited),
+        init,
+        split,
     )
+
+
+def _split(corpus: Corpus, vocabulary: Vocabulary) -> float:
+    """The share of a text that trains; documents stay whole."""
+    separator = documents.separator_of(corpus.documents, corpus.separator)
+    if not separator:
+        return SPLIT
+    if unknown := vocabulary.unknown(separator):
+        raise ConfigError(
+            f"The separator holds {unknown!r}, which is too rare in the text to have "
+            "an id of its own: choose a --separator of usual characters."
+        )
+    return documents.split_between(corpus.text, separator)
 
 
 def _over_limit(model: ModelConfig) -> tuple[int, int] | None:
@@ -195,17 +215,23 @@ def _sizes_of(parent: ModelConfig, settings: Mapping[str, Any]) -> dict[str, Any
     return {**settings, **sizes}
 
 
-def _unknown_notice(vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
-    unknown = vocabulary.unknown(text)
-    if not unknown:
-        return ()
-    share = float((vocabulary.encode(text) == UNKNOWN_ID).mean())
-    if share > MOST_UNKNOWN:
-        raise ConfigError(
-            f"{share:.0%} of the text are characters that the model to begin from does "
-            "not know: it would learn next to nothing. Train a new model on this text."
+def _grown(known: Vocabulary, text: str) -> tuple[Vocabulary, tuple[str, ...]]:
+    """A vocabulary with what a text has beyond it, and what to say about it.
+
+    Where there is no room for all, the most frequent are taken.
+    """
+    new = by_frequency(text, without=known)
+    room = MAX_VOCAB_SIZE - len(known)
+    named = "".join(sorted(new[:room]))
+    notices = []
+    if named:
+        notices.append(
+            f"The model that the training begins from lacks {len(named):,} of the "
+            f"text's characters; each gets a row of its own: {named[:MOST_NAMED]!r}."
         )
-    return (
-        f"{len(unknown):,} characters of the text are unknown to the model that the "
-        f"training begins from and count as [UNK]: {unknown[:40]!r}.",
-    )
+    if len(new) > room:
+        notices.append(
+            f"The model has room for {room:,} new characters: the {len(new) - room:,} "
+            "rarest of the text are read as [UNK]."
+        )
+    return known.grown(named), tuple(notices)

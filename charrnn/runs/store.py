@@ -15,7 +15,7 @@ from platformdirs import user_data_path
 
 import charrnn
 from charrnn.errors import RunError
-from charrnn.files import is_safe, quoted
+from charrnn.files import is_safe, is_there, quoted
 from charrnn.hosting import policy
 from charrnn.machine import program
 from charrnn.model.record import CONFIG
@@ -109,6 +109,28 @@ def named_folders(place: Path) -> list[Path]:
     ]
 
 
+def misnamed(place: Path) -> dict[Path, str]:
+    """Folders of models and runs that stand in no list by their names, and why."""
+    if policy().secret_ids or not place.is_dir():
+        return {}
+    return {
+        path: _wrong_name(path.name)
+        for path in sorted(place.iterdir())
+        if not path.name.startswith(".")
+        and not is_name(path.name)
+        and is_there(path / CONFIG)
+    }
+
+
+def _wrong_name(name: str) -> str:
+    if len(name) > MAX_NAME:
+        return (
+            f"Its name has {len(name)} characters: at most {MAX_NAME} are taken. "
+            "Rename the folder."
+        )
+    return "Its name holds characters that are no letters or signs. Rename the folder."
+
+
 def _in_list(place: Path, name: str) -> Path:
     """The folder of a name as the system lists it: accents may be spelled otherwise."""
     if ID_PATTERN.fullmatch(name) or not place.is_dir():
@@ -134,22 +156,39 @@ def find(model: str) -> Path:
         places = [folder(), *([shipped_folder()] if model in SHIPPED_IDS else [])]
         for place in places:
             found = _in_list(place, model)
-            if (found / CONFIG).is_file():
+            if is_there(found / CONFIG):  # whoever reads it says what it is
                 return found
+    _explain(model)
     raise RunError(
         f"There is no model or run {quoted(model)} here: "
         f"`{program()} models` and `runs` list what there is."
     )
 
 
+def _explain(model: str) -> None:
+    """Say of a folder that is there why it is not found under its name."""
+    if policy().secret_ids:
+        return
+    for path, problem in misnamed(folder()).items():
+        if path.name == model:
+            raise RunError(f"{quoted(model)} cannot be an id: {problem}")
+    if is_name(model) and (path := _in_list(folder(), model)).is_dir():
+        raise RunError(
+            f"The folder {quoted(path.name)} has no {CONFIG}: it is not a model."
+        )
+
+
 def resolve(model: str) -> Path:
     """A MODEL or RUN of the command line: a name, or a path when it looks like one.
 
     Raises:
-        RunError: If there is no such id.
+        RunError: If there is no such id or folder.
     """
     if "/" in model or os.sep in model or model.startswith("."):
-        return Path(model).resolve()  # "." has a name, too
+        path = Path(model).resolve()  # "." has a name, too
+        if not path.exists():
+            raise RunError(f"There is no folder {quoted(model)}.")
+        return path
     return find(model)
 
 

@@ -121,7 +121,8 @@ def _hash(value: Any) -> str:
 
 
 def _key(corpus: Corpus, preset: str, settings: Mapping[str, Any]) -> str:
-    return _hash([corpus.sha256, preset, settings])
+    documents = [corpus.documents] if corpus.documents else []
+    return _hash([corpus.sha256, preset, settings, *documents])
 
 
 def _check_id(sweep_id: str) -> None:

@@ -35,6 +35,8 @@ class Corpus:
     parts: tuple[str, ...] = ()  # names of the texts it was joined of, `MAX_PARTS` of
     texts: int = 1  # how many they are
     separator: str = ""  # what stands between two of them
+    source: str = ""  # where on the Hub it lies, with its commit
+    documents: str = ""  # one of `documents.KINDS`; empty: it is one document
 
 
 def split_at(characters: int, split: float = SPLIT) -> int:

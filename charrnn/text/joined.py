@@ -10,10 +10,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from charrnn.errors import CorpusError
 from charrnn.files import escaped, is_safe, one_line, quoted
+from charrnn.hosting import policy
 from charrnn.text.corpus import MAX_PARTS, Corpus, check_limit, check_no_nul, clean
 from charrnn.text.encoding import to_text
 from charrnn.text.named import UNNAMED
@@ -190,7 +191,9 @@ def _files_at(
             where = file.relative_to(path).as_posix()
             yield _File(where, file.stat().st_size, file, chosen=False)
     elif is_zip(path):
-        yield from _in_zip(path, name, taken, max_bytes)
+        # who packed it need not be who names it: what it unpacks to stays bounded
+        limit = min(max_bytes, taken + policy().max_text_bytes)
+        yield from _in_zip(path, name, taken, limit)
     else:
         yield _File(path.name, path.stat().st_size, path, chosen=True)
 
@@ -201,9 +204,17 @@ def _is_hidden(path: str) -> bool:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """The files that are not hidden, in the order of their paths."""
+    """The files that are not hidden, in the order of their paths.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+
+    def fail(error: OSError) -> NoReturn:
+        raise error
+
     found: list[Path] = []
-    for parent, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not _is_hidden(name)]
         found += [Path(parent, name) for name in files if not _is_hidden(name)]
     found = [path for path in found if path.is_file()]  # no pipe that would hang

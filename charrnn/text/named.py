@@ -9,6 +9,7 @@ gets that name.
 
 import platform
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +63,13 @@ def named_key(name: str, sha256: str) -> str | None:
     return LIBRARY if _LIBRARY_NAME.fullmatch(name) else None
 
 
+def _as_read(name: str) -> str:
+    """A name without what does not change how it looks: width, case, unseen marks."""
+    same = unicodedata.normalize("NFKC", name)
+    seen = (c for c in same if unicodedata.category(c) != "Cf")
+    return " ".join("".join(seen).casefold().split())
+
+
 def own_name(name: str, sha256: str) -> str:
     """A name for a text that came in: its own, unless it belongs to a named text.
 
@@ -71,7 +79,7 @@ def own_name(name: str, sha256: str) -> str:
     """
     known = {text.sha256 for text in NAMED.values()} - {""}
     titles = {text.title.casefold() for text in NAMED.values()}
-    plain = " ".join(name.casefold().split())
+    plain = _as_read(name)
     taken = plain in titles or plain in NAMED or plain.startswith(f"{LIBRARY} (")
     return UNNAMED if taken and sha256 not in known else name
 

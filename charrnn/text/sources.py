@@ -46,8 +46,9 @@ def read_file(path: Path, *, max_bytes: int) -> bytes:
         OSError: If it cannot be read.
     """
     with path.open("rb") as file:
-        check_limit(os.fstat(file.fileno()).st_size, path.name, max_bytes)
-        return file.read(max_bytes + 1)
+        size = os.fstat(file.fileno()).st_size
+        check_limit(size, path.name, max_bytes)
+        return file.read(size)  # what is written meanwhile is left out
 
 
 def load(

@@ -8,15 +8,17 @@ last. The ids are never copied as a whole: windows are views of them, or gathers
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CorpusError
-from charrnn.text.corpus import MIN_CHARACTERS, split_at
+from charrnn.text.corpus import MIN_CHARACTERS, SPLIT, split_at
 
 Ids = npt.NDArray[np.integer]
 Mask = npt.NDArray[np.float32]
+Starts = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class StreamShape:
     notices: tuple[str, ...]
 
 
-def fit_shape(characters: int, *, batch_size: int, seq_length: int) -> StreamShape:
+def fit_shape(
+    characters: int, *, batch_size: int, seq_length: int, split: float = SPLIT
+) -> StreamShape:
     """Shrink the streams and the window until a small text can fill them.
 
     Every stream of either split must hold one whole window. The training part
@@ -41,6 +45,7 @@ def fit_shape(characters: int, *, batch_size: int, seq_length: int) -> StreamSha
         characters: Length of the whole text, both splits.
         batch_size: Streams that were asked for.
         seq_length: Window that was asked for, in characters.
+        split: Share of the text that trains.
 
     Raises:
         CorpusError: If the text is shorter than `MIN_CHARACTERS`.
@@ -54,7 +59,7 @@ def fit_shape(characters: int, *, batch_size: int, seq_length: int) -> StreamSha
             f"The text has {characters:,} characters: at least {MIN_CHARACTERS} are "
             "needed to train and to validate. Use a longer text."
         )
-    train = split_at(characters)
+    train = split_at(characters, split)
     validation = characters - train - 1  # the first one is context only
     window = min(seq_length, train // 2, validation)
     streams = min(batch_size, train // window - 1, validation // window)
@@ -81,6 +86,7 @@ class Streams:
         batch_size: Streams.
         seq_length: Characters of a window.
         seed: Draws the offsets.
+        starts: Where documents begin, shape ``(N,)``; None: nowhere.
 
     Attributes:
         steps_per_epoch: Windows of an epoch, the same for every epoch.
@@ -90,8 +96,15 @@ class Streams:
     """
 
     def __init__(
-        self, ids: Ids, *, batch_size: int, seq_length: int, seed: int
+        self,
+        ids: Ids,
+        *,
+        batch_size: int,
+        seq_length: int,
+        seed: int,
+        starts: Starts | None = None,
     ) -> None:
+        self._starts = starts
         self.batch_size = batch_size
         self.seq_length = seq_length
         self.seed = seed
@@ -132,16 +145,35 @@ class Streams:
         if not 0 <= index < self.steps_per_epoch:
             raise IndexError(f"window {index} of {self.steps_per_epoch}")
         begin = self.offset(epoch)
+        inputs = self._rows(self._ids, begin, index)
+        return inputs, self._rows(self._ids, begin + 1, index)
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether `starts` says of each window where documents begin."""
+        return self._starts is not None
+
+    def starts(self, epoch: int, index: int) -> Starts | None:
+        """Where documents begin in the inputs of a window, of their shape.
+
+        None where the text has no documents.
+        """
+        if self._starts is None:
+            return None
+        rows: Starts = self._rows(self._starts, self.offset(epoch), index)
+        return rows
+
+    def _rows(self, array: npt.NDArray[Any], begin: int, index: int) -> Any:
+        """A window of every stream, ``(B, T)``, streams beginning at ``begin``."""
         size = self.batch_size * self._length
         columns = slice(index * self.seq_length, (index + 1) * self.seq_length)
-        inputs = self._ids[begin : begin + size].reshape(self.batch_size, -1)  # (B, L)
-        targets = self._ids[begin + 1 : begin + 1 + size].reshape(self.batch_size, -1)
-        return inputs[:, columns], targets[:, columns]  # (B, T) each
+        rows = array[begin : begin + size].reshape(self.batch_size, -1)  # (B, L)
+        return rows[:, columns]
 
 
 def validation_windows(
-    ids: Ids, *, streams: int, seq_length: int, warmup: int, limit: int
-) -> Iterator[tuple[Ids, Ids, Mask]]:
+    ids: Ids | Starts, *, streams: int, seq_length: int, warmup: int, limit: int
+) -> Iterator[tuple[Any, Any, Mask]]:
     """The validation part for a stateful pass that reads pieces side by side.
 
     Reading the text as one stream is exact and slow. Here each of ``streams``
@@ -156,7 +188,8 @@ def validation_windows(
     under a mask of zero. Carry the states from window to window.
 
     Args:
-        ids: Ids of the validation part, shape ``(N,)``.
+        ids: Ids of the validation part, shape ``(N,)``, or what else each of its
+            characters has.
         streams: Pieces, the rows of every window.
         seq_length: Columns of every window.
         warmup: Characters read before a piece.

@@ -36,6 +36,22 @@ def count_characters(text: str) -> dict[str, int]:
     return {chr(point): int(counts[point]) for point in np.flatnonzero(counts)}
 
 
+def by_frequency(text: str, *, without: "Vocabulary | None" = None) -> list[str]:
+    """The distinct characters of a text, the most frequent first.
+
+    Among equally frequent ones those with lower code points come first.
+
+    Args:
+        text: The text.
+        without: Leave out the characters that this vocabulary holds.
+    """
+    counts = count_characters(text)
+    left_out = frozenset(without.entries[1:] if without else ())
+    return sorted(
+        counts.keys() - left_out, key=lambda character: (-counts[character], character)
+    )
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The characters a model knows.
@@ -72,6 +88,10 @@ class Vocabulary:
     def of(cls, characters: Iterable[str]) -> "Vocabulary":
         """The vocabulary of some characters, in any order, repeats allowed."""
         return cls((UNKNOWN, *sorted(set(characters))))
+
+    def grown(self, characters: Iterable[str]) -> "Vocabulary":
+        """The same with more characters: a vocabulary of its own, sorted anew."""
+        return self.of((*self.entries[1:], *characters))
 
     def __len__(self) -> int:
         return len(self.entries)

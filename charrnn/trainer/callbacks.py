@@ -19,7 +19,13 @@ from charrnn.runs.events import MAX_FACTOR, MIN_FACTOR
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
 from charrnn.trainer.network import to_weights
-from charrnn.trainer.schedule import Planner, learning_rate, record_plan, replan
+from charrnn.trainer.schedule import (
+    Planner,
+    learning_rate,
+    own_share,
+    record_plan,
+    replan,
+)
 from charrnn.trainer.session import Session, keep_aside, save_state, update_figures
 
 SAMPLE_LENGTH: Final = 300
@@ -34,8 +40,10 @@ class _Callback(keras.callbacks.Callback):
         self.session = session
 
 
-class LearningRate(_Callback):
-    """Counts the steps, sets each one's learning rate, resets states at an epoch's end.
+class Pacer(_Callback):
+    """Counts the steps, sets what follows from each, resets states at an epoch's end.
+
+    That is its learning rate, and its share of the network's own characters.
 
     A factor that a person sets while the run goes on multiplies the rate.
     """
@@ -48,8 +56,12 @@ class LearningRate(_Callback):
             session.pending_factors and session.pending_factors[0][0] <= progress.step
         ):
             progress.factor = session.pending_factors.pop(0)[1]
-        rate = learning_rate(session.record.training, progress.schedule, progress.step)
+        training, schedule = session.record.training, progress.schedule
+        rate = learning_rate(training, schedule, progress.step)
         self.model.optimizer.learning_rate = rate * progress.factor
+        if training.scheduled_sampling:
+            share = own_share(training, schedule, progress.step)
+            self.model.own_share.assign(share)
 
     def _read_factor_file(self) -> None:
         path = self.session.folder / store.LEARNING_RATE

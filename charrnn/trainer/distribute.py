@@ -92,6 +92,8 @@ def place(
         ConfigError: If there are not so many devices, or they cannot share the
             streams of a run that has begun.
     """
+    if asked is None and training.scheduled_sampling:
+        asked = 1
     names = find_devices(asked, alone=workers == 1)
     if begun and asked is None and workers == 1:  # as many as can share what holds
         while training.batch_size % max(1, len(names)):
@@ -152,9 +154,15 @@ def share_streams(
         The settings to train with, notices.
 
     Raises:
-        ConfigError: If there are fewer streams than devices, or the run has begun
-            with a number that they cannot share.
+        ConfigError: If there are fewer streams than devices, the run has begun with
+            a number that they cannot share, or it reads its own characters.
     """
+    if training.scheduled_sampling:
+        raise ConfigError(
+            f"scheduled_sampling is {training.scheduled_sampling:g}: one device draws "
+            "what it asks for, not several. Train on one device, or set it to 0.",
+            field="scheduled_sampling",
+        )
     streams = training.batch_size
     each, rest = divmod(streams, devices)
     if each == 0 or (begun and rest):
@@ -349,10 +357,13 @@ class SharedNetwork(KerasNetwork):
         Returns the whole batch's loss in shape ``(1,)``, which is what Keras reduces
         over several devices; of several workers also whether they meet after the step.
         """
-        ids, targets = data[:2]
+        ids, targets, *rest = data
+        begins = rest[0] if rest else None  # where documents do
         meets = self._obey() if self.is_clustered else {}
         with tf.GradientTape() as tape:
-            logits, states = self(ids, states=self._window_states(), training=True)
+            logits, states = self(
+                ids, states=self._window_states(), training=True, begins=begins
+            )
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         gradients, loss = self._reduce(gradients, loss)

@@ -70,6 +70,7 @@ class OneStep(tf.Module):
     def __init__(self, model: checkpoint.Model) -> None:
         super().__init__()
         self.config: ModelConfig = model.record.model
+        self.separator = model.separator
         self.arrays = {
             name: tf.Variable(array, trainable=False, name=name.replace(".", "_"))
             for name, array in model.weights.items()
@@ -116,6 +117,8 @@ class OneStep(tf.Module):
     def _advance(self, ids: Tensor, states: Tensor) -> Tensor:
         """Read one character a row; states (layers * num_states, B, H)."""
         count = self.config.num_states
+        for index in self.separator:  # one: it begins a document
+            states *= tf.cast(ids != index, tf.float32)[:, None]
         old = tf.unstack(states, num=self._all_states)
         new: list[Tensor] = []
         x = tf.gather(self.arrays["embedding.weight"], ids)
@@ -182,6 +185,13 @@ class OneStep(tf.Module):
         return tf.cond(temperature > 0, sample, lambda: tf.argmax(logits, axis=1))
 
 
+def _reason(error: Exception) -> str:
+    """Why a write failed; TensorFlow puts its operation's name and paths around it."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error).rsplit("; ", 1)[-1].split(" [Op:")[0]
+
+
 def export(model: checkpoint.Model, path: Path) -> None:
     """Write a model as a SavedModel, whole or not at all.
 
@@ -190,8 +200,14 @@ def export(model: checkpoint.Model, path: Path) -> None:
         path: A new folder, or one that is empty.
 
     Raises:
-        CheckpointError: If something is in the way or cannot be written.
+        CheckpointError: If something is in the way or cannot be written, or more than
+            one character separates the documents of its text.
     """
+    if len(model.separator) > 1:
+        raise CheckpointError(
+            "The model reads documents that several characters separate: a SavedModel "
+            "cannot tell where they begin. Export one of --documents lines."
+        )
     target = Path(path)
     aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -204,10 +220,9 @@ def export(model: checkpoint.Model, path: Path) -> None:
         tf.saved_model.save(OneStep(model), str(aside))
         aside.replace(target)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "message", "")
         raise CheckpointError(
-            f"The SavedModel cannot be written to {target.name} ({reason}): free some "
-            "space or choose a writable folder."
+            f"The SavedModel cannot be written to {target.name} ({_reason(error)}): "
+            "free some space or choose a writable folder."
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)

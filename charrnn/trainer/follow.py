@@ -34,6 +34,7 @@ from charrnn.trainer.process import keep_memory
 from charrnn.trainer.session import (
     Session,
     assign_state,
+    begins_of,
     build_network,
     facts_of,
     parse_state,
@@ -118,10 +119,15 @@ class Follow(keras.callbacks.Callback):
             self.model.stop_training = self.model.tell()
 
 
-def windows(streams: Streams, step: int) -> Iterator[tuple[Any, Any]]:
-    """Window after window, epoch after epoch, from after a step on."""
+def windows(streams: Streams, step: int) -> Iterator[tuple[Any, ...]]:
+    """Window after window, epoch after epoch, from after a step on.
+
+    Ids, targets and, where the text has such, where documents begin.
+    """
     for index in itertools.count(step):
-        yield streams.window(*divmod(index, streams.steps_per_epoch))
+        place = divmod(index, streams.steps_per_epoch)
+        window, begins = streams.window(*place), streams.starts(*place)
+        yield window if begins is None else (*window, begins)
 
 
 def dataset_of(streams: Streams, dtype: Any, step: int) -> Any:
@@ -132,9 +138,12 @@ def dataset_of(streams: Streams, dtype: Any, step: int) -> Any:
         dtype: Of its ids.
         step: The last step before the first window.
     """
-    spec = tf.TensorSpec((streams.batch_size, streams.seq_length), dtype)
+    shape = (streams.batch_size, streams.seq_length)
+    spec = tf.TensorSpec(shape, dtype)
+    begins = [tf.TensorSpec(shape, tf.bool)] * streams.has_documents
     dataset = tf.data.Dataset.from_generator(
-        functools.partial(windows, streams, step), output_signature=(spec, spec)
+        functools.partial(windows, streams, step),
+        output_signature=(spec, spec, *begins),
     )
     # else the workers ask each other at each step whether there is another one
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
@@ -182,7 +191,7 @@ def follow(
     ids = vocabulary.encode(text)
     del text
     keep_memory()
-    streams = streams_of(record, ids)
+    streams = streams_of(record, ids, begins_of(record, vocabulary, ids))
     strategy, peers = join(member, where, facts_of(record, vocabulary, where))
     network = build_network(record, strategy)
     saved = parse_state(peers.receive_state(), "the chief's state", CONTEXT)

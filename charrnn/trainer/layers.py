@@ -31,7 +31,10 @@ class _FastRecurrent:
     units: int
     state_names: tuple[str, ...]
     input_bias: Callable[[], Tensor]
-    scan: Callable[[Tensor, Tensor | None, list[Tensor]], tuple[Tensor, list[Tensor]]]
+    scan: Callable[
+        [Tensor, Tensor | None, list[Tensor], Tensor | None],
+        tuple[Tensor, list[Tensor]],
+    ]
 
     def __init__(
         self,
@@ -69,8 +72,9 @@ class _FastRecurrent:
         inputs_shape: Shape,
         initial_state_shape: Any = None,
         embedding_shape: Shape | None = None,
+        keep_shape: Shape | None = None,
     ) -> None:
-        del initial_state_shape
+        del initial_state_shape, keep_shape
         if embedding_shape is not None:
             inputs_shape = (*inputs_shape, embedding_shape[-1])
         super().build(tuple(inputs_shape))  # type: ignore[misc]
@@ -85,8 +89,9 @@ class _FastRecurrent:
         inputs_shape: Shape,
         initial_state_shape: Any = None,
         embedding_shape: Shape | None = None,
+        keep_shape: Shape | None = None,
     ) -> tuple[Shape, list[Shape]]:
-        del initial_state_shape, embedding_shape
+        del initial_state_shape, embedding_shape, keep_shape
         state = (inputs_shape[0], self.units)
         return (*inputs_shape[:2], self.units), [state] * len(self.state_names)
 
@@ -95,12 +100,13 @@ class _FastRecurrent:
         inputs: Tensor,
         initial_state: Sequence[Tensor] | None = None,
         embedding: Tensor | None = None,
+        keep: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         if initial_state is None:
             zeros = tf.zeros([tf.shape(inputs)[0], self.units])
             initial_state = [zeros] * len(self.state_names)
         states = [tf.convert_to_tensor(state) for state in initial_state]
-        if self.on_gpu:
+        if self.on_gpu and keep is None:  # cuDNN keeps every state
             if embedding is not None:
                 inputs = tf.gather(embedding, inputs)
             outputs, *states = super().call(inputs, initial_state=states)  # type: ignore[misc]
@@ -112,8 +118,12 @@ class _FastRecurrent:
             else project(embedding, kernel, self.input_bias(), self.gemm_dtype)
         )
         splits = choose_num_splits(self.units, inputs.shape[0])
-        rows = zip(*(tf.split(x, splits) for x in (inputs, *states)), strict=True)
-        results = [self._run(kernel, table, x, first) for x, *first in rows]
+        parts = [tf.split(x, splits) for x in (inputs, *states)]
+        keeps = [None] * splits if keep is None else tf.split(keep, splits)
+        results = [
+            self._run(kernel, table, x, first, kept)
+            for (x, *first), kept in zip(zip(*parts, strict=True), keeps, strict=True)
+        ]
         if splits == 1:
             return results[0]
         outputs, *states = (
@@ -123,7 +133,12 @@ class _FastRecurrent:
         return outputs, states
 
     def _run(
-        self, kernel: Tensor, table: Tensor | None, inputs: Tensor, states: list[Tensor]
+        self,
+        kernel: Tensor,
+        table: Tensor | None,
+        inputs: Tensor,
+        states: list[Tensor],
+        keep: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Project the inputs, or look them up, and scan; outputs ``(B, T, H)``."""
         if table is not None:
@@ -132,7 +147,9 @@ class _FastRecurrent:
             inputs = tf.transpose(inputs, [1, 0, 2])  # (T, B, in)
             source = project(inputs, kernel, self.input_bias(), self.gemm_dtype)
             ids = None
-        outputs, states = self.scan(source, ids, states)
+        if keep is not None:
+            keep = tf.transpose(keep)[:, :, None]  # (T, B, 1)
+        outputs, states = self.scan(source, ids, states, keep)
         return tf.transpose(outputs, [1, 0, 2]), states
 
 
@@ -150,6 +167,7 @@ class FastGRU(_FastRecurrent, keras.layers.GRU):
         inputs: Float ``(B, T, in)``, or ids ``(B, T)`` where ``embedding`` is given.
         initial_state: ``[h]``, ``(B, H)``; None: zeros.
         embedding: ``(V, in)``, whose rows the ids choose.
+        keep: ``(B, T)``, 0 where a step begins from a zero state, else 1; None: 1.
 
     Returns:
         Outputs ``(B, T, H)`` and the final states, ``[h]``.
@@ -169,15 +187,22 @@ class FastGRU(_FastRecurrent, keras.layers.GRU):
         return tf.concat([bias[0, :zr] + bias[1, :zr], bias[0, zr:]], axis=0)
 
     def scan(
-        self, source: Tensor, ids: Tensor | None, states: list[Tensor]
+        self,
+        source: Tensor,
+        ids: Tensor | None,
+        states: list[Tensor],
+        keep: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Run over projected inputs; outputs ``(T, B, H)`` and final states."""
         return gru_scan(
             source,
             ids,
             states,
-            tf.convert_to_tensor(self.cell.recurrent_kernel),
-            tf.convert_to_tensor(self.cell.bias)[1, 2 * self.units :],
+            (
+                tf.convert_to_tensor(self.cell.recurrent_kernel),
+                tf.convert_to_tensor(self.cell.bias)[1, 2 * self.units :],
+            ),
+            keep,
             dtype=self.gemm_dtype,
             scan_impl=self.scan_impl,
         )
@@ -197,6 +222,7 @@ class FastLSTM(_FastRecurrent, keras.layers.LSTM):
         inputs: Float ``(B, T, in)``, or ids ``(B, T)`` where ``embedding`` is given.
         initial_state: ``[h, c]``, both ``(B, H)``; None: zeros.
         embedding: ``(V, in)``, whose rows the ids choose.
+        keep: ``(B, T)``, 0 where a step begins from a zero state, else 1; None: 1.
 
     Returns:
         Outputs ``(B, T, H)`` and the final states, ``[h, c]``.
@@ -212,7 +238,11 @@ class FastLSTM(_FastRecurrent, keras.layers.LSTM):
         return tf.convert_to_tensor(self.cell.bias)
 
     def scan(
-        self, source: Tensor, ids: Tensor | None, states: list[Tensor]
+        self,
+        source: Tensor,
+        ids: Tensor | None,
+        states: list[Tensor],
+        keep: Tensor | None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Run over projected inputs; outputs ``(T, B, H)`` and final states."""
         return lstm_scan(
@@ -220,6 +250,7 @@ class FastLSTM(_FastRecurrent, keras.layers.LSTM):
             ids,
             states,
             tf.convert_to_tensor(self.cell.recurrent_kernel),
+            keep,
             dtype=self.gemm_dtype,
             scan_impl=self.scan_impl,
         )

@@ -10,6 +10,12 @@ through time). The recurrent state of each stream is reset every `RESET_EVERY`
 windows, staggered over the batch: every prompt starts from zeros, and a network that
 has hardly seen that state writes its first characters badly.
 
+Where ``scheduled_sampling`` asks for it, some of the characters of a window are not
+the text's but the network's own (after Bengio et al., 2015): drawn from what it expects
+there, given the text before. One pass over the window draws all of them side by side,
+in the scan (after Duckworth et al., 2019), so that a sample does not depend on those
+before it; a second pass reads the window so made and learns the text's next characters.
+
 What is validated, sampled and kept is the exponential moving average of the weights
 (after Polyak and Juditsky, 1992): it is near where they would settle if the learning
 rate fell now. `docs/experiments.md` has what resetting and averaging gain.
@@ -26,9 +32,10 @@ import tensorflow as tf
 
 from charrnn.config import ModelConfig
 from charrnn.model.checkpoint import Weights
+from charrnn.model.growing import EMBEDDING_RANGE
 from charrnn.text.parts import Codes, Part, Sums
 from charrnn.trainer.layers import FastGRU, FastLSTM
-from charrnn.trainer.scan import project
+from charrnn.trainer.scan import project, simple_scan
 
 States = list[list[Any]]
 RESET_EVERY: Final = 8  # windows of a stream between two resets of its state
@@ -68,6 +75,8 @@ class KerasNetwork(keras.Model):
         ids: ``(B, T)``, any integer type.
         states: Per layer a list of ``(B, rnn_units)``: one for ``gru`` and
             ``rnn``, two (h, c) for ``lstm``. None: zeros.
+        begins: ``(B, T)``, true where a document begins: the states are zeroed before
+            that character is read. None: nowhere.
 
     Returns:
         Logits ``(B, T, vocab_size)`` in nats, and the final states.
@@ -84,11 +93,12 @@ class KerasNetwork(keras.Model):
         super().__init__(name="charrnn")
         self.config = config
         seed %= 2**31 - 100
+        self.first_seed = seed
         self.embedding = keras.layers.Embedding(
             config.vocab_size,
             config.embedding_dim,
             embeddings_initializer=keras.initializers.RandomUniform(
-                -0.05, 0.05, seed=seed
+                -EMBEDDING_RANGE, EMBEDDING_RANGE, seed=seed
             ),
             name="embedding",
         )
@@ -113,6 +123,7 @@ class KerasNetwork(keras.Model):
         )
         self.carried: States = []
         self.averages: list[Any] = []
+        self.own_share: Any = None  # of the characters that are read, if any ever is
         self._make_weights()
 
     def _make_weights(self) -> None:
@@ -126,24 +137,54 @@ class KerasNetwork(keras.Model):
         self.built = True
 
     def call(  # noqa: D102 the class says it
-        self, ids: Any, states: States | None = None, training: bool = False
+        self,
+        ids: Any,
+        states: States | None = None,
+        training: bool = False,
+        begins: Any = None,
     ) -> tuple[Any, States]:
         x, final = None, []
+        keep = None if begins is None else 1 - tf.cast(begins, tf.float32)
         for i, layer in enumerate(self.rnn):
             initial = None if states is None else states[i]
             if i == 0 and self.config.cell != "rnn":
                 x, *last = _flatten(
                     layer(
-                        ids, initial_state=initial, embedding=self.embedding.weights[0]
+                        ids,
+                        initial_state=initial,
+                        embedding=self.embedding.weights[0],
+                        keep=keep,
                     )
                 )
             else:
                 inputs = self.embedding(ids) if i == 0 else x
-                x, *last = _flatten(layer(inputs, initial_state=initial))
+                x, *last = self._read(layer, inputs, initial, keep)
             if self.config.dropout:
                 x = self.dropouts[i](x, training=training)  # (B, T, H)
             final.append(last)
         return project(x, *self.head.weights), final  # (B, T, V)
+
+    def _read(self, layer: Any, inputs: Any, initial: Any, keep: Any) -> list[Any]:
+        """Outputs and states of a layer that reads ``(B, T, in)``."""
+        if keep is None:
+            return _flatten(layer(inputs, initial_state=initial))
+        if self.config.cell != "rnn":
+            return _flatten(layer(inputs, initial_state=initial, keep=keep))
+        kernel, recurrent_kernel, bias = layer.weights
+        products = project(tf.transpose(inputs, [1, 0, 2]), kernel, bias)  # (T, B, H)
+        first = tf.zeros_like(products[0]) if initial is None else initial[0]
+        kept = tf.transpose(keep)[:, :, None]
+        outputs, states = simple_scan(
+            products, first, tf.convert_to_tensor(recurrent_kernel), kept
+        )
+        return [tf.transpose(outputs, [1, 0, 2]), *states]
+
+    def read_its_own(self) -> None:
+        """Read characters of its own beside the text's: ``own_share`` of them.
+
+        It is 0 until it is assigned.
+        """
+        self.own_share = tf.Variable(0.0, trainable=False, name="own_share")
 
     def start_training(self, batch_size: int) -> None:
         """Make the variables of training: carried states, zero, and the average."""
@@ -183,9 +224,13 @@ class KerasNetwork(keras.Model):
         Returns the batch's own loss: without a metric in between, a callback
         sees exactly it and not Keras' running mean.
         """
-        ids, targets = data[:2]  # (B, T); train_on_batch adds weights, None
+        ids, targets, *rest = data  # (B, T); train_on_batch adds weights, None
+        begins = rest[0] if rest else None  # where documents do, in their place
+        initial = self._window_states()
+        if self.own_share is not None:
+            ids = self._mixed(ids, initial, begins)
         with tf.GradientTape() as tape:
-            logits, states = self(ids, states=self._window_states(), training=True)
+            logits, states = self(ids, states=initial, training=True, begins=begins)
             loss = tf.reduce_mean(cross_entropy(targets, logits))
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
@@ -195,6 +240,37 @@ class KerasNetwork(keras.Model):
         ):
             variable.assign(state)
         return {"loss": loss}
+
+    def _mixed(self, ids: Any, states: States, begins: Any) -> Any:
+        """A window in which about ``own_share`` of the characters are samples.
+
+        They are drawn at temperature 1 and never [UNK], as texts are written. The
+        first character of a window stays. All follows from the seed and the number
+        of the update: a resumed run draws the same.
+
+        Args:
+            ids: The text, ``(B, T)``.
+            states: That the window starts from.
+            begins: Where documents begin, see `call`.
+
+        Returns:
+            Ids ``(B, T)``, int32.
+        """
+        ids = tf.cast(ids, tf.int32)
+        update = tf.cast(self.optimizer.iterations, tf.int32)
+        logits, _ = self(ids, states=states, begins=begins)
+        expected = tf.reshape(logits[:, :-1, 1:], [-1, self.config.vocab_size - 1])
+        drawn = 1 + tf.random.stateless_categorical(
+            expected, 1, seed=[self.first_seed, update], dtype=tf.int32
+        )
+        rest = ids[:, 1:]
+        own = tf.random.stateless_uniform(
+            tf.shape(rest), seed=[self.first_seed + 1, update]
+        )
+        drawn = tf.reshape(drawn, tf.shape(rest))
+        return tf.concat(
+            [ids[:, :1], tf.where(own < self.own_share, drawn, rest)], axis=1
+        )
 
     def _average(self) -> None:
         """Move the average towards the weights that an update has just made.
@@ -273,6 +349,7 @@ class Validator:
             order: the states go from one to the next.
         codes: The part that each target of each window belongs to, ``(B, T)``
             each, see `charrnn.text.parts`.
+        begins: Where documents begin in the inputs of each window; None: nowhere.
     """
 
     def __init__(
@@ -280,14 +357,16 @@ class Validator:
         network: KerasNetwork,
         windows: list[tuple[Any, Any, Any]],
         codes: Sequence[Codes],
+        begins: Sequence[Any] | None = None,
     ) -> None:
         self.network = network
         self.windows = windows
         self.codes = codes
+        self.begins = [None] * len(windows) if begins is None else begins
         self.score = tf.function(self._score, reduce_retracing=True)
 
-    def _score(self, ids: Any, targets: Any, states: Any) -> Any:
-        logits, states = self.network(ids, states=states, training=False)
+    def _score(self, ids: Any, targets: Any, states: Any, begins: Any) -> Any:
+        logits, states = self.network(ids, states=states, training=False, begins=begins)
         return cross_entropy(targets, logits), states
 
     def parts(self) -> dict[str, Part]:
@@ -299,8 +378,13 @@ class Validator:
         zeros = tf.zeros((self.windows[0][0].shape[0], config.rnn_units))
         states: Any = [[zeros] * config.num_states for _ in range(config.num_layers)]
         sums = Sums()
-        for (ids, targets, mask), codes in zip(self.windows, self.codes, strict=True):
-            nats, states = self.score(tf.constant(ids), tf.constant(targets), states)
+        for (ids, targets, mask), codes, begins in zip(
+            self.windows, self.codes, self.begins, strict=True
+        ):
+            anew = None if begins is None else tf.constant(begins)
+            nats, states = self.score(
+                tf.constant(ids), tf.constant(targets), states, anew
+            )
             counted = mask > 0
             sums.add(codes[counted], nats.numpy()[counted])
         return sums.parts()

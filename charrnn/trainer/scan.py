@@ -129,12 +129,30 @@ def _inputs(source: Tensor, ids: Tensor | None, layout: _Layout) -> Tensor:
     return layout.turn(source if ids is None else tf.gather(source, ids))
 
 
+def _kept(keep: Tensor | None, step: Tensor, *states: Tensor) -> Any:
+    """States, or their gradients, as far as a step keeps what came before it.
+
+    Args:
+        keep: 1 where a step keeps the state, 0 where it begins from zeros, in the
+            layout of the states; None: every step keeps it.
+        step: Which one.
+        states: Each in that layout.
+    """
+    kept = states if keep is None else tuple(state * keep[step] for state in states)
+    return kept if len(kept) > 1 else kept[0]
+
+
+def _turned(keep: Tensor | None, layout: _Layout) -> Tensor | None:
+    return None if keep is None else layout.turn(keep)
+
+
 def _gru_forward(
     source: Tensor,
     ids: Tensor | None,
     states: list[Tensor],
     kernel: Tensor,
     bias: Tensor,
+    keep: Tensor | None,
     *,
     layout: _Layout,
 ) -> list[Tensor]:
@@ -143,9 +161,10 @@ def _gru_forward(
     inputs = _inputs(source, ids, layout)  # (T, B, 3H)
     steps = tf.shape(inputs)[0]
     operand, bias = layout.operand(kernel), layout.along(bias)
-    first = layout.turn(states[0])
+    first, keep = layout.turn(states[0]), _turned(keep, layout)
 
     def body(step: Tensor, h: Tensor, stacks: Any) -> tuple[Tensor, Tensor, Any]:
+        h = _kept(keep, step, h)
         x_zr, x_n = layout.split(inputs[step], [2 * units, units])
         u_zr, u_n = layout.split(layout.product(h, operand), [2 * units, units])
         zr = tf.sigmoid(x_zr + u_zr)  # (B, 2H)
@@ -173,12 +192,13 @@ def _gru_backward(
     d_outputs: Tensor,
     d_states: list[Tensor],
     kernel: Tensor,
+    keep: Tensor | None,
     *,
     layout: _Layout,
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Gradients: first states, [da_z, da_r, dq] and da_n of every step."""
     hs, zrs, ns, qs = saved
-    d_outputs = layout.turn(d_outputs)
+    d_outputs, keep = layout.turn(d_outputs), _turned(keep, layout)
     steps = tf.shape(d_outputs)[0]
     operand = layout.operand(kernel, transposed=True)
 
@@ -187,10 +207,10 @@ def _gru_backward(
         n = ns[step]
         d_h += d_outputs[step]
         d_n = d_h * (1 - z) * (1 - n * n)
-        d_z = d_h * (hs[step] - n) * z * (1 - z)
+        d_z = d_h * (_kept(keep, step, hs[step]) - n) * z * (1 - z)
         d_r = d_n * qs[step] * r * (1 - r)
         d_gates = layout.concat([d_z, d_r, d_n * r])  # (B, 3H)
-        d_h = d_h * z + layout.product(d_gates, operand)
+        d_h = _kept(keep, step, d_h * z + layout.product(d_gates, operand))
         return step - 1, d_h, _write(stacks, (step, step), (d_gates, d_n))
 
     _, d_h, stacks = tf.while_loop(
@@ -208,18 +228,20 @@ def _lstm_forward(
     ids: Tensor | None,
     states: list[Tensor],
     kernel: Tensor,
+    keep: Tensor | None,
     *,
     layout: _Layout,
 ) -> list[Tensor]:
     """Run the LSTM; rows of h and c (with the first states), then c, [i, f, g, o]."""
     inputs = _inputs(source, ids, layout)  # (T, B, 4H)
     steps = tf.shape(inputs)[0]
-    operand = layout.operand(kernel)
+    operand, keep = layout.operand(kernel), _turned(keep, layout)
     first = [layout.turn(state) for state in states]
 
     def body(
         step: Tensor, h: Tensor, c: Tensor, stacks: Any
     ) -> tuple[Tensor, Tensor, Tensor, Any]:
+        h, c = _kept(keep, step, h, c)
         gates = inputs[step] + layout.product(h, operand)
         i, f, g, o = layout.split(gates, 4)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
@@ -246,12 +268,13 @@ def _lstm_backward(
     d_outputs: Tensor,
     d_states: list[Tensor],
     kernel: Tensor,
+    keep: Tensor | None,
     *,
     layout: _Layout,
 ) -> tuple[list[Tensor], Tensor]:
     """Gradients: first states, and [da_i, da_f, da_g, da_o] of every step."""
     cs, gates = saved
-    d_outputs = layout.turn(d_outputs)
+    d_outputs, keep = layout.turn(d_outputs), _turned(keep, layout)
     steps = tf.shape(d_outputs)[0]
     operand = layout.operand(kernel, transposed=True)
 
@@ -263,12 +286,12 @@ def _lstm_backward(
         d_h += d_outputs[step]
         d_c += d_h * o * (1 - tanh_c * tanh_c)
         d_i = d_c * g * i * (1 - i)
-        d_f = d_c * cs[step] * f * (1 - f)
+        d_f = d_c * _kept(keep, step, cs[step]) * f * (1 - f)
         d_g = d_c * i * (1 - g * g)
         d_o = d_h * tanh_c * o * (1 - o)
         d_gates = layout.concat([d_i, d_f, d_g, d_o])  # (B, 4H)
-        d_h = layout.product(d_gates, operand)
-        return step - 1, d_h, d_c * f, _write(stacks, (step,), (d_gates,))
+        d_h, d_c = _kept(keep, step, layout.product(d_gates, operand), d_c * f)
+        return step - 1, d_h, d_c, _write(stacks, (step,), (d_gates,))
 
     _, d_h, d_c, stacks = tf.while_loop(
         lambda step, *_: step >= 0,
@@ -287,9 +310,12 @@ def _compiled(function: Callable[..., Any], scan_impl: str, dtype: str) -> Any:
     return function if scan_impl == "loop" else tf.function(function, jit_compile=True)
 
 
-def _kernel_gradient(hs: Tensor, d_gates: Tensor, dtype: str) -> Tensor:
+def _kernel_gradient(
+    hs: Tensor, d_gates: Tensor, keep: Tensor | None, dtype: str
+) -> Tensor:
     """One GEMM over all steps: sum_t h_{t-1}^T dgates_t."""
-    return _matmul(_flat(hs[:-1]), _flat(d_gates), dtype, transpose_a=True)
+    before = hs[:-1] if keep is None else hs[:-1] * keep
+    return _matmul(_flat(before), _flat(d_gates), dtype, transpose_a=True)
 
 
 def _table_gradient(ids: Tensor, vocab_size: int, d_rows: Tensor) -> Tensor:
@@ -335,28 +361,62 @@ def project(x: Tensor, kernel: Tensor, bias: Tensor, dtype: str = "float32") -> 
     return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))
 
 
+def simple_scan(
+    inputs: Tensor, state: Tensor, kernel: Tensor, keep: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """A simple RNN that begins from zeros where it is told to.
+
+    Args:
+        inputs: Input products and bias, ``(T, B, H)``.
+        state: The first, ``(B, H)``.
+        kernel: The recurrent one.
+        keep: ``(T, B, 1)``, 0 where a step begins from a zero state, else 1.
+
+    Returns:
+        Outputs ``(T, B, H)`` and the final states, one.
+    """
+
+    def step(h: Tensor, given: tuple[Tensor, Tensor]) -> Tensor:
+        x, kept = given
+        return tf.tanh(x + (h * kept) @ kernel)
+
+    outputs = tf.scan(step, (inputs, keep), state)
+    return outputs, [outputs[-1]]
+
+
 def gru_scan(
     source: Tensor,
     ids: Tensor | None,
     states: list[Tensor],
-    kernel: Tensor,
-    bias: Tensor,
+    weights: tuple[Tensor, Tensor],
+    keep: Tensor | None = None,
     *,
     dtype: str,
     scan_impl: str,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Outputs ``(T, B, H)`` and final states, with the gradient of the module."""
+    """Outputs ``(T, B, H)`` and final states, with the gradient of the module.
+
+    Args:
+        source: Input products ``(T, B, 3H)``, or the table of them.
+        ids: ``(T, B)``, which rows of the table; None without one.
+        states: ``[h]``, ``(B, H)``.
+        weights: Recurrent kernel and the candidate's recurrent bias.
+        keep: ``(T, B, 1)``, 0 where a step begins from a zero state, else 1.
+        dtype: Of the GEMMs' operands.
+        scan_impl: One of `choices.SCAN_IMPLS`.
+    """
+    kernel, bias = weights
     zr = 2 * kernel.shape[0]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def scan(source: Tensor, h: Tensor, kernel: Tensor, bias: Tensor) -> Any:
         forward = _compiled(_gru_forward, scan_impl, dtype)
-        hs, *saved = forward(source, ids, [h], kernel, bias)
+        hs, *saved = forward(source, ids, [h], kernel, bias, keep)
 
         def grad(d_outputs: Tensor, d_last: Tensor) -> tuple[Tensor, ...]:
             backward = _compiled(_gru_backward, scan_impl, dtype)
-            (d_h,), d_gates, d_n = backward(saved, d_outputs, [d_last], kernel)
-            d_kernel = _kernel_gradient(hs, d_gates, dtype)
+            (d_h,), d_gates, d_n = backward(saved, d_outputs, [d_last], kernel, keep)
+            d_kernel = _kernel_gradient(hs, d_gates, keep, dtype)
             d_bias = tf.reduce_sum(d_gates[:, :, zr:], axis=[0, 1])
             if ids is None:
                 d_source = tf.concat([d_gates[:, :, :zr], d_n], axis=2)
@@ -377,21 +437,25 @@ def lstm_scan(
     ids: Tensor | None,
     states: list[Tensor],
     kernel: Tensor,
+    keep: Tensor | None = None,
     *,
     dtype: str,
     scan_impl: str,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Outputs ``(T, B, H)`` and final states, with the gradient of the module."""
+    """Outputs ``(T, B, H)`` and final states, with the gradient of the module.
+
+    Arguments as those of `gru_scan`, but that there is no bias.
+    """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def scan(source: Tensor, h: Tensor, c: Tensor, kernel: Tensor) -> Any:
         forward = _compiled(_lstm_forward, scan_impl, dtype)
-        hs, last_c, *saved = forward(source, ids, [h, c], kernel)
+        hs, last_c, *saved = forward(source, ids, [h, c], kernel, keep)
 
         def grad(d_outputs: Tensor, *d_last: Tensor) -> tuple[Tensor, ...]:
             backward = _compiled(_lstm_backward, scan_impl, dtype)
-            d_states, d_gates = backward(saved, d_outputs, list(d_last), kernel)
-            d_kernel = _kernel_gradient(hs, d_gates, dtype)
+            d_states, d_gates = backward(saved, d_outputs, list(d_last), kernel, keep)
+            d_kernel = _kernel_gradient(hs, d_gates, keep, dtype)
             if ids is None:
                 return d_gates, *d_states, d_kernel
             d_table = _table_gradient(ids, source.shape[0], d_gates)

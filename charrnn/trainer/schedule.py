@@ -333,6 +333,28 @@ def _share(schedule: Schedule, step: int, elapsed: float) -> float:
     )
 
 
+def own_share(training: TrainingConfig, schedule: Schedule, step: int) -> float:
+    """The share of the characters read that are the network's own at an update.
+
+    It rises linearly over the run, to ``scheduled_sampling`` at its last update, and
+    once more in a continued run. While the run's end is unknown it is 0.
+
+    Args:
+        training: What it rises to.
+        schedule: Where the run begins and ends.
+        step: The update, from 1.
+
+    Reference:
+        Bengio, Vinyals, Jaitly & Shazeer (2015), section 2.4: a schedule that teaches
+        the network to read what it writes. https://arxiv.org/abs/1506.03099
+    """
+    if schedule.planned_steps is None:
+        return 0.0
+    total = max(1, schedule.planned_steps - schedule.start_step)
+    over = min(1.0, (step - schedule.start_step) / total)
+    return training.scheduled_sampling * over
+
+
 def learning_rate(training: TrainingConfig, schedule: Schedule, step: int) -> float:
     """The learning rate of an update, before any factor a person applies.
 

@@ -35,7 +35,8 @@ from charrnn.runs import store
 from charrnn.runs.events import EventLog, Planned
 from charrnn.runs.history import read_view
 from charrnn.runs.states import EndReason
-from charrnn.text import corpus, parts
+from charrnn.text import corpus, documents, parts
+from charrnn.text.documents import Starts
 from charrnn.text.parts import Codes
 from charrnn.text.streams import Streams, validation_windows
 from charrnn.text.vocabulary import Vocabulary
@@ -336,6 +337,8 @@ def facts_of(record: Record, vocabulary: Vocabulary, where: Placement) -> Facts:
     characters = json.dumps(vocabulary.entries).encode()
     return {
         "text": record.corpus.sha256,
+        "split": record.corpus.split,
+        "documents": record.corpus.document_separator,
         "vocabulary": hashlib.sha256(characters).hexdigest(),
         **dataclasses.asdict(record.model),
         **training,
@@ -393,15 +396,27 @@ def build_network(record: Record, strategy: Any = None) -> KerasNetwork:
         if strategy is not None:
             network.clipnorm = training.clipnorm
         network.start_training(training.batch_size)
+        if training.scheduled_sampling:
+            network.read_its_own()
         network.compile(optimizer=_optimizer(record, shared=strategy is not None))
         network.optimizer.build(network.trainable_variables)
     return network
 
 
-def streams_of(record: Record, ids: Ids) -> Streams:
+def begins_of(record: Record, vocabulary: Vocabulary, ids: Ids) -> Starts | None:
+    """Where documents begin in a run's text, ``(N,)``; None: nowhere."""
+    separator = record.corpus.document_separator
+    if not separator:
+        return None
+    return documents.starts(ids, vocabulary.encode(separator).tolist())
+
+
+def streams_of(record: Record, ids: Ids, begins: Starts | None) -> Streams:
     """The part of a run's text that trains, as its settings have it read."""
+    split = corpus.split_at(len(ids), record.corpus.split)
     return Streams(
-        ids[: corpus.split_at(len(ids), record.corpus.split)],
+        ids[:split],
+        starts=None if begins is None else begins[:split],
         batch_size=record.training.batch_size,
         seq_length=record.training.seq_length,
         seed=record.training.seed,
@@ -417,7 +432,9 @@ def _sample_prompt(text: str) -> str:
     return cut.rpartition(" ")[0] or cut[:-1]
 
 
-def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
+def _validator(
+    network: KerasNetwork, ids: Ids, codes: Codes, begins: Starts | None
+) -> Validator:
     """What scores the beginning of a validation part, from many places at once."""
     cut = functools.partial(
         validation_windows,
@@ -427,7 +444,14 @@ def _validator(network: KerasNetwork, ids: Ids, codes: Codes) -> Validator:
         limit=VALIDATION_LIMIT,
     )
     windows = list(cut(ids[: len(codes)]))
-    return Validator(network, windows, [targets for _, targets, _ in cut(codes)])
+    return Validator(
+        network,
+        windows,
+        [targets for _, targets, _ in cut(codes)],
+        None
+        if begins is None
+        else [inputs for inputs, _, _ in cut(begins[: len(codes)])],
+    )
 
 
 def open_session(
@@ -459,8 +483,9 @@ def open_session(
     split = corpus.split_at(len(ids), record.corpus.split)
     codes = parts.codes(text[split : split + VALIDATION_LIMIT + 1])
     del text  # from here on the ids are enough
+    begins = begins_of(record, vocabulary, ids)
     keep_memory()
-    streams = streams_of(record, ids)
+    streams = streams_of(record, ids, begins)
     strategy, peers = _strategy(member, where, facts_of(record, vocabulary, where))
     network = build_network(record, strategy)
     session = Session(
@@ -471,7 +496,9 @@ def open_session(
         streams=streams,
         validation=ids[split:],
         codes=codes,
-        validator=_validator(network, ids[split:], codes),
+        validator=_validator(
+            network, ids[split:], codes, None if begins is None else begins[split:]
+        ),
         progress=Progress(begin_schedule(record.training, streams.steps_per_epoch)),
         log=log,
         prompt=prompt,

@@ -43,8 +43,8 @@ from charrnn.runs.view import damage_notices
 from charrnn.text import words
 from charrnn.trainer.callbacks import (
     Checkpointer,
-    LearningRate,
     LossRecorder,
+    Pacer,
     write_sample,
 )
 from charrnn.trainer.cluster import Member
@@ -191,7 +191,7 @@ def fit(session: Session) -> EndReason:
         epochs=1,
         shuffle=False,
         verbose=0,
-        callbacks=[LearningRate(session), recorder, last],
+        callbacks=[Pacer(session), recorder, last],
     )
     recorder.flush(time.monotonic())
     return session.outcome or EndReason.FINISHED

@@ -16,7 +16,7 @@ from charrnn.ui.shared import note
 from charrnn.ui.texts import language, translate
 from charrnn.ui.wiring import Update
 
-UPLOAD, PASTE = "upload", "paste"
+UPLOAD, PASTE, HUB = "upload", "paste", "hub"
 OFFLINE: Final = "python-stdlib"
 DEFAULT_SOURCE: Final = "shakespeare"
 EXCERPT: Final = 250  # characters
@@ -34,8 +34,9 @@ def read_corpus(
     """The text that the form stands for; None while there is none.
 
     Args:
-        source: The name of a text, `upload` or `paste`.
-        files: The uploaded files: one text, several, or zips of texts.
+        source: The name of a text, `upload`, `paste` or `hub`.
+        files: The uploaded files: one text, several, or zips of texts; or what was
+            read from the Hub.
         pasted: The pasted text.
         separator: What stands between several, as `charrnn.files.escaped` has it.
         progress: Shows how far a download is.
@@ -48,7 +49,7 @@ def read_corpus(
         return (
             corpus.from_text(pasted, name="pasted", max_bytes=limit) if pasted else None
         )
-    if source == UPLOAD:
+    if source in (UPLOAD, HUB):
         return _read_files(files, separator or "", limit) if files else None
     if source not in sources.NAMED:
         raise CorpusError(f"There is no text {source[:40]!r}.")
@@ -157,14 +158,16 @@ def look(
     file: list[str] | None,
     pasted: str | None,
     separator: str | None,
+    fetched: str | None = None,
     progress: gr.Progress | None = gr.Progress(),  # noqa: B008  Gradio's own way
 ) -> TextUpdate:
     """Read the chosen text and show its facts; a failure offers another text."""
     lang, hidden = language(request), gr.update(visible=False)
     resting = gr.update(interactive=False)
     between = gr.update(visible=_are_several(source, file))
+    files = chosen_files(source, file, fetched)
     try:
-        text = read_corpus(source, file, pasted or "", separator, progress)
+        text = read_corpus(source, files, pasted or "", separator, progress)
         if text is None:
             missing = note(missing_text(lang, source))
             return TextUpdate(missing, None, hidden, resting, between)
@@ -179,16 +182,31 @@ def look(
     return TextUpdate(facts, size._asdict(), hidden, ready, between)
 
 
+def chosen_files(
+    source: str, file: list[str] | None, fetched: str | None
+) -> list[str] | None:
+    """The files that the chosen kind of text is made of."""
+    if source == HUB:
+        return [fetched] if fetched else None
+    return file
+
+
 def missing_text(lang: str, source: str) -> str:
-    """What to do where a file or a pasted text is awaited."""
+    """What to do where a file, a pasted text or one from the Hub is awaited."""
+    if source == HUB:
+        return translate(lang, "facts.none_hub")
     return translate(
         lang, "facts.none_upload" if source == UPLOAD else "facts.none_paste"
     )
 
 
-def show_box(source: str) -> tuple[Update, Update]:
-    """The box that the chosen kind of text needs: for a file, or for pasting."""
-    return gr.update(visible=source == UPLOAD), gr.update(visible=source == PASTE)
+def show_box(source: str) -> tuple[Update, Update, Update]:
+    """The box that the chosen kind of text needs: file, pasting, or the Hub."""
+    return (
+        gr.update(visible=source == UPLOAD),
+        gr.update(visible=source == PASTE),
+        gr.update(visible=source == HUB),
+    )
 
 
 def take_offline() -> str:

@@ -28,7 +28,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "network": MODEL_SETTINGS,
     "updates": (
         *("learning_rate", "schedule", "warmup_steps", "batch_size", "seq_length"),
-        *("clipnorm", "weight_decay", "beta_2"),
+        *("clipnorm", "weight_decay", "beta_2", "scheduled_sampling"),
     ),
     "other": ("validate_every", "early_stopping", "seed", "compute_dtype"),
 }
@@ -39,6 +39,7 @@ STEPS: Final[dict[str, float]] = {  # what an arrow key adds to a fraction
     "beta_2": 0.001,
     "weight_decay": 0.005,
     "clipnorm": 0.5,
+    "scheduled_sampling": 0.05,
 }
 
 

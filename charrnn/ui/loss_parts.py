@@ -31,6 +31,9 @@ COLOURS: Final = dict(  # at least 3:1 on the grounds of both themes
 def parts_html(lang: str, status: Status, record: Record) -> str:
     """What the validation loss is made of; empty where no validation was split.
 
+    While a run is alive the place is held from the beginning, so that nothing moves
+    when its first validation comes.
+
     Args:
         lang: Language code.
         status: The run's state, and its history.
@@ -38,25 +41,28 @@ def parts_html(lang: str, status: Status, record: Record) -> str:
     """
     split = [event for event in status.view.validations if event.parts]
     figures = record.figures
-    exact = None if status.state in LIVE or figures is None else figures.parts
+    live = status.state in LIVE
+    exact = None if live or figures is None else figures.parts
     if exact and figures is not None:
         parts, step = exact, figures.kept_step
     elif split and split[-1].parts:
         parts, step = split[-1].parts, split[-1].step
     else:
-        return ""
-    heading = html.escape(translate(lang, "parts.title"))
+        return _section(lang, note(translate(lang, "parts.soon"))) if live else ""
     about = note(translate(lang, "parts.about"))
     source = translate(lang, "parts.exact" if exact else "parts.sampled", step=step)
-    return (
-        f'<section class="loss-parts"><h3>{heading}</h3>{about}'
-        f"{_columns(lang, split)}{_table(lang, parts)}{note(source)}</section>"
-    )
+    shown = f"{about}{_columns(lang, split)}{_table(lang, parts)}{note(source)}"
+    return _section(lang, shown)
+
+
+def _section(lang: str, shown: str) -> str:
+    heading = html.escape(translate(lang, "parts.title"))
+    return f'<section class="loss-parts"><h3>{heading}</h3>{shown}</section>'
 
 
 def _columns(lang: str, split: Sequence[Validation]) -> str:
     """A column for each validation, as high as its loss; the table has the numbers."""
-    if len(split) < 2:
+    if not split:
         return ""
     places = np.linspace(0, len(split) - 1, min(len(split), MAX_COLUMNS))
     chosen = [split[place] for place in places.round().astype(int)]
@@ -64,9 +70,10 @@ def _columns(lang: str, split: Sequence[Validation]) -> str:
     columns = "".join(_column(lang, event, highest) for event in chosen)
     ends = "".join(
         f"<span>{html.escape(translate(lang, 'sample.head', step=event.step))}</span>"
-        for event in (chosen[0], chosen[-1])
+        for event in (chosen[0], *chosen[1:][-1:])
     )
     return (
+        f"{note(translate(lang, 'parts.columns'))}"
         f'<div class="stack" aria-hidden="true">{columns}</div>'
         f'<p class="stack-ends" aria-hidden="true">{ends}</p>'
     )

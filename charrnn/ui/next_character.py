@@ -18,7 +18,6 @@ from typing import Annotated, Any, Final
 
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -33,6 +32,7 @@ from charrnn.ui.border import sentence_of
 from charrnn.ui.links import MAX_LINK_PROMPT
 from charrnn.ui.shared import model_folder
 from charrnn.ui.texts import language
+from charrnn.ui.threads import Threads
 from charrnn.ui.visitors import visitor_at
 from charrnn.ui.writing_request import engine
 
@@ -42,6 +42,9 @@ PENDING: Final = 2  # questions of a visitor to a hosted page that wait for an a
 PENDING_OF_ADDRESS: Final = VISITORS_PER_ADDRESS  # fewer: each may be a long prompt
 SECOND: Final = 1.0
 MAX_TEXT: Final = MAX_LINK_PROMPT + MAX_LENGTH  # a prompt and all that follows it
+
+
+_threads: Final = Threads(4)  # that hand questions over
 
 
 class Asked(BaseModel):
@@ -133,7 +136,7 @@ async def answer(asked: Asked, visitor: Visitor, lang: str) -> dict[str, object]
     further.
     """
     try:
-        known, coming = await run_in_threadpool(_begin, asked, visitor)
+        known, coming = await _threads.run(_begin, asked, visitor)
         logits = await asyncio.wait_for(asyncio.wrap_future(coming), ANSWER_SECONDS)
     except CharrnnError as error:
         return {"error": sentence_of(error, lang)}

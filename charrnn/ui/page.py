@@ -82,6 +82,7 @@ from charrnn.ui import (  # noqa: E402
     share_tab,
     sharing,
     template,
+    threads,
     train_tab,
     visitor_data,
     waiting,
@@ -370,6 +371,7 @@ def living_runs() -> list[str]:
 async def lifespan(application: App) -> AsyncIterator[None]:
     """Before the first request: keep no session, and check every request."""
     sessions.keep_nothing(application)
+    threads.bound_pages()
     async with doors.lifespan(doors.Rules.of())(application):
         yield
 

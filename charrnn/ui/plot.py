@@ -1,9 +1,9 @@
 """The plot of the followed run: its lines, and other runs laid over it."""
 
 import html
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Hashable, Sequence
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 import numpy as np
@@ -22,7 +22,11 @@ from charrnn.ui.wiring import Update
 
 MAX_OVERLAYS: Final = len(chart.OVERLAYS)
 TABLE_ROWS: Final = 20
-MAX_FRAMES: Final = 16  # that are kept for all who follow the same runs
+MAX_FRAMES: Final = 8  # of one view that are kept for all who follow its run
+# a view is another one once its run has gone on, and its frames go with it
+_frames: Final[WeakKeyDictionary[RunView, dict[Hashable, chart.Frame]]] = (
+    WeakKeyDictionary()
+)
 
 
 def series_names(lang: str) -> dict[str, str]:
@@ -83,19 +87,26 @@ def drawn(
     view = _view(run_id)
     best = best_loss(record, view)
     others = tuple(_view(other) for other in _laid_over(overlay))
-    return _frame(lang, record.model.vocab_size, view, best, others, unit).copy()
+    kept = _frames.setdefault(view, {})
+    drawn_from = (lang, record.model.vocab_size, best, others, unit)
+    frame = kept.get(drawn_from)
+    if frame is None:
+        frame = _frame(lang, record.model.vocab_size, view, best, others, unit)
+        if len(kept) >= MAX_FRAMES:
+            kept.clear()
+        kept[drawn_from] = frame
+    return frame.copy()
 
 
-@lru_cache(maxsize=MAX_FRAMES)
 def _frame(
     lang: str,
     vocab_size: int,
     view: RunView,
     best: BestLoss | None,
-    others: tuple[RunView, ...],
+    others: Sequence[RunView],
     unit: str,
 ) -> chart.Frame:
-    """A frame of the plot; a view is another one once its run has gone on.
+    """A frame of the plot.
 
     Its rows are JSON already: Gradio goes three times through all that it is given,
     which took longer than making them.

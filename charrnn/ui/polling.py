@@ -17,7 +17,6 @@ import time
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -28,12 +27,14 @@ from charrnn.runs.states import LIVE
 from charrnn.runs.status import read_status
 from charrnn.ui import following, panel
 from charrnn.ui.shared import checked_id
+from charrnn.ui.threads import Threads
 
 PATH: Final = "/charrnn/poll"
 WAIT: Final = "charrnn-wait"  # header: seconds until the next question; 0: none
 IDLE_SECONDS: Final = 5.0  # between questions where something may still come
 LOOK_SECONDS: Final = 0.5  # for which a look at a run is good
 MAX_LOOKS: Final = 256  # that are kept, the oldest dropped
+THREADS: Final = 4  # that look
 RUNNING: Final = "charrnn-running"  # header: 1 while something trains, else 0
 GONE: Final = "gone"
 
@@ -75,13 +76,14 @@ class Looks:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[float, asyncio.Task[Look]]] = OrderedDict()
+        self._threads = Threads(THREADS)
 
     async def get(self, run_id: str) -> Look:
         """The latest look at a run, at most `LOOK_SECONDS` old."""
         now = time.monotonic()
         begun, task = self._kept.get(run_id, (0.0, None))
         if task is None or (task.done() and now - begun > LOOK_SECONDS):
-            task = asyncio.create_task(run_in_threadpool(look, run_id))
+            task = asyncio.create_task(self._threads.run(look, run_id))
             self._kept[run_id] = now, task
             self._kept.move_to_end(run_id)
             if len(self._kept) > MAX_LOOKS:

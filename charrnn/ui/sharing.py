@@ -72,7 +72,8 @@ def token_for(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
     return transfer.local_token()
 
 
-def _reporter(progress: gr.Progress | None) -> transfer.OnProgress | None:
+def reporter(progress: gr.Progress | None) -> transfer.OnProgress | None:
+    """What shows on the page how far a transfer is."""
     if progress is None:
         return None
 
@@ -184,7 +185,7 @@ def push(
         path = model_folder(asked.model)
         key = Browser.of(asked.browser).keys.get(asked.model, "")
         check_owner(path, key)
-        connection = transfer.Connection(token=token, on_progress=_reporter(progress))
+        connection = transfer.Connection(token=token, on_progress=reporter(progress))
         pushed = (_push_space if asked.kind == "space" else _push_files)(
             path, asked, connection
         )
@@ -225,10 +226,10 @@ def pull(
         who = new_owner(visitor_of(request), page=True)
         if who is not None:
             check_kept(who)
-        token = _reading_token(lang, asked.pull_token, login)
+        token = reading_token(lang, asked.pull_token, login)
         pulled = pull_model(
             asked.source,
-            transfer.Connection(token=token, on_progress=_reporter(progress)),
+            transfer.Connection(token=token, on_progress=reporter(progress)),
             destination=store.folder(),
             revision=asked.revision.strip() or None,
             owner=who,
@@ -246,7 +247,7 @@ def pull(
     )
 
 
-def _reading_token(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
+def reading_token(lang: str, given: str, login: gr.OAuthToken | None) -> str | None:
     """Public models need nobody's token: without a sign-in, ask anonymously."""
     if not given.strip() and has_login() and login is None:
         return None

@@ -16,11 +16,13 @@ from charrnn.ui import (
     corpus_form,
     duration_form,
     form,
+    hub_text,
     init_form,
     preset_choice,
     training,
 )
-from charrnn.ui.corpus_form import DEFAULT_SOURCE, PASTE, UPLOAD, TextUpdate
+from charrnn.ui.corpus_form import DEFAULT_SOURCE, HUB, PASTE, UPLOAD, TextUpdate
+from charrnn.ui.hub_text import HubRequest, HubUpdate
 from charrnn.ui.labels import i18n
 from charrnn.ui.preset_choice import Filled, FillRequest, FillUpdate
 from charrnn.ui.shared import PageState
@@ -35,16 +37,41 @@ from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
 
 
 @dataclass(frozen=True)
+class HubFields:
+    """A dataset of the Hub to read, and what was read of it."""
+
+    box: gr.Column
+    dataset: gr.Textbox
+    first_mb: gr.Number
+    look: gr.Button
+    read: gr.Button
+    hub_told: gr.HTML
+    fetched: gr.File  # hidden
+    origin: gr.JSON  # hidden
+
+
+@dataclass(frozen=True)
 class TextFields:
     """Where the text comes from, and what it is."""
 
     source: gr.Radio
     file: gr.File
+    hub: "HubFields"
     pasted: gr.Textbox
     separator: gr.Textbox
     facts: gr.HTML
     offline: gr.Button
     text_size: gr.JSON  # hidden
+
+    @property
+    def fetched(self) -> gr.File:
+        """What was read from the Hub."""
+        return self.hub.fetched
+
+    @property
+    def origin(self) -> gr.JSON:
+        """Where that lies."""
+        return self.hub.origin
 
 
 @dataclass(frozen=True)
@@ -67,10 +94,43 @@ class TrainTab:
     filled: gr.JSON  # hidden: from what the form was filled
 
 
+def _hub_fields() -> HubFields:
+    most = hub_text.max_mb()
+    with gr.Column(visible=False, elem_id="hub-text") as box:
+        dataset = gr.Textbox(
+            "",
+            label=i18n("train.hub_dataset"),
+            placeholder=i18n("train.hub_hint"),
+            max_length=500,
+            elem_id="hub-dataset",
+        )
+        first_mb = gr.Number(
+            min(most, hub_text.FIRST_MB),
+            label=i18n("train.hub_first"),
+            minimum=0.001,
+            maximum=most,
+            elem_id="hub-first",
+        )
+        with gr.Row():
+            look = gr.Button(i18n("train.hub_look"), size="md", elem_id="hub-look")
+            read = gr.Button(i18n("train.hub_go"), size="md", elem_id="hub-read")
+        told = gr.HTML(elem_id="hub-told", apply_default_css=False)
+    return HubFields(
+        *(box, dataset, first_mb, look, read, told),
+        fetched=gr.File(visible=False, type="filepath"),
+        origin=gr.JSON(visible=False),
+    )
+
+
 def _text_fields() -> TextFields:
     named = [(i18n(f"text.{key}"), key) for key in sources.NAMED]
     source = gr.Radio(
-        [*named, (i18n("train.upload"), UPLOAD), (i18n("train.paste"), PASTE)],
+        [
+            *named,
+            (i18n("train.upload"), UPLOAD),
+            (i18n("train.paste"), PASTE),
+            (i18n("train.hub"), HUB),
+        ],
         value=DEFAULT_SOURCE,
         label=i18n("train.text"),
         elem_id="source",
@@ -83,6 +143,7 @@ def _text_fields() -> TextFields:
         height=120,
         elem_id="upload",
     )
+    hub = _hub_fields()
     pasted = gr.Textbox(
         "",
         label=i18n("train.pasted"),
@@ -106,7 +167,7 @@ def _text_fields() -> TextFields:
         i18n("train.offline"), visible=False, size="sm", elem_id="offline"
     )
     size = gr.JSON(visible=False)
-    return TextFields(source, file, pasted, separator, facts, offline, size)
+    return TextFields(source, file, hub, pasted, separator, facts, offline, size)
 
 
 def _preset() -> tuple[gr.Radio, gr.Markdown, gr.HTML, gr.Button]:
@@ -176,11 +237,17 @@ def _connect_text(tab: TrainTab, view: gr.Tab) -> None:
     """Read the text when the tab is first seen and whenever another is chosen."""
     text = tab.text
     text.source.change(
-        corpus_form.show_box, text.source, [text.file, text.pasted], **QUIET
+        corpus_form.show_box,
+        text.source,
+        [text.file, text.pasted, text.hub.box],
+        **QUIET,
     )
     reading: dict[str, Any] = {
         "fn": corpus_form.look,
-        "inputs": [text.source, text.file, text.pasted, text.separator],
+        "inputs": [
+            *(text.source, text.file, text.pasted, text.separator),
+            text.hub.fetched,
+        ],
         "outputs": outputs(TextUpdate, text, tab),
         "api_visibility": "private",
         "trigger_mode": "always_last",
@@ -196,8 +263,24 @@ def _connect_text(tab: TrainTab, view: gr.Tab) -> None:
         listen(**reading, show_progress_on=text.facts, cancels=earlier)
     # not `input`: that one misses text that arrives in one piece
     text.pasted.change(**reading, show_progress="hidden", cancels=earlier)
+    _connect_hub(text.hub, reading, text.facts)
     text.offline.click(corpus_form.take_offline, None, text.source, **QUIET).then(
         **reading, show_progress_on=text.facts
+    )
+
+
+def _connect_hub(hub: HubFields, reading: dict[str, Any], facts: gr.HTML) -> None:
+    """Say what would be read of a dataset; read it, then show the facts."""
+    event: dict[str, Any] = {
+        "inputs": inputs(HubRequest, hub),
+        "show_progress_on": hub.hub_told,
+        "api_visibility": "private",
+        "concurrency_id": "hub",
+        "concurrency_limit": 4,
+    }
+    hub.look.click(hub_text.look_up, outputs=hub.hub_told, **event)
+    hub.read.click(hub_text.read, outputs=outputs(HubUpdate, hub), **event).then(
+        **reading, show_progress_on=facts
     )
 
 

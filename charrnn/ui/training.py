@@ -13,7 +13,14 @@ from charrnn.runs import control, listing
 from charrnn.runs.owner import Owner, new_owner
 from charrnn.text import corpus, sources, streams
 from charrnn.ui import form, init_form
-from charrnn.ui.corpus_form import TextSize, missing_text, read_corpus
+from charrnn.ui.corpus_form import (
+    HUB,
+    TextSize,
+    chosen_files,
+    missing_text,
+    read_corpus,
+)
+from charrnn.ui.hub_text import Origin
 from charrnn.ui.sentences import say
 from charrnn.ui.shared import Browser, note
 from charrnn.ui.texts import duration, language, translate
@@ -27,6 +34,7 @@ class EstimateRequest(Form):
 
     text_size: object  # as `TextSize.of` takes it
     source: str
+    origin: object  # as `Origin.of` takes it
     init: str  # id of the model to begin from; empty: none
     preset: str
     unit: str  # `epochs` or `minutes`: which of them ends it
@@ -71,7 +79,8 @@ def estimate_of(lang: str, asked: EstimateRequest) -> Estimate:
     if configs is None:
         return Estimate("", "")
     settings = form.changed(asked.preset, given)
-    text = asked.source if asked.source in sources.NAMED else "TEXT.txt"
+    text, more = _corpus_arguments(asked)
+    settings = {**settings, **more}
     line = command_line(
         text, asked.preset, settings, title=asked.title, init=asked.init
     )
@@ -82,6 +91,13 @@ def estimate_of(lang: str, asked: EstimateRequest) -> Estimate:
     parameters = translate(lang, "estimate.parameters", count=model.num_parameters())
     cost = note(f"{parameters} · {_time(lang, model, training, size.characters)}")
     return Estimate(cost + _fit_note(lang, training, size.characters), command)
+
+
+def _corpus_arguments(asked: EstimateRequest) -> tuple[str, dict[str, str]]:
+    """The text as the command line names it, and how much of it is taken."""
+    if asked.source == HUB and (origin := Origin.of(asked.origin)) is not None:
+        return origin.source, {"first_mb": f"{origin.first_mb:g}"}
+    return (asked.source if asked.source in sources.NAMED else "TEXT.txt"), {}
 
 
 def _time(
@@ -115,8 +131,10 @@ def _fit_note(lang: str, training: TrainingConfig, characters: int) -> str:
 class TrainingRequest(Form):
     """What the Train button sends."""
 
-    source: str  # the name of a text, `upload` or `paste`
+    source: str  # the name of a text, `upload`, `paste` or `hub`
     file: list[str] | None
+    fetched: str | None  # what was read from the Hub
+    origin: object  # as `Origin.of` takes it
     pasted: str
     separator: str | None  # between several texts
     init: str  # id of the model to begin from; empty: none
@@ -152,9 +170,12 @@ def _start(lang: str, asked: TrainingRequest, who: Owner | None) -> str:
     problem = form.first_problem(lang, given)
     if problem:
         raise ConfigError(problem)
-    text = read_corpus(asked.source, asked.file, asked.pasted, asked.separator)
+    files = chosen_files(asked.source, asked.file, asked.fetched)
+    text = read_corpus(asked.source, files, asked.pasted, asked.separator)
     if text is None:
         raise CorpusError(missing_text(lang, asked.source))
+    if asked.source == HUB and (origin := Origin.of(asked.origin)) is not None:
+        text = origin.told_by(text)
     return control.start(
         text,
         preset=asked.preset,

@@ -32,12 +32,17 @@ class ForgottenUpdate(NamedTuple):
 
     file: Update
     pasted: str
+    fetched: Update
+    origin: None = None
 
 
 def delete_all(
-    request: gr.Request, browser: object, file: list[str] | None
+    request: gr.Request,
+    browser: object,
+    file: list[str] | None,
+    fetched: str | None = None,
 ) -> tuple[object, ...]:
-    """Delete all runs and models of a visitor, and what they have uploaded.
+    """Delete all runs and models of a visitor, what they uploaded or had read.
 
     What trains is stopped and removed when it has ended, within minutes. Nothing is
     remembered by the browser afterwards.
@@ -52,13 +57,14 @@ def delete_all(
                 gone += 1
             else:
                 ending += 1
-    for one in file or ():
+    for one in (*(file or ()), fetched):
         remove_upload(one)
     sentence = translate(lang, "data.deleted", count=gone)
     if ending:
         sentence += " " + translate(lang, "data.ending", count=ending)
+    empty = gr.update(value=None)
     update = empty_panel(lang, Browser(), sentence)._replace(browser=dict(NEW_BROWSER))
-    return (*update, *ForgottenUpdate(gr.update(value=None), ""), keep())
+    return (*update, *ForgottenUpdate(empty, "", empty), keep())
 
 
 def ask() -> Update:
@@ -100,7 +106,7 @@ def build(training: TrainTab, watching: WatchPanel) -> None:
     parts.keep.click(keep, None, parts.question, **QUIET)
     parts.sure.click(
         delete_all,
-        [page.browser, training.text.file],
+        [page.browser, training.text.file, training.text.fetched],
         [
             *watching.outputs(),
             *outputs(ForgottenUpdate, training.text),

@@ -21,7 +21,7 @@ from charrnn.ui.wiring import PRIVATE, QUIET, outputs
 
 @dataclass(frozen=True)
 class Controls:
-    """What stands under the run's head, and is pressed."""
+    """What is pressed of a run: one row under its head, the rest further below."""
 
     stop: gr.Button
     write: gr.Button
@@ -102,7 +102,8 @@ class WatchPanel:
         return outputs(PanelUpdate, *self.holders())
 
 
-def _controls() -> Controls:
+def _buttons() -> tuple[gr.Button, gr.Button, gr.Button]:
+    """Stop while it trains, Write and Resume then: one row, so that nothing moves."""
     with gr.Row(elem_id="run-buttons"):
         stop = gr.Button(
             i18n("train.stop"), variant="stop", visible=False, elem_id="stop"
@@ -111,18 +112,22 @@ def _controls() -> Controls:
             i18n("train.write"), variant="primary", visible=False, elem_id="write-with"
         )
         resume = gr.Button(i18n("train.resume"), visible=False, elem_id="resume")
-        with gr.Row(visible=False) as more:
-            epochs = gr.Number(
-                5,
-                label=i18n("train.more_epochs"),
-                precision=0,
-                min_width=170,
-                elem_id="more",
-                elem_classes="inline",
-            )
-            go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
-    web = gr.Button(i18n("train.web"), size="sm", visible=False, elem_id="web-page")
-    return Controls(stop, write, web, resume, more, epochs, go_on)
+    return stop, write, resume
+
+
+def _more() -> tuple[gr.Row, gr.Number, gr.Button]:
+    """Going on with a run that is at rest, in the place of what changes a live one."""
+    with gr.Row(visible=False) as more:
+        epochs = gr.Number(
+            5,
+            label=i18n("train.more_epochs"),
+            precision=0,
+            min_width=170,
+            elem_id="more",
+            elem_classes="inline",
+        )
+        go_on = gr.Button(i18n("train.continue"), min_width=100, elem_id="continue")
+    return more, epochs, go_on
 
 
 def _plot() -> gr.LinePlot:
@@ -223,7 +228,7 @@ def _body() -> Body:
     with gr.Column(visible=False, elem_id="run") as body:
         head = gr.HTML(elem_id="run-head", apply_default_css=False)
         progress = gr.HTML(elem_id="progress", apply_default_css=False)
-        controls, line_plot = _controls(), _plot()
+        (stop, write, resume), line_plot = _buttons(), _plot()
         legend = gr.HTML(elem_id="legend", apply_default_css=False)
         loss_unit = gr.Radio(
             [(i18n(f"loss.{unit}"), unit) for unit in chart.UNITS],
@@ -232,15 +237,19 @@ def _body() -> Body:
             elem_id="loss-unit",
         )
         news = gr.HTML(elem_id="news", apply_default_css=False)
+        with gr.Column(elem_id="go-on"):  # the one or the other
+            rate, (more, epochs, go_on) = _rate(), _more()
         gr.Markdown(i18n("train.samples"), elem_classes="group")
         samples = gr.HTML(elem_id="samples", apply_default_css=False)
         loss_parts = gr.HTML(elem_id="loss-parts", apply_default_css=False)
-        rate, overlay = _rate(), _overlay()
+        overlay = _overlay()
         sweep = gr.HTML(elem_id="sweep", apply_default_css=False)
         lay_sweep = gr.Button(
             i18n("sweep.lay"), size="sm", visible=False, elem_id="lay-sweep"
         )
+        web = gr.Button(i18n("train.web"), size="sm", visible=False, elem_id="web-page")
         manage = _manage()
+    controls = Controls(stop, write, web, resume, more, epochs, go_on)
     return Body(
         *(body, head, progress, controls, line_plot, legend),
         *(loss_unit, news, samples, loss_parts),

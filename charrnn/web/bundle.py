@@ -105,6 +105,7 @@ def _content(model: Model, number_format: str, cost: float | None) -> str:
                 "rnn_units": network.rnn_units,
                 "num_layers": network.num_layers,
                 "vocab_size": network.vocab_size,
+                "separator": model.separator,
             },
             "vocabulary": model.vocabulary.entries,
             "format": number_format,

@@ -86,10 +86,13 @@ const charrnnEngine = (() => {
   };
 
   // The network of a model.
-  //   config: { cell, embedding_dim, rnn_units, num_layers, vocab_size }
+  //   config: { cell, embedding_dim, rnn_units, num_layers, vocab_size, separator };
+  //     separator: ids of what separates documents: a row's state is zeroed before it
+  //     reads the last of them after the others; empty or left out: it never is
   //   bytes: the weights, a Uint8Array; format: "int8", "float16" or "float32"
   const network = (config, bytes, format, kernel = null) => {
     const { cell, rnn_units: units, num_layers: layers, vocab_size: ids } = config;
+    const separator = config.separator ?? [], end = layers * STATES[cell];
     const gates = GATES[cell], states = STATES[cell], wide = gates * units;
     const input = padded(config.embedding_dim), hidden = padded(units);
     const tall = padded(wide), scores = padded(ids);
@@ -171,9 +174,20 @@ const charrnnEngine = (() => {
       },
     }[cell];
 
+    // Zero the state of a row in which a document begins, and note what it reads.
+    const beginDocument = (id, row) => {
+      const recent = row[end];
+      if (id === separator.at(-1) && recent.every((one, i) => one === separator[i])) {
+        row.slice(0, end).forEach((state) => state.fill(0));
+      }
+      recent.copyWithin(0, 1);
+      if (recent.length) recent[recent.length - 1] = id;
+    };
+
     // Read one character a row; the rows' states are overwritten.
     //   read: ids; rows: states from `blank`
     const advance = (read, rows) => {
+      if (separator.length) rows.forEach((row, i) => beginDocument(read[i], row));
       stack.forEach(({ own, recurrent, bias }, layer) => {
         const first = layer * states;
         const x = layer
@@ -186,8 +200,12 @@ const charrnnEngine = (() => {
 
     return {
       compiled,
-      // What a text begins with: layer by layer, h or h and c.
-      blank: () => Array.from({ length: layers * states }, () => new Float32Array(units)),
+      // What a text begins with: layer by layer, h or h and c; where there is a
+      // separator, the ids that were read last as well.
+      blank: () => [
+        ...Array.from({ length: end }, () => new Float32Array(units)),
+        ...(separator.length ? [new Int32Array(separator.length - 1).fill(-1)] : []),
+      ],
       advance,
       // The same, and what may come next: for each row its logits in nats.
       step: (read, rows) => {
@@ -201,13 +219,15 @@ const charrnnEngine = (() => {
 
   // --- characters to ids and back; entry 0 stands for every other character
 
-  const vocabulary = (entries) => {
+  const vocabulary = (entries, separator = []) => {
     const ids = new Map(entries.map((entry, id) => [entry, id]).slice(1));
     const encode = (text) => Array.from(text, (character) => ids.get(character) ?? 0);
     return {
       entries,
-      // The ids a text starts from; an empty prompt starts as a line does.
-      begin: (prompt) => prompt ? encode(prompt) : [ids.get("\n") ?? 1],
+      // The ids a text starts from; an empty prompt starts as a document does, or
+      // as a line.
+      begin: (prompt) => prompt ? encode(prompt)
+        : [separator.at(-1) ?? ids.get("\n") ?? 1],
       unknown: (text) => [...new Set(text)].filter((character) => !ids.has(character)),
     };
   };

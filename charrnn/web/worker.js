@@ -79,7 +79,7 @@
   };
 
   const load = ({ model, weights }) => {
-    vocabulary = charrnnEngine.vocabulary(model.vocabulary);
+    vocabulary = charrnnEngine.vocabulary(model.vocabulary, model.config.separator);
     const kernel = model.kernel ? bytes(model.kernel) : null;
     network = charrnnEngine.network(model.config, bytes(weights), model.format, kernel);
     postMessage({ kind: "ready", compiled: network.compiled });

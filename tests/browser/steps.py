@@ -1,12 +1,15 @@
 """What the browser's tests do with a page again and again."""
 
+import contextlib
 import dataclasses
+import os
+import signal
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from charrnn.runs import store
+from charrnn.runs import events, store
 from charrnn.runs.events import EventLog
 from tests.builders import make_event, make_folder, make_record
 
@@ -38,7 +41,7 @@ def written(page: Any) -> list[str]:
 
 def finish(page: Any) -> None:
     """Wait until the writing is over."""
-    page.locator(f"#writing-status {DONE}").wait_for(timeout=30_000)
+    page.locator(f"#writing-status {DONE}").wait_for()
 
 
 def compare(page: Any) -> list[str]:
@@ -100,6 +103,17 @@ def make_run(
     log.append(make_event("ended", 100, reason="finished"))
 
 
+@contextlib.contextmanager
+def standing_still(run: Path) -> Iterator[None]:
+    """Let a run's trainer, which is at work, do nothing: it stays where it is."""
+    pids = [event.pid for event in events.read(run).events if event.type == "started"]
+    os.kill(pids[-1], signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pids[-1], signal.SIGCONT)
+
+
 def shift(page: Any) -> float:
     """How far things have moved since `WATCH`, those after a press included."""
     page.wait_for_timeout(300)
@@ -118,6 +132,7 @@ class Held:
 
     def __init__(self, page: Any) -> None:
         self.routes: list[Any] = []
+        self._page = page
         self._holding = True
         page.route("**/run/predict*", self._take)
 
@@ -126,6 +141,11 @@ class Held:
             self.routes.append(route)
         else:
             route.continue_()
+
+    def until_one(self) -> None:
+        """Wait until the page has asked for something."""
+        while not self.routes:
+            self._page.wait_for_timeout(50)
 
     def let_go(self) -> None:
         """Let everything pass, what was held first."""

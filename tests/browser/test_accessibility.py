@@ -14,7 +14,6 @@ from tests.browser.steps import TEXT, TOY, compare, make_run, paste_and_shrink
 from tests.builders import make_stepped, varied_text
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
-expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 
 # what stays inside Gradio's components: rule, and a selector that each finding is in.
 # This list may only shrink.

@@ -41,7 +41,7 @@ def test_a_slider_goes_through_a_training_and_play_runs_it(served, visit, traine
     expect(play).to_have_text("Play")
     assert text.inner_text() == last
 
-    parts = page.locator("#loss-parts")
+    parts = page.locator("#loss-parts section").first
     rows = parts.locator("tbody tr")
     expect(rows).to_have_count(4)  # words of small letters, blanks, line breaks
     losses = [float(row.inner_text().split("\t")[1]) for row in rows.all()]

@@ -8,6 +8,7 @@ from tests.browser.steps import EVIL, compare
 from tests.builders import make_folder, make_record, make_stepped, varied_text
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright").expect
+expect.set_options(timeout=30_000)  # milliseconds; a busy machine is slow
 INSIDE = "?model=toy&tab=inside"
 
 
@@ -68,7 +69,7 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
     page.get_by_role("option", name="A toy").click()
     page.locator("#inside-search").click()
     units = page.locator("#inside-units button[data-unit]")
-    expect(units.first).to_be_visible(timeout=20_000)
+    expect(units.first).to_be_visible()
     page.locator("#inside-map .ch").nth(400).click()
     title = page.locator("#inside-panel h3")
     expect(title).to_contain_text("at place 400")
@@ -98,7 +99,7 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
     assert low < value < high
     page.locator("#hand-write").click()
     rows = page.locator("#hand-table tbody tr")
-    expect(rows).to_have_count(3, timeout=20_000)
+    expect(rows).to_have_count(3)
     columns = page.locator("#hand-columns .written")
     texts = columns.all_inner_texts()
     assert [len(one) > 300 for one in texts] == [True] * 3
@@ -109,7 +110,7 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
     page.locator("#inside-link").click()
     link = page.evaluate("navigator.clipboard.readText()")
     other = visit().open(link)
-    expect(other.locator("#hand-table tbody tr")).to_have_count(3, timeout=20_000)
+    expect(other.locator("#hand-table tbody tr")).to_have_count(3)
     assert other.locator("#hand-columns .written").all_inner_texts() == texts
     assert other.locator("#hand-table tbody tr").all_inner_texts() == figures
     expect(other.locator("#inside-panel h3")).to_have_text(title.inner_text())
@@ -145,7 +146,7 @@ def test_a_unit_is_turned_by_hand_and_a_link_shows_another_browser_the_same(
     make_stepped(served.folder / "counts", 100, 25, 50, seed=4)
     changed = visit().open(plain)
     expect(changed.locator("#inside-note")).to_contain_text("not those of the link")
-    expect(changed.locator("#hand-table tbody tr")).to_have_count(3, timeout=20_000)
+    expect(changed.locator("#hand-table tbody tr")).to_have_count(3)
     expect(changed.locator("#inside-map[data-unit='']")).to_be_visible()
 
 
@@ -160,7 +161,7 @@ def test_two_models_are_compared_on_the_text_that_was_written_last(served, visit
     page.get_by_role("option", name="Second").click()
     page.locator("#inside-look").click()
     shown = page.locator("#inside-map[data-against=second]")
-    expect(shown).to_be_visible(timeout=20_000)
+    expect(shown).to_be_visible()
     assert shown.evaluate("e => e.textContent") == first
     # who wrote it is the less surprised of the two: a line above, in another colour
     part = shown.locator(".b3").first

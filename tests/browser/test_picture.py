@@ -101,7 +101,7 @@ def touch(page: Any, film: Film) -> None:
     page.locator("#card-1 .ch").first.wait_for()
     page.wait_for_timeout(200)
     film.take(1.2)
-    page.locator("#card-1 .ch").nth(44).click()
+    page.locator("#card-1 .ch").nth(40).click()  # a letter
     page.mouse.move(*middle(page, "#card-1 .ch.at"))
     page.locator("#choice .put").first.wait_for()
     film.take(1.8)

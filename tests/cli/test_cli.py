@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from charrnn.cli.parser import main
+from charrnn.config import SamplingConfig
 from charrnn.hub import client
 from charrnn.model import checkpoint, generation, snapshots
 from charrnn.runs import control, curve, preparation, store
@@ -175,8 +176,8 @@ def test_the_whole_way_from_a_text_to_a_saved_model(
     ("arguments", "message"),
     [
         (["generate", "nothing-here"], "no model or run 'nothing-here'"),
-        (["generate", "./nothing"], "has no config.json"),
-        (["generate", "../../etc"], "has no config.json"),
+        (["generate", "./nothing"], "There is no folder './nothing'."),
+        (["generate", "."], "has no config.json"),
         (["follow", "nothing"], "no model or run"),
         (["stop", "nothing"], "no model or run"),
         (["train"], "--corpus NAME|PATH or --resume ID"),
@@ -257,6 +258,42 @@ def test_generate_compares_by_model_step_or_top_p(
         code, out, err = run(capfd, *asked, *wrong)
         assert (code, out) == (2, "")
         assert sentence in err
+
+
+def test_generate_lists_lines_and_takes_prompts_from_a_file(
+    isolated: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record = make_record()
+    corpus = dataclasses.replace(record.corpus, documents="lines")
+    record = dataclasses.replace(record, corpus=corpus)
+    model = checkpoint.load(make_folder(isolated / "names", record))
+    asked = ["generate", "names", "--stop", r"\n", "--length", "300"]
+    code, out, err = run(capfd, *asked, "--samples", "20", "--seed", "5")
+    configs = [SamplingConfig(stop="\n", seed=seed) for seed in range(5, 25)]
+    *_, expected = generation.generate(model, "", length=300, rows=configs)
+    assert (code, out, err) == (0, "\n".join(expected) + "\n", "")
+    _, _, err = run(capfd, *asked, "--samples", "2")
+    assert re.fullmatch(r"seed (\d+) to (\d+)\n", err)
+
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_bytes(b"ab\r\n\nth e\n")
+    asked += ["--prompts", str(prompts), "--seed", "5"]
+    told = json.loads(run(capfd, *asked, "--samples", "2", "--json")[1])
+    samples = [(one["prompt"], one["seed"]) for one in told["samples"]]
+    assert samples == [("ab", 5), ("ab", 6), ("th e", 5), ("th e", 6)]
+    for one, prompt in zip(told["samples"][::2], ("ab", "th e"), strict=True):
+        *_, (text,) = generation.generate(model, prompt, length=300, rows=configs[:1])
+        assert one["text"] == text
+    out = run(capfd, *asked)[1]
+    assert out.startswith("--- prompt 'ab' ---\n")
+    assert "--- prompt 'th e' ---\n" in out
+    for wrong, sentence in (
+        (["--prompt", "x"], "take one of them"),
+        (["--temperature", "0", "1"], "of prompt and of temperature"),
+    ):
+        assert sentence in run(capfd, *asked, *wrong)[2]
+    prompts.write_text("\n", encoding="utf-8")
+    assert "expected one a line" in run(capfd, *asked)[2]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def git_sha1(data: bytes) -> str:
 
 
 def is_lfs(name: str) -> bool:
-    return name.endswith(".safetensors")
+    return name.endswith((".safetensors", ".parquet"))
 
 
 def tags_of(commit: Commit) -> list[str]:
@@ -309,7 +309,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def repository(self, name: str, *, write: bool = False) -> Repository:
         user, found = self.user(), self.hub.repositories.get(name)
-        owner = name.removeprefix("spaces/").split("/")[0]
+        owner = name.removeprefix("spaces/").removeprefix("datasets/").split("/")[0]
         if found is None or (found.private and (user is None or user.name != owner)):
             if user is not None:
                 raise RefusalError(
@@ -487,15 +487,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_data(self, data: bytes, headers: dict[str, str]) -> None:
         headers = {"Accept-Ranges": "bytes", **headers}
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if self.command == "HEAD":
             self.answer(200, b"", {"Content-Length": str(len(data)), **headers})
         elif asked is None:
             self.answer(200, data, headers)
         else:
-            start = int(asked.group(1))
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            self.answer(206, data[start:], headers)
+            start, last = int(asked[1]), int(asked[2] or len(data) - 1)
+            headers["Content-Range"] = f"bytes {start}-{last}/{len(data)}"
+            self.answer(206, data[start : last + 1], headers)
 
     def commits(self, name: str, revision: str) -> None:
         repository = self.repository(name)
@@ -525,7 +525,7 @@ class Handler(BaseHTTPRequestHandler):
         self.json(entries)
 
 
-_NAME, _ANY = r"((?:spaces/)?[^/]+/[^/]+)", r"([^/]+)"
+_NAME, _ANY = r"((?:spaces/|datasets/)?[^/]+/[^/]+)", r"([^/]+)"
 _API = r"/api/(?:models/)?" + _NAME  # spaces keep their prefix as part of the name
 ROUTES: list[tuple[tuple[str, ...], str, Callable[..., None]]] = [
     (("GET",), r"/api/whoami-v2", Handler.whoami),

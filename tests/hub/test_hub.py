@@ -53,6 +53,7 @@ from tests.hub.hub_server import Hub
 
 ALICE, READER, BOB = "hf_alice_secret", "hf_reader_secret", "hf_bob_secret"
 PUBLIC = sorted(PUBLIC_FILES)
+PATIENT = transfer.Limits(first=60.0)  # a busy machine is slow
 SHORT = transfer.Limits(first=10.0, idle=1.0)  # the first byte may find a busy machine
 
 
@@ -115,6 +116,7 @@ def connected(
     server: Hub, token: str | None, settings: dict[str, Any]
 ) -> transfer.Connection:
     """A connection to the server, with what the settings say of one taken out."""
+    settings.setdefault("limits", PATIENT)
     fields = ("token", "endpoint", "on_progress", "limits")
     given = {name: settings.pop(name) for name in fields if name in settings}
     return transfer.Connection(**{"token": token, "endpoint": server.url, **given})
@@ -499,7 +501,7 @@ def test_a_server_that_never_answers_hangs_no_pull(there, model, models):
     there.add_repository("alice/model", public_files(model))
     there.fail("GET", "/storage/", hang=True)
     sentence, seconds = timed(pull, "alice/model", models, there, limits=SHORT)
-    assert "sent nothing more for 1 seconds: pull again" in sentence
+    assert "sent nothing more for 1 seconds: try again" in sentence
     assert seconds < 12
     assert nothing_in(models)
 
@@ -870,8 +872,7 @@ SPACE_FILES = [".gitattributes", "README.md", "index.html"]
 
 
 def share(folder: Path, server: Hub, repo: str = "alice/page", **settings: Any) -> Any:
-    """Push the web page of a model to a Space, patiently on a busy machine."""
-    settings.setdefault("limits", transfer.Limits(first=60.0))
+    """Push the web page of a model to a Space."""
     connection = connected(server, ALICE, settings)
     loaded = checkpoint.load(folder)
     told = [name for name in ("title", "origin") if name in settings]
@@ -986,7 +987,7 @@ def test_a_space_needs_a_token_and_a_name(there, model):
     with pytest.raises(HubError, match="A push needs an access token"):
         share(model, there, token=None)
     for settings in ({"repo": "page"}, {"model_repo": "a/b/c"}):
-        with pytest.raises(HubError, match="names no model on the Hub"):
+        with pytest.raises(HubError, match="names no repository on the Hub"):
             share(model, there, **settings)
     with pytest.raises(HubError, match="You have no rights to write"):
         share(model, there, repo="bob/page")

@@ -541,6 +541,9 @@ FOREIGN = [
     (b"\x89HDF\r\n\x1a\n" + bytes(60), "is an HDF5 file"),
     (b"GGUF\x03\0\0\0" + bytes(60), "is a GGUF file"),
     (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}", "is a Python pickle"),
+    (b"/annex/objects/SHA256E-s6053556--4d7a.safetensors\n", "is a git-annex pointer"),
+    (b"Entry not found", "is the answer of a website"),
+    (b'{"error":"Repository not found"}', "is the answer of a website"),
 ]
 
 
@@ -553,6 +556,12 @@ def test_a_file_of_another_kind_is_named(folder, name, data, what, length):
     if len(data) <= MAX_BYTES.get(name, len(data)):
         (folder / name).write_bytes(data)
         assert refusal(folder).startswith(f"{name} {what}")
+
+
+@pytest.mark.parametrize("name", [CONFIG, VOCAB, WEIGHTS])
+def test_an_empty_file_is_told(folder, name):
+    (folder / name).write_bytes(b"")
+    assert refusal(folder).startswith(f"{name} is empty, as after a broken download")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,25 @@ def test_a_model_comes_back_as_it_was(model, tmp_path, isolated):
     assert here(isolated) == ["m", "own", "sea-songs", "sea-songs-2"]
 
 
+def test_a_folder_that_was_packed_by_hand_is_taken_in(model, tmp_path, isolated):
+    source = tmp_path / "by-hand.zip"
+    with zipfile.ZipFile(source, "w") as packed:
+        packed.writestr("My songs/", b"")
+        for name in SHOWN:
+            packed.write(model / name, f"My songs/{name}")
+        packed.writestr("My songs/.DS_Store", b"")
+        packed.writestr("__MACOSX/My songs/._config.json", b"")
+    taken = unpack(source, isolated)
+    assert here(taken.path) == sorted(SHOWN)
+    for name in SHOWN:
+        assert (taken.path / name).read_bytes() == (model / name).read_bytes()
+    assert taken.notices[0].startswith("2 files of the zip left out")
+    with zipfile.ZipFile(source, "a") as packed:
+        packed.write(model / "config.json", "other/config.json")
+    with pytest.raises(CheckpointError, match="it has no config"):
+        unpack(source, isolated)
+
+
 def test_what_is_packed_is_what_was_asked_for(trained, tmp_path):
     os.utime(trained / "config.json", (0, 0))  # older than any zip can say
     state = {"state/state.safetensors", "state/best.safetensors"}

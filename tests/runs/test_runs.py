@@ -15,11 +15,19 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from charrnn import card
 from charrnn.config import ModelConfig, TrainingConfig
-from charrnn.errors import CharrnnError, CheckpointError, ConfigError, RunError
+from charrnn.errors import (
+    CharrnnError,
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    RunError,
+)
 from charrnn.files import redact
 from charrnn.hosting import Policy
 from charrnn.model import checkpoint
+from charrnn.model.record import Parent
 from charrnn.presets import command_line
 from charrnn.runs import baseline, control, listing, packing, preparation, store
 from charrnn.runs.events import EventLog
@@ -29,6 +37,8 @@ from charrnn.runs.status import read_status
 from charrnn.text import corpus
 from charrnn.text.baseline import ngram_loss
 from charrnn.text.corpus import Corpus
+from charrnn.text.sources import load_all
+from charrnn.text.vocabulary import Vocabulary
 from tests.builders import make_event
 
 TINY = {"rnn_units": 8, "embedding_dim": 4, "batch_size": 4, "seq_length": 20}
@@ -225,6 +235,73 @@ def test_a_record_that_cannot_be_read_is_listed_with_the_reason(
         read_status(bad.name)
 
 
+def without_config(folder: Path) -> Path:
+    (folder / "config.json").unlink()
+    return folder
+
+
+def with_a_folder_for_config(folder: Path) -> Path:
+    (folder / "config.json").unlink()
+    (folder / "config.json").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (without_config, "has no config.json: it is not a model."),
+        (with_a_folder_for_config, "has no config.json: it is not a model."),
+        (
+            lambda folder: folder.rename(folder.with_name("a" * 101)),
+            "Its name has 101 characters: at most 100 are taken. Rename the folder.",
+        ),
+        (
+            lambda folder: folder.rename(folder.with_name("a\nb\x1b[31m")),
+            "Its name holds characters that are no letters or signs. "
+            "Rename the folder.",
+        ),
+    ],
+)
+def test_no_folder_of_a_model_vanishes_without_a_word(
+    trained: Path, change: Callable[[Path], Path], problem: str
+) -> None:
+    path = change(trained)
+    (found,) = listing.unreadable()
+    assert found.model_id == path.name.replace("\n", " ").replace("\x1b", " ")
+    assert found.problem.endswith(problem)
+    assert found.is_run
+    assert trained.name not in [entry.model_id for entry in listing.entries()]
+    with pytest.raises(CharrnnError) as caught:
+        read_status(path.name)
+    assert problem in str(caught.value)
+    with pytest.raises(RunError, match=r"There is no folder '\./nowhere'\."):
+        store.resolve("./nowhere")
+
+
+def test_a_folder_that_may_not_be_looked_into_stops_nothing(
+    small_corpus: Corpus, isolated: Path
+) -> None:
+    locked = isolated / "locked"
+    locked.mkdir()
+    locked.chmod(0)
+    if os.access(locked, os.X_OK):
+        pytest.skip("this user may read everything")
+    try:
+        run = created(small_corpus)
+        (found,) = listing.unreadable()
+        problem = "config.json cannot be read (Permission denied)."
+        assert (found.model_id, found.problem) == ("locked", problem)
+        with pytest.raises(CheckpointError, match="Permission denied"):
+            read_status("locked")
+        (run / "events.jsonl").chmod(0)
+        with pytest.raises(CheckpointError, match=r"^events\.jsonl cannot be read"):
+            packing.pack(run, isolated / "out.zip", state=False, text=False)
+        with pytest.raises(CorpusError, match=r"^locked cannot be read"):
+            load_all([str(locked)], max_bytes=1000)
+    finally:
+        locked.chmod(0o700)
+
+
 def test_a_history_that_cannot_be_read_is_a_state(small_corpus: Corpus) -> None:
     folder = created(small_corpus)
     (folder / "events.jsonl").unlink()
@@ -338,15 +415,52 @@ def test_a_model_without_a_run_is_not_trained(small_corpus: Corpus) -> None:
         store.own_run(folder.name)
 
 
-def test_what_a_run_begins_from_keeps_its_sizes_and_knows_the_text(
-    small_corpus: Corpus,
-) -> None:
+def test_what_a_run_begins_from_keeps_its_sizes(small_corpus: Corpus) -> None:
     parent = with_weights(created(small_corpus))
     with pytest.raises(ConfigError, match="rnn_units is 64"):
         preparation.prepare(small_corpus, settings={"rnn_units": 64}, init=parent)
-    foreign = corpus.from_text("あいうえお" * 300, name="other", max_bytes=10**6)
-    with pytest.raises(ConfigError, match="next to nothing"):
-        preparation.prepare(foreign, init=parent)
+
+
+def test_a_run_grows_the_vocabulary_that_it_begins_with_and_names_its_parent(
+    small_corpus: Corpus,
+) -> None:
+    parent = with_weights(created(small_corpus))
+    old = checkpoint.load(parent)
+    text = "いろは\U0001f642" * 40 + small_corpus.text + "あ"
+    foreign = corpus.from_text(text, name="other", max_bytes=10**6)
+    prepared = preparation.prepare(foreign, settings=dict(TINY), init=parent)
+    assert "lacks 5 of the text's characters" in prepared.notices[0]
+    assert "'あいはろ\U0001f642'" in prepared.notices[0]
+    child = control.create(prepared)
+    new = checkpoint.load(child)
+    assert new.vocabulary == Vocabulary.of(text)
+    assert new.record.model.vocab_size == len(old.vocabulary) + 5
+    assert new.record.parent == Parent(
+        title=old.record.title, weights=old.weights_hash, new_characters=5
+    )
+    told = card.write_card(child)
+    assert f"`{old.weights_hash}` of another model" in told
+    assert "Characters that it lacked: 5." in told
+    assert "from scratch" not in told
+    assert "--init PARENT" in told
+
+
+def test_new_characters_that_find_no_room_are_the_rarest(
+    small_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent = with_weights(created(small_corpus))
+    known = checkpoint.load(parent).vocabulary
+    monkeypatch.setattr(preparation, "MAX_VOCAB_SIZE", len(known) + 1)
+    text = small_corpus.text + "あああいいう"
+    foreign = corpus.from_text(text, name="other", max_bytes=10**6)
+    prepared = preparation.prepare(foreign, settings=dict(TINY), init=parent)
+    assert prepared.vocabulary == known.grown("あ")
+    assert prepared.notices[:2] == (
+        "The model that the training begins from lacks 1 of the text's characters; "
+        "each gets a row of its own: 'あ'.",
+        "The model has room for 1 new characters: the 2 rarest of the text are read "
+        "as [UNK].",
+    )
 
 
 def test_a_hosted_page_keeps_ids_secret_runs_short_and_queues_bounded(

@@ -146,7 +146,6 @@ def test_what_a_killed_process_left_goes_and_frees_its_id(
     prepared = preparation.prepare(small_corpus)
     killed = control.create(prepared, model_id="again")
     (killed / "config.json").rename(killed / ".config.json.0a1b2c3d.tmp")
-    (killed / "events.jsonl").unlink()
     (killed / ".config.json.0a1b2c3d.tmp").rename(killed / ".vocab.json.0a1b2c3d.tmp")
     mine = isolated / "notes"
     mine.mkdir()

@@ -141,7 +141,7 @@ def test_a_sweep_outlives_its_starter_and_is_stopped_as_a_whole(isolated, tmp_pa
     text = tmp_path / "sea.txt"
     text.write_text(varied_text(4000))
     command = [sys.executable, "-m", "charrnn", "sweep", "--corpus", str(text)]
-    command += ["--rnn-units", "8", "--seed", "1", "2", "--epochs", "5000"]
+    command += ["--rnn-units", "8", "--seed", "1", "2", "--epochs", "10000"]
     command += ["--id", "seeds"]
     starter = subprocess.Popen(command)
     try:
@@ -170,5 +170,5 @@ def test_a_sweep_outlives_its_starter_and_is_stopped_as_a_whole(isolated, tmp_pa
 
 def sweeps_of(text: Path) -> list[sweeps.Member]:
     corpus = from_text(text.read_text(), name=text.name, max_bytes=10**6)
-    settings = {"rnn_units": [8], "seed": [1, 2], "epochs": [5000]}
+    settings = {"rnn_units": [8], "seed": [1, 2], "epochs": [10_000]}
     return sweeps.plan(corpus, preset=None, settings=settings, sweep_id="seeds")

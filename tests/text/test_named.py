@@ -20,6 +20,7 @@ OTHER = "0" * 64
 SHAKESPEARE = NAMED["shakespeare"].sha256
 CLAIMS = [
     *("shakespeare", "Shakespeare", " Tiny  Shakespeare ", "python-stdlib"),
+    *("shake\u200bspeare", "\uff33hakespeare", "python\u00ad-stdlib"),
     *("Python's standard library", "python-stdlib (Python 3.12.1)"),
 ]
 

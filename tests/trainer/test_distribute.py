@@ -157,6 +157,12 @@ def test_streams_are_rounded_down_and_that_is_said() -> None:
             share_streams(TrainingConfig(epochs=1, batch_size=streams), 4, begun=begun)
 
 
+def test_its_own_characters_are_drawn_on_one_device() -> None:
+    training = TrainingConfig(epochs=1, scheduled_sampling=0.1)
+    with pytest.raises(ConfigError, match=r"scheduled_sampling is 0\.1"):
+        share_streams(training, 2, begun=False)
+
+
 def test_more_devices_than_there_are_is_refused() -> None:
     assert find_devices(None) == []
     assert find_devices(1) == []

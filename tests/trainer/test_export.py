@@ -148,6 +148,20 @@ def test_nothing_is_left_beside_and_what_is_there_is_not_overwritten(elsewhere):
         export.export(models["gru"], folder / "script.py" / "below")
 
 
+def test_a_failed_write_is_told_without_operations_and_paths():
+    import tensorflow as tf
+
+    said = (
+        "{{function_node __wrapped__SaveV2}} /tmp/.sm.0.tmp/variables/part-0; No space "
+        "left on device [Op:SaveV2]"
+    )
+    full = tf.errors.ResourceExhaustedError(None, None, said)
+    assert export._reason(full) == "No space left on device"
+    assert export._reason(OSError(30, "Read-only file system")) == (
+        "Read-only file system"
+    )
+
+
 def test_an_empty_folder_is_filled(tmp_path):
     target = tmp_path / "deep" / "one_step"
     target.mkdir(parents=True)

@@ -111,6 +111,58 @@ def test_a_step_returns_its_own_loss_and_carries_the_states() -> None:
     assert all(not np.any(variable.numpy()) for variable in ours.carried_variables())
 
 
+def trained_beside(cell: str, *, share: float | None) -> KerasNetwork:
+    """A network after three updates in which it reads a share of its own characters."""
+    ours = network(cell=cell, num_layers=2, dropout=0.2)
+    ours.start_training(3)
+    ours.compile(optimizer=keras.optimizers.SGD(0.5))
+    if share is not None:
+        ours.read_its_own()
+        ours.own_share.assign(share)
+    text = ids(3, 7)
+    for _ in range(3):
+        ours.train_on_batch(text[:, :-1], text[:, 1:])
+    return ours
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_reading_none_of_its_own_is_ordinary_training_bit_for_bit(cell: str) -> None:
+    plain, none, half = (
+        to_weights(trained_beside(cell, share=share)) for share in (None, 0.0, 0.5)
+    )
+    for name, array in plain.items():
+        np.testing.assert_array_equal(none[name], array)
+        assert np.any(half[name] != array)
+
+
+def test_its_own_characters_are_drawn_from_what_it_expects() -> None:
+    ours = network(vocab_size=4)
+    ours.start_training(200)
+    ours.read_its_own()
+    ours.compile(optimizer=keras.optimizers.SGD(0.5))
+    expected = np.array([0.0, 0.2, 0.5, 0.3])  # whatever was read; never [UNK]
+    weights = {name: np.zeros_like(a) for name, a in to_weights(ours).items()}
+    weights["head.bias"] = np.log(np.maximum(expected, [0.9, 0, 0, 0]), dtype="f4")
+    assign_weights(ours, weights)
+    text, states = ids(200, 51, vocab_size=4), ours._window_states()
+
+    def read(share: float, update: int = 0) -> np.ndarray:
+        ours.own_share.assign(share)
+        ours.optimizer.iterations.assign(update)
+        return ours._mixed(text, states).numpy()
+
+    assert np.array_equal(read(0), text)
+    every = read(1)
+    assert np.array_equal(every[:, 0], text[:, 0])
+    drawn = np.bincount(every[:, 1:].ravel(), minlength=4) / 10_000
+    assert drawn == pytest.approx(expected, abs=0.02)  # 4 standard deviations
+    changed = [np.mean(read(share) != text) for share in (0.3, 1)]
+    assert changed[0] / changed[1] == pytest.approx(0.3, abs=0.03)
+    # the seed and the number of the update say all
+    assert np.array_equal(read(1), every)
+    assert not np.array_equal(read(1, update=1), every)
+
+
 def test_each_streams_state_is_reset_in_its_turn() -> None:
     ours = network()
     ours.start_training(5)

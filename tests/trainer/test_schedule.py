@@ -12,6 +12,7 @@ from charrnn.trainer.schedule import (
     Schedule,
     begin_schedule,
     learning_rate,
+    own_share,
     plan_steps,
     plans_ahead,
     read_schedule,
@@ -87,6 +88,19 @@ def test_costly_validations_are_further_apart() -> None:
 def test_fixed_validations_count_from_the_first_step_and_the_end() -> None:
     begun = begin_schedule(training(epochs=1, validate_every=7), 20)
     assert [s for s in range(1, 21) if begun.validates(s)] == [7, 14, 20]
+
+
+def test_the_share_of_its_own_characters_rises_to_the_end_of_each_run() -> None:
+    settings = training(minutes=1, scheduled_sampling=0.5)
+    begun = begin_schedule(settings, 50)
+    assert own_share(settings, begun, 30) == 0  # its end is not known
+    whole = Schedule(steps_per_epoch=50, planned_steps=100)
+    shares = [own_share(settings, whole, step) for step in range(1, 101)]
+    assert shares == [0.5 * step / 100 for step in range(1, 101)]
+    more = Schedule(steps_per_epoch=50, start_step=100, planned_steps=300)
+    shares = [own_share(settings, more, step) for step in (101, 200, 300)]
+    assert shares == [0.0025, 0.25, 0.5]
+    assert own_share(training(), whole, 100) == 0
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])

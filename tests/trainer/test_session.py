@@ -186,7 +186,7 @@ def test_a_training_begins_from_the_unscaled_head(
     trained: Path, small_corpus: Corpus
 ) -> None:
     prepared = preparation.prepare(small_corpus, settings=TINY, init=trained)
-    begun = control.create(prepared, init=trained)
+    begun = control.create(prepared)
     aside = trained / "state" / "best.safetensors"
     best, _ = checkpoint.load_weights(trained, prepared.model, path=aside)
     for name, array in checkpoint.load(begun).weights.items():

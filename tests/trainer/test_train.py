@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import struct
 import subprocess
 import sys
@@ -277,6 +278,30 @@ def test_one_trace_serves_the_whole_run(
     assert len(traces) == 1
 
 
+def test_a_run_that_reads_its_own_characters_goes_on_to_the_same_weights(
+    small_corpus: Corpus,
+) -> None:
+    settings = {"epochs": 1, "validate_every": 7, "scheduled_sampling": 0.8}
+    whole = created(small_corpus, **settings)
+    halted = Path(shutil.copytree(whole, whole.with_name("halted")))
+
+    def halt(event: Event) -> None:
+        if event.type == "validation":
+            (halted / store.STOP).touch()
+
+    ends = []
+    for folder, listener in ((whole, None), (halted, halt), (halted, None)):
+        session = open_session(folder, EventLog(folder, listener=listener))
+        train.fit(session)
+        (folder / store.STOP).unlink(missing_ok=True)
+        ends.append((session.progress.step, to_weights(session.network)))
+    (last, expected), (halt_step, _), (step, found) = ends
+    assert (halt_step, step) == (7, last)
+    assert last > 14
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
 def test_step_events_hold_the_batches_own_losses(small_corpus: Corpus) -> None:
     folder = created(small_corpus, epochs=1, validate_every=1, learning_rate=0.05)
     session = open_session(folder, EventLog(folder))
@@ -447,10 +472,11 @@ def test_training_begins_with_the_weights_of_another_model(
         small_corpus.text[::-1] + "é", name="other", max_bytes=10**6
     )
     prepared = preparation.prepare(other, settings=dict(TINY), init=trained)
-    assert "'é'" in " ".join(prepared.notices)
+    assert "lacks 1 of the text's characters" in prepared.notices[0]
+    assert prepared.notices[0].endswith("a row of its own: 'é'.")
     settings = {**TINY, "validate_every": 1, "epochs": 1}
     prepared = preparation.prepare(small_corpus, settings=settings, init=trained)
-    child = with_baseline(control.create(prepared, init=trained))
+    child = with_baseline(control.create(prepared))
     train.train(child)
     first = of("validation", read_all(child))[0]
     assert known is not None

@@ -45,6 +45,7 @@ def test_the_shipped_record_has_its_odd_fields_in_their_places() -> None:
     assert record.scan_impl == "xla"
     assert record.machine == Machine(architecture="x86_64", cores=2)
     assert record.license == "apache-2.0"
+    assert record.training.scheduled_sampling == 0  # which came later
     assert record.figures == Figures(
         val_loss=1.4156818935098834,
         cold256_val_loss=1.4315472562432905,

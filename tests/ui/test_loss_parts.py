@@ -38,7 +38,8 @@ def test_the_table_has_each_part_and_its_shares():
         ("spaces, punctuation, signs", "0.500", "25 %", "70 %"),
     ]
     assert "Of the sampled validation at step 10." in html
-    assert 'class="stack"' not in html  # one column shows nothing
+    assert re.findall(r"height:([\d.]+)%", html) == ["100.0"]
+    assert html.count("<span>step 10</span>") == 1
 
 
 def test_at_rest_it_is_of_the_exact_pass():
@@ -79,7 +80,9 @@ def test_a_column_is_as_high_as_its_loss():
     [[], [make_event("validation", 10)], [make_event("validation", 9, parts={})]],
 )
 def test_an_older_run_has_none(told):
-    assert shown(told) == shown(told, RunState.FINISHED) == ""
+    assert shown(told, RunState.FINISHED) == ""
+    assert "It comes with the first validation." in shown(told)
+    assert "<table" not in shown(told)
 
 
 def test_what_another_version_named_is_left_out():

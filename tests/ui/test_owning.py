@@ -141,7 +141,7 @@ def test_a_reader_writes_with_the_model_and_does_not_push_it(isolated, who):
 
 def start(browser: dict[str, object], init: str = "") -> training.StartedUpdate:
     values = [*training.form.preset_values("quick").values()]
-    form = ("paste", None, TEXT, None, init, "quick", "epochs", "", browser)
+    form = ("paste", None, None, None, TEXT, None, init, "quick", "epochs", "", browser)
     return training.start(ENGLISH, *form, *values)
 
 

@@ -235,7 +235,7 @@ def test_flattened_updates_have_as_many_values_too(model):
     several += [*["m"] * 4, *["25"] * 4, *[0.5] * 4]
     text = ["m", "so", 5, 1, False, 0, 1, "", 2, *several]
     values = form.preset_values("quick").values()
-    training_form = (None, "paste", "", "quick", "epochs", "", *values)
+    training_form = (None, "paste", None, "", "quick", "epochs", "", *values)
     returned = {
         generate_form.opened: generate_form.opened(ENGLISH, "", {}, True),
         writing.generate: next(writing.generate(ENGLISH, *text)),

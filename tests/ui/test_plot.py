@@ -1,5 +1,7 @@
+import gc
 import math
 import re
+import weakref
 
 from charrnn.model import checkpoint
 from charrnn.runs import control, preparation
@@ -50,3 +52,31 @@ def test_a_long_table_is_cut_to_what_one_listens_to():
     assert '<th scope="row">100</th>' in table
     assert table.count("<td>-</td>") == plot.TABLE_ROWS  # not validated yet
     assert plot.table_html("en", reduce([]), "nats") == ""
+
+
+def test_nothing_is_kept_of_what_has_gone_on_or_is_deleted(run):
+    record, views = checkpoint.read_record(run), []
+    for step in (20, 30):
+        EventLog(run).append(make_event("step", step, loss=2.0))
+        for unit in chart.UNITS:
+            plot.drawn("en", "my-run", record, [], unit)
+        views.append(weakref.ref(read_view(run)))
+        assert len(plot._frames[views[-1]()]) == len(chart.UNITS)
+    gc.collect()
+    assert views[0]() is None
+    assert views[1]() is not None
+    control.delete("my-run")
+    gc.collect()
+    assert views[1]() is None
+
+
+def test_frames_of_one_view_are_few(run, monkeypatch):
+    monkeypatch.setattr(plot, "MAX_FRAMES", 2)
+    record = checkpoint.read_record(run)
+    drawn = [
+        plot.drawn(lang, "my-run", record, [], unit)
+        for lang in ("en", "ja")
+        for unit in chart.UNITS
+    ]
+    assert len({str(drawn_rows(one)) for one in drawn}) == len(drawn)
+    assert len(plot._frames[read_view(run)]) <= 2

@@ -95,7 +95,7 @@ def test_what_one_visitor_pulls_another_does_not_see(there, isolated, monkeypatc
 
 def test_a_failure_is_one_sentence_and_escaped(there):
     failed = sharing.pull(ENGLISH, None, None, EVIL, "", TOKEN, NEW_BROWSER)
-    assert "names no model on the Hub" in failed.pulled
+    assert "names no repository on the Hub" in failed.pulled
     assert "<img" not in failed.pulled
     assert failed.pull_token == SKIP  # never sent back
     assert failed.browser == SKIP

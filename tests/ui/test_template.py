@@ -1,20 +1,22 @@
 """The head of the page, as link previews and browsers without scripts read it."""
 
+import asyncio
 import json
 import re
 
 import httpx
+import psutil
 import pytest
 from gradio import routes
 
-from charrnn.ui import stored, template
+from charrnn.ui import stored, template, threads
 from tests.builders import Served
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     served = Served(tmp_path_factory.mktemp("template"))
-    yield served.url
+    yield served
     served.end()
 
 
@@ -27,7 +29,7 @@ def page(tmp_path_factory):
     ],
 )
 def test_a_link_to_the_page_is_previewed_as_what_it_is(page, headers, lang, words):
-    source = httpx.get(page, headers=headers).text
+    source = httpx.get(page.url, headers=headers).text
     head = source[: source.index("<script>")]
     assert f'lang="{lang}"' in head
     assert '<meta property="og:title" content="charrnn">' in head
@@ -47,7 +49,7 @@ def test_a_link_to_the_page_is_previewed_as_what_it_is(page, headers, lang, word
     ],
 )
 def test_the_stored_comparison_comes_with_the_page(page, query, lang, cards):
-    source = httpx.get(page + query, headers={"accept-language": lang}).text
+    source = httpx.get(page.url + query, headers={"accept-language": lang}).text
     (config,) = re.findall(r"window\.gradio_config = (.*?);</script>", source)
     props = [one["props"] for one in json.loads(config)["components"]]
     shown = {one["elem_id"]: one.get("value") for one in props if one.get("elem_id")}
@@ -56,6 +58,21 @@ def test_the_stored_comparison_comes_with_the_page(page, query, lang, cards):
     if cards:
         stood = stored.shown(lang, "shakespeare")
         assert (tuple(found), shown["writing-status"]) == (stood.cards, stood.status)
+
+
+def test_few_pages_are_made_at_once(page):
+    """Each takes a thread, and those of them that wait take none."""
+    process = psutil.Process(page.process.pid)
+    httpx.get(page.url)
+    before = process.num_threads()
+
+    async def open_together() -> list[httpx.Response]:
+        async with httpx.AsyncClient(timeout=60) as client:
+            return await asyncio.gather(*(client.get(page.url) for _ in range(12)))
+
+    answers = asyncio.run(open_together())
+    assert {answer.status_code for answer in answers} == {200}
+    assert process.num_threads() - before < threads.PAGES_AT_ONCE
 
 
 def test_a_template_without_a_place_for_the_head_is_refused():

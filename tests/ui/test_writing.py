@@ -1,7 +1,6 @@
 import html
 import itertools
 import re
-import time
 
 import pytest
 
@@ -16,8 +15,10 @@ from tests.builders import (
     alone,
     make_folder,
     make_record,
+    make_slow,
     make_stepped,
     rows,
+    wait_until,
     writing_request,
 )
 
@@ -68,8 +69,9 @@ def test_what_is_odd_in_a_models_files_is_told_beside_its_texts(model):
         assert "config.json begins with a byte-order mark" in frame.status
 
 
-def test_each_frame_continues_the_one_before(model):
-    prepared = prepare("en", writing_request(length=2000), at_least=2)
+def test_each_frame_continues_the_one_before(isolated):
+    make_slow(isolated / "m")
+    prepared = prepare("en", writing_request(length=300), at_least=2)
     shown = [frame.cards for frame in frames(prepared)]
     assert len(shown) > 2
     for before, after in itertools.pairwise(shown):
@@ -93,18 +95,15 @@ def test_the_link_under_a_text_reproduces_it(model):
     assert frames(again)[-1].cards == last.cards
 
 
-def test_closing_a_writing_ends_it(model):
+def test_closing_a_writing_ends_it(isolated):
+    make_slow(isolated / "m")
     prepared = prepare("en", writing_request(length=10_000), at_least=2)
     frames_of = writing.write("en", prepared, columns=4)
     next(frames_of)
     next(frames_of)
     assert engine.active == 1
     frames_of.close()
-    for _ in range(200):
-        if not engine.active:
-            break
-        time.sleep(0.01)
-    assert engine.active == 0
+    wait_until(lambda: engine.active == 0, 5)  # to its end it takes far longer
 
 
 def test_unknown_characters_of_a_prompt_are_named(model):

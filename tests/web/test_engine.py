@@ -41,6 +41,7 @@ const read = (c) => {
 def case(model, number_format="float32", kernel=None, **more):
     packed = base64.b64encode(weights.pack(model, number_format)).decode()
     config = dataclasses.asdict(model.record.model)
+    config["separator"] = model.separator
     return {
         **{"config": config, "weights": packed, "format": number_format},
         **{"kernel": kernel, **more},
@@ -53,7 +54,7 @@ def run(expression, cases):
 
 def logits_of(model, ids):
     """(rows, time, V) of ids (rows, time)."""
-    network = Network(model.record.model, model.weights)
+    network = Network(model.record.model, model.weights, separator=model.separator)
     states, found = network.initial_states(len(ids)), []
     for column in ids.T:
         logits, states = network.step(column, states)
@@ -121,6 +122,27 @@ def test_without_what_the_kernel_needs_plain_javascript_does(lacking):
     assert not answer["compiled"]
     found = np.array(answer["logits"]).swapaxes(0, 1)
     np.testing.assert_allclose(found, logits_of(model, ids), 0, 1e-5)
+
+
+@pytest.mark.parametrize("separator", ["\n", "ab", "\n\n\n"])
+def test_documents_begin_where_they_do_in_the_package(separator):
+    model = steady(make_model("lstm", 2))
+    text = dataclasses.replace(
+        model.record.corpus, documents="files", separator=separator
+    )
+    record = dataclasses.replace(model.record, corpus=text)
+    model = dataclasses.replace(model, record=record)
+    texts = ["cab\n\n\n\ndea", "\nabab fagc", "ffffffffff"]
+    ids = np.array([model.vocabulary.encode(one) for one in texts])
+    (answer, begun), *_ = run(
+        "cases.map((c) => [read(c), charrnnEngine.vocabulary("
+        "c.entries, c.config.separator).begin('')])",
+        [case(model, ids=ids.tolist(), entries=model.vocabulary.entries)],
+    )
+    found = np.array(answer).swapaxes(0, 1)
+    np.testing.assert_allclose(found, logits_of(model, ids), 0, 1e-5)
+    start = generation.prompt_ids(model.vocabulary, "", model.separator)
+    assert begun == start.tolist()
 
 
 def test_random_numbers_are_those_of_the_package():
