@@ -152,6 +152,13 @@ def line_of(text: str, position: int) -> int:
     return 1 + feeds + returns - both
 
 
+def _other_notice(name: str, encoding: str) -> str:
+    return (
+        f"{name} is not UTF-8: it was read as {encoding}. If characters look wrong, "
+        "save it as UTF-8."
+    )
+
+
 def _damage_notice(
     data: bytes, name: str, encoding: str, damaged: int, first: int
 ) -> str:
@@ -236,10 +243,7 @@ def _with_pairs(data: bytes, name: str) -> tuple[str, str] | None:
         data,
     )
     with contextlib.suppress(UnicodeDecodeError):
-        return plain.decode("utf-8"), (
-            f"{name} is not UTF-8: it was read as CESU-8. If characters look wrong, "
-            "save it as UTF-8."
-        )
+        return plain.decode("utf-8"), _other_notice(name, "CESU-8")
     return None
 
 
@@ -267,12 +271,8 @@ def _marked(data: bytes, name: str, mark: bytes, encoding: str) -> tuple[str, st
 
 def _decoded_as(data: bytes, name: str, encoding: str) -> tuple[str, str] | None:
     """Text and notice in an encoding that fits a sample, if it fits the rest too."""
-    other = (
-        f"{name} is not UTF-8: it was read as {encoding}. If characters look wrong, "
-        "save it as UTF-8."
-    )
     try:
-        return data.decode(encoding), other
+        return data.decode(encoding), _other_notice(name, encoding)
     except UnicodeDecodeError as error:
         first = error.start
     text = data.decode(encoding, "ignore")
