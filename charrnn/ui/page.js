@@ -78,6 +78,7 @@ window.charrnn = (() => {
 
   // what stands still in the plot has its name beside it, out of the legend
   const NAMED = 3;  // of the legend: best, guessing, n-grams
+  const BESIDE_BEST = 110;  // px from the right, where the best has its name
   const nameLine = (plot, item) => {
     const stroke = `[stroke="${item.dataset.colour}"]`;
     const line = plot.querySelector(`.mark-line path${stroke}`);
@@ -94,18 +95,25 @@ window.charrnn = (() => {
     const at = line.getBoundingClientRect(), frame = plot.getBoundingClientRect();
     name.textContent = item.textContent;
     name.style.top = `${at.top - frame.top - (at.width < 20 ? 24 : 20)}px`;
-    // curves begin high: at the left of the n-grams' line there is room
-    if (item === item.parentElement.children[5])
-      name.style.left = `${at.left - frame.left + 6}px`;
-    else name.style.right = `${Math.max(4, frame.right - at.right - 60)}px`;
+    // curves begin high: at the left of the n-grams' line there is room, until they
+    // cross it; from then on there is at the right, beside the name of the best
+    const [best, ngrams] = [3, 5].map((place) => item.parentElement.children[place]);
+    const dot = plot.querySelector(`path[stroke="${best?.dataset.colour}"][d^="M"]`)
+      ?.getBoundingClientRect();
+    const left = item === ngrams && !(dot?.top > at.top);
+    const beside = item === ngrams && at.right - dot?.right < BESIDE_BEST;
+    const right = Math.max(4, frame.right - at.right - 60) + (beside ? BESIDE_BEST : 0);
+    name.style.left = left ? `${at.left - frame.left + 6}px` : "";
+    name.style.right = left ? "" : `${right}px`;
   };
-  const nameLines = () => setTimeout(() => {  // once Vega has drawn
+  const nameLines = (tries = 20) => setTimeout(() => {  // once Vega has drawn
     const plot = document.querySelector("#plot");
-    if (!plot?.querySelector("svg")) return;
-    for (const item of [...document.querySelectorAll("#legend li")].slice(3, 3 + NAMED))
-      nameLine(plot, item);
+    const items = [...document.querySelectorAll("#legend li")].slice(3, 3 + NAMED);
+    if (items.length && plot?.querySelector('svg .mark-line path[d^="M"]')) {
+      for (const item of items) nameLine(plot, item);
+    } else if (tries) nameLines(tries - 1);  // a busy machine draws later
   }, 400);
-  addEventListener("resize", nameLines);
+  addEventListener("resize", () => nameLines());
 
   // Ask whether anything is new of the followed run; then have Gradio fetch it.
   const polling = (() => {
