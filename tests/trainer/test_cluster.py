@@ -394,6 +394,7 @@ def test_a_killed_worker_is_named_and_all_go_on_to_the_numbers_of_one(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_a_killed_chief_is_named_and_all_go_on_bit_for_bit(
     small_corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -413,6 +414,7 @@ def test_a_killed_chief_is_named_and_all_go_on_bit_for_bit(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("cell", ["lstm", "rnn"])
 def test_other_cells_and_other_numbers_of_workers(
     small_corpus: Corpus, tmp_path: Path, cell: str
@@ -442,10 +444,11 @@ def test_other_cells_and_other_numbers_of_workers(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_the_chief_alone_decides(small_corpus: Corpus, tmp_path: Path) -> None:
     """Minutes, a factor of the learning rate, early end, Ctrl-C: all follow it."""
     folder = new_run(small_corpus, "two", minutes=0.1, epochs=None)
-    settings = {"epochs": 500, "seed": 0}
+    settings = {"epochs": 500}
     pair = Pair(
         folder, tmp_path, small_corpus, actions=("rate 20", "rate 5"), **settings
     )
@@ -473,6 +476,7 @@ def test_the_chief_alone_decides(small_corpus: Corpus, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_a_worker_that_does_not_come_or_trains_something_else(
     small_corpus: Corpus, tmp_path: Path
 ) -> None:
