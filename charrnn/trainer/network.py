@@ -245,8 +245,9 @@ class KerasNetwork(keras.Model):
         """A window in which about ``own_share`` of the characters are samples.
 
         They are drawn at temperature 1 and never [UNK], as texts are written. The
-        first character of a window stays. All follows from the seed and the number
-        of the update: a resumed run draws the same.
+        first character of a window stays, and so does one that begins a document.
+        All follows from the seed and the number of the update: a resumed run draws
+        the same.
 
         Args:
             ids: The text, ``(B, T)``.
@@ -264,13 +265,14 @@ class KerasNetwork(keras.Model):
             expected, 1, seed=[self.first_seed, update], dtype=tf.int32
         )
         rest = ids[:, 1:]
-        own = tf.random.stateless_uniform(
+        chance = tf.random.stateless_uniform(
             tf.shape(rest), seed=[self.first_seed + 1, update]
         )
+        own = chance < self.own_share
+        if begins is not None:
+            own &= ~begins[:, 1:]
         drawn = tf.reshape(drawn, tf.shape(rest))
-        return tf.concat(
-            [ids[:, :1], tf.where(own < self.own_share, drawn, rest)], axis=1
-        )
+        return tf.concat([ids[:, :1], tf.where(own, drawn, rest)], axis=1)
 
     def _average(self) -> None:
         """Move the average towards the weights that an update has just made.

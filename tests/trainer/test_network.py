@@ -1,6 +1,7 @@
 """The network against Keras' own words for the same thing."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -146,10 +147,10 @@ def test_its_own_characters_are_drawn_from_what_it_expects() -> None:
     assign_weights(ours, weights)
     text, states = ids(200, 51, vocab_size=4), ours._window_states()
 
-    def read(share: float, update: int = 0) -> np.ndarray:
+    def read(share: float, update: int = 0, begins: Any = None) -> np.ndarray:
         ours.own_share.assign(share)
         ours.optimizer.iterations.assign(update)
-        return ours._mixed(text, states, None).numpy()
+        return ours._mixed(text, states, begins).numpy()
 
     assert np.array_equal(read(0), text)
     every = read(1)
@@ -158,6 +159,10 @@ def test_its_own_characters_are_drawn_from_what_it_expects() -> None:
     assert drawn == pytest.approx(expected, abs=0.02)  # 4 standard deviations
     changed = [np.mean(read(share) != text) for share in (0.3, 1)]
     assert changed[0] / changed[1] == pytest.approx(0.3, abs=0.03)
+    # what begins a document stays
+    begins = text == 2
+    apart = read(1, begins=tf.constant(begins))
+    assert np.array_equal(apart, np.where(begins, text, every))
     # the seed and the number of the update say all
     assert np.array_equal(read(1), every)
     assert not np.array_equal(read(1, update=1), every)
