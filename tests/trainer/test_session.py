@@ -256,7 +256,10 @@ def test_the_state_is_four_times_the_parameters_and_saved_an_array_at_a_time(
     settings = TINY | {"rnn_units": 256, "num_layers": 2}
     folder = control.create(preparation.prepare(small_corpus, settings=settings))
     session = open_session(folder, EventLog(folder))
-    arrays = {k: v.numpy() for k, v in session_module._state_variables(session).items()}
+    arrays = {
+        k: v.numpy()
+        for k, v in session_module._state_variables(session.network).items()
+    }
     parameters = 4 * session.record.model.num_parameters()
     carried = 4 * 2 * 4 * 256  # layers, streams and units
     total = sum(array.nbytes for array in arrays.values())
