@@ -63,6 +63,8 @@ _CONTINUATION: Final = bytes(range(0x80, 0xC0))
 # Begin a character of Western, Cyrillic or Greek letters, of punctuation or of emoji,
 # and as letters of other encodings do not stand alone at the end of an English text.
 _LIKELY_LEADS: Final = b"\xc2\xc3\xce\xcf\xd0\xd1\xe2\xf0"
+_PAIR: Final = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+_JAPANESE_ESCAPE: Final = b"\x1b$B"  # begins what is not ASCII in ISO-2022-JP
 _FEW: Final = 3  # bytes that tell no encoding but Windows' Western one
 _FILLED: Final = re.compile(rb"([\x80-\xff])\1{3,}")  # as lost blocks of a disk are
 _BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]+")
@@ -150,6 +152,13 @@ def line_of(text: str, position: int) -> int:
     return 1 + feeds + returns - both
 
 
+def _other_notice(name: str, encoding: str) -> str:
+    return (
+        f"{name} is not UTF-8: it was read as {encoding}. If characters look wrong, "
+        "save it as UTF-8."
+    )
+
+
 def _damage_notice(
     data: bytes, name: str, encoding: str, damaged: int, first: int
 ) -> str:
@@ -215,6 +224,29 @@ def _mended_utf8(data: bytes, name: str, first: int) -> tuple[str, str] | None:
     return text, _damage_notice(data, name, "utf-8", damaged, first)
 
 
+def _with_pairs(data: bytes, name: str) -> tuple[str, str] | None:
+    """Text and notice of CESU-8: UTF-8 but for emoji, which are pairs of surrogates.
+
+    Some databases write it so.
+
+    Returns:
+        None where it is no such text.
+    """
+    plain = _PAIR.sub(
+        lambda pair: (
+            pair[0]
+            .decode("utf-8", "surrogatepass")
+            .encode("utf-16", "surrogatepass")
+            .decode("utf-16")
+            .encode()
+        ),
+        data,
+    )
+    with contextlib.suppress(UnicodeDecodeError):
+        return plain.decode("utf-8"), _other_notice(name, "CESU-8")
+    return None
+
+
 def _marked(data: bytes, name: str, mark: bytes, encoding: str) -> tuple[str, str]:
     """Text of a file that begins with a byte order mark, and a notice or nothing."""
     try:
@@ -239,12 +271,8 @@ def _marked(data: bytes, name: str, mark: bytes, encoding: str) -> tuple[str, st
 
 def _decoded_as(data: bytes, name: str, encoding: str) -> tuple[str, str] | None:
     """Text and notice in an encoding that fits a sample, if it fits the rest too."""
-    other = (
-        f"{name} is not UTF-8: it was read as {encoding}. If characters look wrong, "
-        "save it as UTF-8."
-    )
     try:
-        return data.decode(encoding), other
+        return data.decode(encoding), _other_notice(name, encoding)
     except UnicodeDecodeError as error:
         first = error.start
     text = data.decode(encoding, "ignore")
@@ -293,9 +321,13 @@ def to_text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
             f"{name} holds NUL bytes: it is a binary file, or UTF-16 without a byte "
             "order mark. Save it as plain text in UTF-8."
         )
+    if data.isascii() and _JAPANESE_ESCAPE in data:
+        found = _decoded_as(data, name, "iso2022_jp")
+        if found is not None:
+            return found[0], (found[1],)
     try:
         return data.decode("utf-8"), ()
     except UnicodeDecodeError as error:
-        mended = _mended_utf8(data, name, error.start)
+        mended = _with_pairs(data, name) or _mended_utf8(data, name, error.start)
     text, notice = mended or _guess(data, name)
     return text, (notice,)

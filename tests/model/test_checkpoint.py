@@ -687,7 +687,8 @@ OPTIONAL = {
     *("scan_impl", "machine", "license", "devices", "workers"),
     *("cold256_val_loss", "val_characters", "logit_scale"),
     *("float16_cost", "int8_cost", "reliability"),
-    *("texts", "parts", "separator", "sweep"),
+    *("texts", "parts", "separator", "sweep", "documents", "source", "parent"),
+    "scheduled_sampling",
 }
 
 

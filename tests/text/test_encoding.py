@@ -220,6 +220,23 @@ def test_other_encodings_are_still_recognised(language, encoding, lines):
     assert "is not UTF-8: it was read as" in found.notices[0]
 
 
+def test_japanese_mail_and_emoji_of_databases_are_read():
+    text = TEXTS["ja"] * 3
+    found = read(text.encode("iso2022_jp"))
+    assert found.text == text
+    assert "was read as iso2022_jp." in found.notices[0]
+    halves = "\ud83c\udf89".encode("utf-8", "surrogatepass")
+    data = ("naïve — “so” \U0001f389\n" * 20).encode()
+    found = read(data.replace("\U0001f389".encode(), halves))
+    assert found.text == data.decode()
+    assert "was read as CESU-8." in found.notices[0]
+    half = read(data + halves[:3] + b"\n" + data)
+    assert (half.text, damage(half)) == (
+        data.decode() + "\n" + data.decode(),
+        (3, len(data), 21),
+    )
+
+
 @pytest.mark.parametrize(("language", "encoding"), BY_LETTERS)
 def test_letters_tell_an_encoding(language, encoding):
     data = (BY_LETTERS[language, encoding] + "\n").encode(encoding, "ignore") * 3
