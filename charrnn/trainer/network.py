@@ -241,7 +241,7 @@ class KerasNetwork(keras.Model):
             variable.assign(state)
         return {"loss": loss}
 
-    def _mixed(self, ids: Any, states: States, begins: Any) -> Any:
+    def _mixed(self, ids: Any, states: States, begins: Any = None) -> Any:
         """A window in which about ``own_share`` of the characters are samples.
 
         They are drawn at temperature 1 and never [UNK], as texts are written. The

@@ -66,7 +66,6 @@ def test_a_dataset_is_looked_up_then_read_then_trained_on(
         ("alice/plays", None, "number of megabytes is missing"),
         ("alice/plays", 0, "at most 200"),
         ("alice/plays", 201, "at most 200"),
-        ("alice/plays", float("nan"), "at most 200"),
         ("https://example.org/x", 5, "no address of a dataset"),
     ],
 )
