@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import charrnn
 from charrnn.errors import CheckpointError
-from charrnn.files import write_file
+from charrnn.files import is_there, write_file
 from charrnn.hosting import policy, training_threads
 from charrnn.model import checkpoint
 from charrnn.model.network import Ids
@@ -523,7 +523,7 @@ def _place(
     folder: Path, stored: Record, devices: int | None, member: Member | None
 ) -> tuple[Record, Placement, list[str]]:
     """Settle where and how a run trains, in its record as well."""
-    begun = (folder / store.STATE / store.STATE_FILE).exists()
+    begun = is_there(folder / store.STATE / store.STATE_FILE)
     workers = 1 if member is None else len(member.cluster.addresses)
     where, training, notices = place(
         stored.training, asked=devices, begun=begun, workers=workers

@@ -81,8 +81,11 @@ def _columns(lang: str, split: Sequence[Validation]) -> str:
 
 def _column(lang: str, event: Validation, highest: float) -> str:
     parts = event.parts or {}
+    # in percent: where they sum to less than 1, they would not fill the column
+    percents = 100 / (sum(part.loss for part in parts.values()) or 1.0)
     pieces = "".join(
-        f'<i style="flex:{parts[name].loss:.4f} 0 0;background:{COLOURS[name]}"></i>'
+        f'<i style="flex:{percents * parts[name].loss:.2f} 0 0;'
+        f'background:{COLOURS[name]}"></i>'
         for name in reversed(PARTS)
         if name in parts
     )

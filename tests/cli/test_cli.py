@@ -22,11 +22,14 @@ from charrnn.runs.status import read_status
 from charrnn.text import sources
 from charrnn.text.corpus import Corpus
 from tests.builders import (
+    held_queue,
     make_folder,
     make_record,
     make_stepped,
     rows,
     wait_for_event,
+    wait_until,
+    waiting_run,
     with_baseline,
 )
 from tests.hub.hub_server import Hub
@@ -396,19 +399,33 @@ def test_a_reader_that_has_seen_enough_is_no_error(isolated: Path) -> None:
     assert b"Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("lines", [0, 1])
-def test_a_reader_that_goes_away_does_not_end_a_training(
-    text_file: Path, lines: int
-) -> None:
+def begin_training(text_file: Path) -> "subprocess.Popen[bytes]":
+    """A training called sea, read through a pipe."""
     command = [sys.executable, "-m", "charrnn", "train", "--corpus", str(text_file)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [*command, *TINY, "--id", "sea"],
         cwd=store.PACKAGE_ROOT,
         env={**os.environ},
         stderr=subprocess.PIPE,
     )
-    for _ in range(lines):
-        process.stderr.readline()
+
+
+def test_a_reader_that_was_never_there_does_not_end_a_training(
+    text_file: Path, isolated: Path
+) -> None:
+    with held_queue(isolated):
+        process = begin_training(text_file)
+        process.stderr.close()
+        wait_until((isolated / "sea" / "events.jsonl").is_file, 60)
+        waiting_run(isolated / "sea")  # after its first line
+        control.stop("sea")
+        assert process.wait(timeout=60) == 0
+    assert read_status("sea").state is RunState.STOPPED
+
+
+def test_a_reader_that_goes_away_does_not_end_a_training(text_file: Path) -> None:
+    process = begin_training(text_file)
+    process.stderr.readline()
     process.stderr.close()
     process.wait(timeout=120)
     assert read_status("sea").state is RunState.FINISHED

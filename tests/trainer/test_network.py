@@ -149,7 +149,7 @@ def test_its_own_characters_are_drawn_from_what_it_expects() -> None:
     def read(share: float, update: int = 0) -> np.ndarray:
         ours.own_share.assign(share)
         ours.optimizer.iterations.assign(update)
-        return ours._mixed(text, states).numpy()
+        return ours._mixed(text, states, None).numpy()
 
     assert np.array_equal(read(0), text)
     every = read(1)

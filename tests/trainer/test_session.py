@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -91,6 +92,18 @@ def test_a_changed_bit_of_the_text_is_refused(run: Path) -> None:
     control.request_resume(run)
     with pytest.raises(TrainingError, match="not the text that the run began with"):
         train.train(run)
+
+
+def test_a_state_that_may_not_be_looked_at_is_told(run: Path) -> None:
+    state = run / "state"
+    state.chmod(0)
+    if os.access(state, os.X_OK):
+        pytest.skip("this user may read everything")
+    try:
+        with pytest.raises(CorpusError, match=r"corpus\.txt, cannot be read \(Perm"):
+            open_session(run, EventLog(run))
+    finally:
+        state.chmod(0o700)
 
 
 def test_a_plan_for_another_text_is_refused(run: Path) -> None:
@@ -243,7 +256,10 @@ def test_the_state_is_four_times_the_parameters_and_saved_an_array_at_a_time(
     settings = TINY | {"rnn_units": 256, "num_layers": 2}
     folder = control.create(preparation.prepare(small_corpus, settings=settings))
     session = open_session(folder, EventLog(folder))
-    arrays = {k: v.numpy() for k, v in session_module._state_variables(session).items()}
+    arrays = {
+        k: v.numpy()
+        for k, v in session_module._state_variables(session.network).items()
+    }
     parameters = 4 * session.record.model.num_parameters()
     carried = 4 * 2 * 4 * 256  # layers, streams and units
     total = sum(array.nbytes for array in arrays.values())

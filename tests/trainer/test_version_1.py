@@ -102,7 +102,7 @@ def test_its_state_is_taken_wholly(stopped: Path) -> None:
     best = (stopped / "state" / "best.safetensors").read_bytes()
     session = open_session(stopped, EventLog(stopped))
     assert session.progress == progress
-    variables = _state_variables(session)
+    variables = _state_variables(session.network)
     assert variables.keys() == saved.keys()
     for name, variable in variables.items():
         assert variable.numpy().tobytes() == saved[name].tobytes(), name

@@ -67,7 +67,6 @@ def test_a_dataset_is_looked_up_then_read_then_trained_on(
         ("alice/plays", 0, "at most 200"),
         ("alice/plays", 201, "at most 200"),
         ("alice/plays", float("nan"), "at most 200"),
-        ("alice/nothing", 5, "There is no dataset alice/nothing"),
         ("https://example.org/x", 5, "no address of a dataset"),
     ],
 )

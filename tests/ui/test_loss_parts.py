@@ -62,8 +62,8 @@ def test_a_column_is_as_high_as_its_loss():
     assert (
         pieces
         == [
-            ("0.5000", COLOURS["signs"]),
-            ("1.5000", COLOURS["word_starts"]),
+            ("25.00", COLOURS["signs"]),
+            ("75.00", COLOURS["word_starts"]),
         ]
         * 3
     )
