@@ -27,7 +27,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.trainer import train
 from charrnn.trainer.cluster import Cluster, Peers, differences, find_cluster, meet
 from charrnn.trainer.supervise import Outcome, Stage, supervise
-from tests.builders import TINY, with_baseline
+from tests.builders import TINY, assert_near_states, with_baseline
 
 NEAR = 1e-5
 SETTINGS = {**TINY, "num_layers": 2, "clipnorm": 0.1}  # a clip that bites
@@ -337,11 +337,8 @@ def assert_near(folder: Path, reference: Path) -> None:
     assert found.keys() == expected.keys()
     for step, loss in expected.items():
         assert found[step] == pytest.approx(loss, abs=NEAR)
-    state, wanted = state_of(folder), state_of(reference)
-    assert state.keys() == wanted.keys()
-    for name, array in wanted.items():
-        np.testing.assert_allclose(state[name], array, rtol=0, atol=NEAR, err_msg=name)
-    assert np.abs(wanted["carried.0"]).max() > 0.1
+    assert_near_states(state_of(folder), state_of(reference))
+    assert np.abs(state_of(reference)["carried.0"]).max() > 0.1
 
 
 def train_alone(folder: Path, step: int) -> None:
@@ -439,8 +436,7 @@ def test_other_cells_and_other_numbers_of_workers(
     assert pair.finish() == [0, 0], pair.log(0) + pair.log(1)
     control.request_resume(folder)
     train_alone(folder, 60)
-    for name, array in state_of(alone).items():
-        np.testing.assert_allclose(state_of(folder)[name], array, rtol=0, atol=NEAR)
+    assert_near_states(state_of(folder), state_of(alone))
 
 
 @pytest.mark.long
