@@ -208,7 +208,7 @@ def test_the_files_are_as_agreed(folder):
     content = json.loads((folder / CONFIG).read_text("utf-8"))
     assert list(content) == [
         *("format_version", "title", "model", "training", "corpus", "figures"),
-        *("scan_impl", "machine", "license", "versions", "origin", "sweep"),
+        *("scan_impl", "machine", "license", "versions", "origin", "sweep", "parent"),
     ]
     assert content["format_version"] == 2
     assert list(content["model"]) == [

@@ -55,11 +55,19 @@ def test_an_accent_may_be_spelled_otherwise(run):
     assert store.find("Wörter") == store.find(decomposed) == path
 
 
-@pytest.mark.parametrize("name", [".hidden", "n" * 101, "a\x1b[1mb", "a\nb"])
-def test_other_names_are_none(isolated, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (".hidden", "no model or run"),
+        ("n" * 101, "101 characters: at most 100"),
+        ("a\x1b[1mb", "no letters or signs"),
+        ("a\nb", "no letters or signs"),
+    ],
+)
+def test_other_names_are_none(isolated, name, said):
     make_folder(isolated / name, make_record())
     assert [e.model_id for e in listing.entries() if not e.shipped] == []
-    with pytest.raises(RunError, match="no model or run"):
+    with pytest.raises(RunError, match=said):
         store.find(name)
 
 

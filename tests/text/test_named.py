@@ -112,6 +112,7 @@ def test_lists_for_programs_say_what_the_hash_proves(isolated, capsys):
         make_folder(isolated / slug(name), dataclasses.replace(record, corpus=corpus))
     # one's own folder stands in place of the project's
     shown = {"shakespeare": "text", "my-novel": "My novel"}
+    shown["python"] = "python-stdlib (Python 3.11.7)"  # the shipped one
     assert {one["id"]: one["corpus"] for one in api.models()} == shown
     assert main(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)

@@ -110,7 +110,7 @@ def test_the_style_sheet_knows_the_lines_by_their_colours():
     css = (Path(chart.__file__).parent / "page.css").read_text(encoding="utf-8")
     styled = re.findall(r'\[stroke="(#[0-9a-f]+)"\]', css)
     named = ("train", "best", "guessing", "baseline")
-    assert styled == [chart.COLOURS[name] for name in named]
+    assert list(dict.fromkeys(styled)) == [chart.COLOURS[name] for name in named]
 
 
 def test_a_loss_in_other_units():

@@ -234,7 +234,7 @@ def test_a_remote_file_in_an_input_is_not_downloaded(page, elsewhere):
         number = call.json()["event_id"]
         told = page.ask("GET", f"/gradio_api/call/generate/{number}").text
         assert "downloads nothing" in event_of(told, "error")["error"]
-    join = {"data": ["upload", [remote], "", ""], "session_hash": "s"}
+    join = {"data": ["upload", [remote], "", "", ""], "session_hash": "s"}
     page.ask(
         "POST",
         "/gradio_api/queue/join",

@@ -114,7 +114,7 @@ def test_whose_token_is_used(there, monkeypatch):
     assert sharing.token_for("en", "", login) == "hf_login"
     with pytest.raises(HubError, match="Sign in"):
         sharing.token_for("en", "", None)
-    assert sharing._reading_token("en", "", None) is None
+    assert sharing.reading_token("en", "", None) is None
 
 
 def test_a_push_needs_a_model_and_a_token(there, isolated, monkeypatch):
