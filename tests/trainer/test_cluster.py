@@ -373,6 +373,7 @@ def kill_one(
     return pair
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_named_and_all_go_on_to_the_numbers_of_one(
     small_corpus: Corpus, tmp_path: Path
 ) -> None:

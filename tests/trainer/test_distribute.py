@@ -89,6 +89,7 @@ def check_cells(text: Corpus, kinds: list[dict[str, Any]]) -> None:
         assert_near(two, one)
 
 
+@pytest.mark.alone
 def test_two_devices_give_the_numbers_of_one(small_corpus: Corpus) -> None:
     check_cells(small_corpus, [{"cell": "gru"}, {"cell": "rnn"}])
     for name, devices in (("0-one", 1), ("0-two", 2)):
