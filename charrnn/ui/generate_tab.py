@@ -340,8 +340,9 @@ def _connect_writing(tab: GenerateTab) -> None:
     on = gr.Button("", elem_id="go-on", elem_classes="offstage")
     js = "() => charrnn.place()"
     events.append(on.click(writing.go_on, place, js=js, **shared))
-    for event in events:
-        event.then(writing.rested, None, tab.stop_button, **QUIET)
+    for event in events:  # also while that of the press before is on its way
+        rested = {**QUIET, "trigger_mode": "multiple"}
+        event.then(writing.rested, None, tab.stop_button, **rested)
     tab.stop_button.click(
         writing.stopped,
         None,
