@@ -133,7 +133,7 @@ def _score(
         logit_scale=None if fitted is None else fitted.whole,
         kept_step=known.kept_step if known else total,
         total_steps=total,
-        seconds=round(session.elapsed(), 1),
+        seconds=round(session.progress.seconds, 1),  # to the last update
         parts=result.parts,
         reliability=result.reliability,
         **_format_costs(session, model),

@@ -166,10 +166,9 @@ def test_a_run_goes_on_from_the_unscaled_head(trained: Path) -> None:
     going_on = to_weights(session.network)  # the last of them, not their average
     norms = [np.linalg.norm(w["head.kernel"]) for w in (going_on, best)]
     assert norms[0] == pytest.approx(norms[1], rel=0.05)
+    session.begun -= 100  # scoring late, or slowly, is no part of the training
     train._finish(session)
-    again = checkpoint.read_record(trained).figures
-    assert again is not None
-    assert dataclasses.replace(again, seconds=figures.seconds) == figures
+    assert checkpoint.read_record(trained).figures == figures
     assert {name: (trained / name).read_bytes() for name in names[1:]} == {
         name: before[name] for name in names[1:]
     }
