@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from charrnn.errors import HubError
 from charrnn.files import TEXT_LIMIT, is_safe, quoted
@@ -60,17 +60,31 @@ def check_revision(revision: str | None) -> str | None:
     return text or None
 
 
-def _split_url(path: str) -> tuple[str, str]:
-    """Repository and revision of the path in a web address."""
+def _split(given: str, endpoint: str | None) -> tuple[str, str, bool]:
+    """What is before ``://``, what follows it, and whether that is a page of the Hub.
+
+    Of such an address only the path is left, without query and fragment.
+    """
+    hosts = {"huggingface.co", "www.huggingface.co", "hf.co"}
+    hosts.add(urlsplit(endpoint_of(endpoint)).netloc)
+    scheme, _, rest = given.rpartition("://")
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rstrip("/")
+    host, _, path = rest.partition("/")
+    of_hub = host in hosts and scheme in ("", "http", "https")
+    return scheme, path if of_hub else rest, of_hub
+
+
+def _split_path(path: str) -> tuple[str, str, str]:
+    """Repository, revision and file of the path in a web address."""
     # parted first: a revision with a slash in it is written with %2F
     segments = [unquote(segment) for segment in path.strip("/").split("/")]
     if segments[0] == "models" and len(segments) > 2:
         segments = segments[1:]
-    revision = ""
+    revision, file = [], []
     if len(segments) > 3 and segments[2] in _IN_URL:
-        whole = 3 if segments[3] == "refs" else 1  # refs/pr/1
-        revision = "/".join(segments[3 : 3 + whole])
-    return "/".join(segments[:2]), revision
+        end = 6 if segments[3] == "refs" else 4  # refs/pr/1
+        revision, file = segments[3:end], segments[end:]
+    return "/".join(segments[:2]), "/".join(revision), "/".join(file)
 
 
 def parse_source(text: str, endpoint: str | None = None) -> tuple[str, str | None]:
@@ -91,18 +105,14 @@ def parse_source(text: str, endpoint: str | None = None) -> tuple[str, str | Non
         ('alice/play', 'main')
     """
     given = text.strip()
-    hosts = {"huggingface.co", "www.huggingface.co", "hf.co"}
-    hosts.add(urlsplit(endpoint_of(endpoint)).netloc)
-    scheme, has_scheme, rest = given.rpartition("://")
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0].rstrip("/")
+    scheme, rest, of_hub = _split(given, endpoint)
     rest, _, revision = rest.partition("@")
-    host, _, path = rest.partition("/")
-    if host in hosts and scheme in ("", "http", "https"):
-        rest, in_path = _split_url(path)
+    if of_hub:
+        rest, in_path, _ = _split_path(rest)
         revision = revision or in_path
     elif scheme == "hf":
         rest = rest.removeprefix("models/")
-    elif has_scheme:
+    elif "://" in given:
         raise HubError(
             f"{shown(given)} is no address of the Hub: expected one like "
             f"{DEFAULT_ENDPOINT}/owner/name."
@@ -134,7 +144,7 @@ class Dataset:
     @property
     def address(self) -> str:
         """As ``--corpus`` takes it."""
-        revision = f"@{self.revision}" if self.revision else ""
+        revision = f"@{quote(self.revision, safe='')}" if self.revision else ""
         path = f"/{self.path}" if self.path else ""
         return f"{DATASETS}{self.repo}{revision}{path}"
 
@@ -157,23 +167,17 @@ def parse_dataset(text: str, endpoint: str | None = None) -> Dataset:
         'alice/plays'
     """
     given = text.strip()
-    hosts = {"huggingface.co", "www.huggingface.co", "hf.co"}
-    hosts.add(urlsplit(endpoint_of(endpoint)).netloc)
-    scheme, _, rest = given.rpartition("://")
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0].strip("/")
-    host, _, path = rest.partition("/")
-    if scheme in ("http", "https") and host in hosts and path.startswith("datasets/"):
-        owner, name, *more = path.removeprefix("datasets/").split("/")
-        revision, file = "", ""
-        if len(more) > 1 and more[0] in _IN_URL:
-            revision, file = unquote(more[1]), unquote("/".join(more[2:]))
-        return _dataset(f"{owner}/{name}", revision, file, given)
-    if scheme not in ("", "hf"):
+    scheme, rest, of_hub = _split(given, endpoint)
+    good = rest.startswith("datasets/") if of_hub else scheme in ("", "hf")
+    if not good:
         raise HubError(
             f"{shown(given)} is no address of a dataset: expected one like "
             f"{DATASETS}owner/name."
         )
-    parts = rest.removeprefix("datasets/").split("/")
+    rest = rest.removeprefix("datasets/")
+    if of_hub:
+        return _dataset(*_split_path(rest), given)
+    parts = rest.split("/")
     name, _, revision = "/".join(parts[:2]).partition("@")
     return _dataset(name, revision, "/".join(parts[2:]), given)
 

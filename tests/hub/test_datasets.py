@@ -90,6 +90,12 @@ def requests(server: Hub, pattern: str) -> list[str]:
             "https://hf.co/datasets/alice/plays/blob/main/a/b.txt?x=1",
             "alice/plays@main/a/b.txt",
         ),
+        ("huggingface.co/datasets/alice/plays", "alice/plays"),
+        (
+            "https://huggingface.co/datasets/alice/plays/tree/refs/convert/parquet",
+            "alice/plays@refs%2Fconvert%2Fparquet",
+        ),
+        ("alice/plays@refs%2Fpr%2F1/a.txt", "alice/plays@refs%2Fpr%2F1/a.txt"),
     ],
 )
 def test_a_dataset_is_understood_however_it_is_given(given, address):
@@ -102,6 +108,7 @@ def test_a_dataset_is_understood_however_it_is_given(given, address):
     "given",
     [
         *("", "plays", "https://example.org/datasets/a/b", "hf://datasets/a"),
+        *("https://huggingface.co/datasets/alice", "huggingface.co/alice/play"),
         *("a/b/../c.txt", "a/b/c\x1b.txt", "a/b@../x", "a/b/" + "c" * 300),
     ],
 )
