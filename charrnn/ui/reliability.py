@@ -7,7 +7,7 @@ from charrnn.model.reliability import overall
 from charrnn.runs.states import LIVE
 from charrnn.runs.status import Status
 from charrnn.ui.cards import percent
-from charrnn.ui.shared import note
+from charrnn.ui.shared import note, scrolled
 from charrnn.ui.texts import translate
 
 
@@ -26,7 +26,7 @@ def reliability_html(lang: str, status: Status, record: Record) -> str:
         return ""
     bins = figures.reliability
     whole = overall(bins)
-    title = html.escape(translate(lang, "reliability.title"))
+    title = translate(lang, "reliability.title")
     said, right = percent(whole.said), percent(whole.right)
     sentences = [translate(lang, "reliability.overall", said=said, right=right)]
     scale = figures.logit_scale
@@ -48,9 +48,12 @@ def reliability_html(lang: str, status: Status, record: Record) -> str:
         f"<td>{each.characters:,}</td></tr>"
         for each in bins
     )
+    table = (
+        f'<table class="runs"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
     return (
-        f'<section class="loss-parts"><h3>{title}</h3>'
+        f'<section class="loss-parts"><h3>{html.escape(title)}</h3>'
         f"{''.join(note(sentence) for sentence in sentences)}"
-        f'<div class="table-scroll"><table class="runs"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
+        f"{scrolled(title, table)}</section>"
     )

@@ -1,7 +1,6 @@
 """The Share tab: push a model to the Hub, pull one from it, take a zip in."""
 
 from dataclasses import dataclass
-from typing import Any, Final
 
 import gradio as gr
 from gradio.events import Dependency
@@ -15,13 +14,7 @@ from charrnn.ui.labels import i18n
 from charrnn.ui.sessions import id_dropdown
 from charrnn.ui.shared import PageState
 from charrnn.ui.sharing import PullRequest, PullUpdate, PushRequest, PushUpdate
-from charrnn.ui.wiring import inputs, outputs
-
-EVENT: Final[dict[str, Any]] = {
-    "api_visibility": "private",
-    "concurrency_id": "hub",
-    "concurrency_limit": 4,
-}
+from charrnn.ui.wiring import FROM_OUTSIDE, inputs, outputs
 
 
 @dataclass(frozen=True)
@@ -143,20 +136,20 @@ def build(page: PageState, generating: GenerateTab) -> tuple[gr.Dropdown, Depend
         pushing = _push_column()
         with gr.Column(min_width=300):
             pulling = _pull_column()
-            taken = zips.build(page, generating, **EVENT)
+            taken = zips.build(page, generating, **FROM_OUTSIDE)
     pushing.push.click(
         sharing.push,
         inputs(PushRequest, pushing, page),
         outputs(PushUpdate, pushing),
         show_progress_on=pushing.pushed,
-        **EVENT,
+        **FROM_OUTSIDE,
     )
-    web_pages.connect(pushing.web, pushing.model, page.browser, **EVENT)
+    web_pages.connect(pushing.web, pushing.model, page.browser, **FROM_OUTSIDE)
     pulling.pull.click(
         sharing.pull,
         inputs(PullRequest, pulling, page),
         outputs(PullUpdate, pulling, page, generating),
         show_progress_on=pulling.pulled,
-        **EVENT,
+        **FROM_OUTSIDE,
     )
     return pushing.model, taken

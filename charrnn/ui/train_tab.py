@@ -33,7 +33,7 @@ from charrnn.ui.training import (
     StartedUpdate,
     TrainingRequest,
 )
-from charrnn.ui.wiring import PRIVATE, QUIET, inputs, outputs
+from charrnn.ui.wiring import FROM_OUTSIDE, PRIVATE, QUIET, inputs, outputs
 
 
 @dataclass(frozen=True)
@@ -274,9 +274,7 @@ def _connect_hub(hub: HubFields, reading: dict[str, Any], facts: gr.HTML) -> Non
     event: dict[str, Any] = {
         "inputs": inputs(HubRequest, hub),
         "show_progress_on": hub.hub_told,
-        "api_visibility": "private",
-        "concurrency_id": "hub",
-        "concurrency_limit": 4,
+        **FROM_OUTSIDE,
     }
     hub.look.click(hub_text.look_up, outputs=hub.hub_told, **event)
     hub.read.click(hub_text.read, outputs=outputs(HubUpdate, hub), **event).then(

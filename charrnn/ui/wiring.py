@@ -28,6 +28,12 @@ PRIVATE: Final[dict[str, Any]] = {
     "show_progress": "hidden",
 }
 QUIET: Final[dict[str, Any]] = {**PRIVATE, "queue": False}
+# of those that ask the Hub, or take in what may be as large: so many at once in all
+FROM_OUTSIDE: Final[dict[str, Any]] = {
+    "api_visibility": "private",
+    "concurrency_id": "hub",
+    "concurrency_limit": 4,
+}
 
 
 def _hints(form: type["Form"]) -> dict[str, Any]:

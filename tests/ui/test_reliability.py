@@ -26,6 +26,7 @@ def test_it_says_how_sure_and_how_right_the_model_is():
         r'<tr><th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', html
     )
     assert rows == [("25 %", "20 %", "1,000"), ("95 %", "80 %", "3,000")]
+    assert 'tabindex="0" role="region"' in html  # scrolled by keyboard on a phone
     assert "multiplied" not in html
     surer = shown(reliability=BINS, logit_scale=0.8366)
     assert "multiplied by 0.84, which fits" in surer
